@@ -1,1 +1,12 @@
+//! Local chains behind JSON-RPC on loopback, for tests and demonstrations.
+//!
+//! A chain answers like a node does, and its owner can do what no one can do to a node: mine, shift time,
+//! drop blocks, and lose, delay or spoil answers on request.
 
+pub mod fault;
+mod serve;
+
+#[cfg(feature = "evm")]
+pub mod evm;
+
+pub use serve::RpcError;

@@ -1,0 +1,135 @@
+//! The compiled contracts and the calls that the chain itself makes.
+
+use alloy_primitives::{Address, Bytes, address};
+use alloy_sol_types::{SolConstructor, SolEvent, SolValue, sol};
+use serde::Deserialize;
+
+use super::chain::Error;
+
+sol! {
+    /// What the chain itself calls of the token.
+    interface Token {
+        event Transfer(address indexed from, address indexed to, uint256 value);
+
+        function balanceOf(address account) external view returns (uint256);
+        function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
+        function mint(address to, uint256 amount) external returns (bool);
+        function pause() external;
+        function unpause() external;
+        function blacklist(address account) external;
+        function unBlacklist(address account) external;
+    }
+
+    /// How every token is constructed.
+    contract Construction {
+        constructor(string name, string symbol, string version);
+    }
+}
+
+pub(super) const TRANSFER: alloy_primitives::B256 = Token::Transfer::SIGNATURE_HASH;
+
+/// Where Multicall3 is on nearly every chain, and here.
+pub const MULTICALL3: Address = address!("cA11bde05977b3631167028862bE2a173976CA11");
+
+/// A token to deploy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Behaves as USDC does.
+    Usdc {
+        /// The token's name, which is part of its EIP-712 domain.
+        name: String,
+        /// The token's symbol.
+        symbol: String,
+        /// The version in the token's EIP-712 domain.
+        version: String,
+    },
+    /// Every transfer succeeds and does nothing; every balance is huge.
+    Noop,
+    /// Keeps one percent of each transfer.
+    Fee,
+    /// Uses up authorizations without a transfer; `transfer` returns false.
+    False,
+    /// Burns about six million gas in each authorized transfer, then works.
+    GasBurner,
+}
+
+impl TokenKind {
+    /// A token that behaves as USDC does, under this name and with version 2.
+    pub fn usdc(name: &str) -> Self {
+        Self::Usdc { name: name.to_owned(), symbol: "USDC".to_owned(), version: "2".to_owned() }
+    }
+
+    /// The name that the deployed token has; the bad tokens too are called "USDC".
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Usdc { name, .. } => name,
+            Self::Noop | Self::Fee | Self::False | Self::GasBurner => "USDC",
+        }
+    }
+
+    /// The version that the deployed token has; that of the bad tokens is "2".
+    pub fn version(&self) -> &str {
+        match self {
+            Self::Usdc { version, .. } => version,
+            Self::Noop | Self::Fee | Self::False | Self::GasBurner => "2",
+        }
+    }
+
+    fn symbol(&self) -> &str {
+        match self {
+            Self::Usdc { symbol, .. } => symbol,
+            Self::Noop | Self::Fee | Self::False | Self::GasBurner => "USDC",
+        }
+    }
+
+    pub(super) fn init_code(&self) -> Result<Bytes, Error> {
+        let artifact = Artifact::parse(match self {
+            Self::Usdc { .. } => include_str!("../../contracts/artifacts/TestUSDC.json"),
+            Self::Noop => include_str!("../../contracts/artifacts/NoopToken.json"),
+            Self::Fee => include_str!("../../contracts/artifacts/FeeToken.json"),
+            Self::False => include_str!("../../contracts/artifacts/FalseToken.json"),
+            Self::GasBurner => include_str!("../../contracts/artifacts/GasBurner.json"),
+        })?;
+        let arguments = Construction::constructorCall {
+            name: self.name().to_owned(),
+            symbol: self.symbol().to_owned(),
+            version: self.version().to_owned(),
+        };
+        Ok([&artifact.bytecode[..], &arguments.abi_encode()].concat().into())
+    }
+}
+
+/// Where the token of the genesis state is, and what it is called: on Base and Base Sepolia as USDC there.
+pub(super) fn genesis_token(chain_id: u64) -> (Address, &'static str) {
+    match chain_id {
+        8453 => (address!("833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"), "USD Coin"),
+        84532 => (address!("036CbD53842c5426634e7929541eC2318f3dCF7e"), "USDC"),
+        _ => (address!("0000000000000000000000000000000000402402"), "USDC"),
+    }
+}
+
+pub(super) fn multicall3() -> Result<Bytes, Error> {
+    Ok(Artifact::parse(include_str!("../../contracts/artifacts/Multicall3.json"))?.deployed_bytecode)
+}
+
+pub(super) fn rejects_ether() -> Result<Bytes, Error> {
+    Ok(Artifact::parse(include_str!("../../contracts/artifacts/RejectsEther.json"))?.bytecode)
+}
+
+pub(super) fn smart_wallet(owner: Address) -> Result<Bytes, Error> {
+    let artifact = Artifact::parse(include_str!("../../contracts/artifacts/SmartWallet.json"))?;
+    Ok([&artifact.bytecode[..], &owner.abi_encode()].concat().into())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Artifact {
+    bytecode: Bytes,
+    deployed_bytecode: Bytes,
+}
+
+impl Artifact {
+    fn parse(text: &str) -> Result<Self, Error> {
+        serde_json::from_str(text).map_err(Error::Artifact)
+    }
+}
