@@ -1,1 +1,56 @@
+//! The 402 payment protocol without I/O: types, wire formats, checks, signing, payment identity and state machines.
+//!
+//! A payment is a chain of types, each step eating the last:
+//!
+//! ```text
+//! header ─decode─► PaymentPayload ─match─► Matched ─check─► Checked ─chain─► Verified ─claim─► Claimed ─settle─► Receipt
+//! ```
+//!
+//! Time, randomness and everything a chain says are arguments; nothing here opens a socket or reads a clock.
+//! ARCHITECTURE.md has the whole walk.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic))]
+#![warn(missing_docs)]
 
+mod address;
+mod amount;
+mod asset;
+pub mod evm;
+mod exact;
+mod grant;
+mod identity;
+mod lane;
+mod network;
+mod offer;
+mod payload;
+mod ports;
+mod reason;
+mod reject;
+mod settlement;
+mod time;
+pub mod wire;
+
+pub use address::{Address, BadAddress, EvmAddress};
+pub use amount::{Amount, AmountError, AmountFormat, WireAmount};
+pub use asset::{Asset, AssetId, Assets, Peg, TokenDomain, asset_id};
+pub use evm::{BadKey, EvmKey, SignedTransaction};
+pub use exact::{
+    Attestation, CheckPolicy, Checked, EvmFacts, JudgePolicy, Matched, Proof, ReceiptFacts, SentFacts, Simulation, TransferLog, Verified,
+};
+pub use grant::{Flow, Grant, GrantEvent, GrantOutOfOrder, GrantState};
+pub use identity::{BadPaymentKey, CallerKey, Fingerprint, PaymentId, PaymentKey};
+pub use lane::Lane;
+pub use network::{GenesisPrefix, Network, UnknownNetwork};
+pub use offer::{Offer, OfferError, Offers, Requirements, Resource, Scheme};
+pub use payload::{
+    Authorization, BadTransactionId, Dialect, Payload, PaymentClass, PaymentPayload, Receipt, SentEvmTransaction, SentSolanaTransaction,
+    SignedAuthorization, SignedEvmTransaction, SignedSolanaTransaction, TransactionId,
+};
+pub use ports::{
+    Applied, Change, Claim, Claimed, Clock, Exposure, Facilitator, Grants, Hints, HintsNeeded, LanePosition, Lookup, NewGrant, NewPayment,
+    PaymentKind, PaymentRow, PaymentUpdate, SentState, SettlementAnswer, Store, StoreUnavailable, StoredAnswer, Supported, SupportedKind,
+    TransactionHints, TransactionRow,
+};
+pub use reason::ErrorReason;
+pub use reject::{Reject, SettleError, Undecided, VerifyError};
+pub use settlement::{BlockRef, Settlement, SettlementEffect, SettlementEvent, SettlementOutOfOrder};
+pub use time::{UnixMillis, UnixSeconds};

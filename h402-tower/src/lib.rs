@@ -1,1 +1,11 @@
+//! Two tower layers for HTTP 402 payments: `gate` asks for payment, `pay` makes it.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)
+)]
+#![warn(missing_docs)]
 
+pub mod gate;
+pub mod pay;
+#[cfg(feature = "remote")]
+pub mod remote;

@@ -1,0 +1,42 @@
+//! EVM signatures: EIP-712 authorizations and EIP-191 messages, checked and made.
+
+mod key;
+mod message;
+mod transaction;
+mod transfer;
+
+pub use key::{BadKey, EvmKey, SignedTransaction};
+pub use message::{eip191_hash, recover_message};
+pub use transaction::EvmTransaction;
+pub use transfer::{Erc20, Erc20Transfer, transfer_with_authorization_hash};
+
+use crate::{EvmAddress, Reject};
+use alloy_primitives::{B256, Signature, U256};
+
+/// Half the order of secp256k1: the greatest `s` that tokens accept (EIP-2).
+const HALF_ORDER: U256 = U256::from_limbs([0xdfe9_2f46_681b_20a0, 0x5d57_6e73_57a4_501d, 0xffff_ffff_ffff_ffff, 0x7fff_ffff_ffff_ffff]);
+
+/// A signature in the one form tokens accept: 65 bytes, low `s`, `v` 27 or 28 (T028).
+///
+/// # Errors
+/// [`Reject::Signature`] for any length but 64 (EIP-2098) and 65, an impossible `v`, or zero or
+/// oversized `r` and `s`.
+pub fn parse_signature(bytes: &[u8]) -> Result<Signature, Reject> {
+    let signature = match bytes.len() {
+        65 => Signature::from_raw(bytes).map_err(|_| Reject::Signature("recovery id is not 0, 1, 27 or 28"))?,
+        64 => Signature::from_erc2098(bytes),
+        _ => return Err(Reject::Signature("64 or 65 bytes are expected")),
+    };
+    if signature.r().is_zero() || signature.s().is_zero() {
+        return Err(Reject::Signature("r or s is zero"));
+    }
+    Ok(if signature.s() > HALF_ORDER { signature.normalized_s() } else { signature })
+}
+
+/// The account that signed `hash`.
+///
+/// # Errors
+/// [`Reject::Signature`] if no account could have.
+pub fn recover(signature: &Signature, hash: &B256) -> Result<EvmAddress, Reject> {
+    signature.recover_address_from_prehash(hash).map_err(|_| Reject::Signature("no account can have made it"))
+}

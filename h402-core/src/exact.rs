@@ -1,0 +1,259 @@
+//! Scheme `exact`: a payment as a chain of types, each step eating the last.
+//!
+//! `PaymentPayload → Matched → Checked → Verified`. A [`crate::Claimed`] follows, which only a grant store makes.
+
+mod authorization;
+mod judge;
+mod matching;
+mod sent;
+mod transaction;
+
+pub use judge::{EvmFacts, JudgePolicy, ReceiptFacts, SentFacts, Simulation, TransferLog};
+
+use crate::{
+    Address, Amount, Authorization, Network, Offers, PaymentClass, PaymentId, PaymentKey, PaymentPayload, Reject, Requirements, Resource,
+    TransactionId, UnixMillis, UnixSeconds, evm::EvmTransaction,
+};
+use alloy_primitives::{B256, Bytes, Signature};
+use std::sync::Arc;
+
+/// A payload and the one offer it pays, with its signer recovered. Times and chain are not looked at yet.
+#[derive(Debug, Clone)]
+pub struct Matched {
+    payload: PaymentPayload,
+    requirements: Requirements,
+    proof: Proof,
+}
+
+/// A proof of payment with its signatures checked.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// An EIP-3009 authorization.
+    Authorization {
+        /// What was signed.
+        authorization: Authorization,
+        /// In the one form tokens accept.
+        signature: Signature,
+    },
+    /// A signed EVM transaction.
+    EvmTransaction {
+        /// Decoded.
+        transaction: EvmTransaction,
+        /// As received.
+        raw: Bytes,
+        /// What it pays.
+        paid: Amount,
+    },
+    /// A sent EVM transaction.
+    EvmSent {
+        /// Its hash.
+        hash: B256,
+        /// Who signed the resource, and so must have sent it.
+        claimant: crate::EvmAddress,
+    },
+}
+
+/// How strictly times are checked, and what the time is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckPolicy {
+    /// The wall clock.
+    pub now: UnixMillis,
+    /// Seconds a payment must stay valid from now on.
+    pub min_left: u64,
+    /// Seconds a payment may at most stay valid from now on (T021).
+    pub max_left: u64,
+}
+
+impl CheckPolicy {
+    /// Lifetime beyond which a payment is refused, in seconds.
+    pub const MAX_LEFT: u64 = 600;
+    /// A facilitator needs this many seconds to settle (T019).
+    pub const MIN_LEFT: u64 = 12;
+
+    /// The policy of a facilitator.
+    #[must_use]
+    pub fn facilitator(now: UnixMillis) -> Self {
+        Self { now, min_left: Self::MIN_LEFT, max_left: Self::MAX_LEFT }
+    }
+}
+
+/// A matched payment whose times and fields are right: all that can be known without the chain.
+#[derive(Debug, Clone)]
+pub struct Checked(Matched);
+
+/// A checked payment that a facilitator vouches for.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    checked: Checked,
+    attestation: Attestation,
+}
+
+/// What a facilitator's yes contains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attestation {
+    /// The payment's key.
+    pub key: PaymentKey,
+    /// Its other names.
+    pub aliases: Vec<PaymentKey>,
+    /// Who pays.
+    pub payer: Address,
+    /// The transaction, for payments already on chain.
+    pub transaction: Option<TransactionId>,
+}
+
+impl Matched {
+    /// Finds the one offer that `payload` pays, by what was signed and not by what the payer says (T110).
+    ///
+    /// # Errors
+    /// A [`Reject`] that names the first thing no offer agrees with.
+    pub fn new(payload: PaymentPayload, offers: &Offers, resource: &Arc<Resource>, lifetime_seconds: Option<u64>) -> Result<Self, Reject> {
+        matching::select(payload, offers, resource, lifetime_seconds)
+    }
+
+    /// The payload as decoded.
+    #[must_use]
+    pub fn payload(&self) -> &PaymentPayload {
+        &self.payload
+    }
+
+    /// The offer it pays, for which resource.
+    #[must_use]
+    pub fn requirements(&self) -> &Requirements {
+        &self.requirements
+    }
+
+    /// The proof with its signatures checked.
+    #[must_use]
+    pub fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    /// The network it is paid on.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        self.requirements.offer.network()
+    }
+
+    /// Whether something is left to settle.
+    #[must_use]
+    pub fn class(&self) -> PaymentClass {
+        self.payload.payload.class()
+    }
+
+    /// Who pays: whoever signed.
+    #[must_use]
+    pub fn payer(&self) -> Address {
+        match &self.proof {
+            Proof::Authorization { authorization, .. } => authorization.from.into(),
+            Proof::EvmTransaction { transaction, .. } => transaction.sender.into(),
+            Proof::EvmSent { claimant, .. } => (*claimant).into(),
+        }
+    }
+
+    /// How much is paid: at least the price. A sent transaction counts as the price until the chain is asked.
+    #[must_use]
+    pub fn amount(&self) -> Amount {
+        match &self.proof {
+            Proof::Authorization { authorization, .. } => authorization.value,
+            Proof::EvmTransaction { paid, .. } => *paid,
+            Proof::EvmSent { .. } => self.requirements.offer.amount,
+        }
+    }
+
+    /// The payment's identity, where it shows without asking the chain.
+    #[must_use]
+    pub fn id(&self) -> Option<PaymentId> {
+        let (Network::Evm(chain), Some(token)) = (self.network(), self.requirements.offer.asset.id.address.evm()) else {
+            return None;
+        };
+        match &self.proof {
+            Proof::Authorization { authorization, .. } => {
+                Some(PaymentId::Eip3009 { chain, token, from: authorization.from, nonce: authorization.nonce })
+            }
+            Proof::EvmTransaction { transaction, .. } => {
+                Some(PaymentId::EvmTransaction { chain, sender: transaction.sender, nonce: transaction.nonce })
+            }
+            Proof::EvmSent { .. } => None,
+        }
+    }
+
+    /// The key of the payment; a sent transaction goes by its hash until the chain is asked.
+    #[must_use]
+    pub fn key(&self) -> PaymentKey {
+        match (&self.proof, self.id()) {
+            (Proof::EvmSent { hash, .. }, _) => PaymentKey::of_transaction(self.network(), &TransactionId::Evm(*hash)),
+            (_, Some(id)) => id.key(),
+            // An authorization or transaction is matched on EVM networks only, so it has an identity.
+            (Proof::Authorization { .. } | Proof::EvmTransaction { .. }, None) => PaymentKey::from_bytes([0; 32]),
+        }
+    }
+
+    /// The payment's other names.
+    #[must_use]
+    pub fn aliases(&self) -> Vec<PaymentKey> {
+        let hash = match &self.proof {
+            Proof::Authorization { .. } => return Vec::new(),
+            Proof::EvmTransaction { transaction, .. } => transaction.hash,
+            Proof::EvmSent { hash, .. } => *hash,
+        };
+        vec![PaymentKey::of_transaction(self.network(), &TransactionId::Evm(hash))]
+    }
+
+    /// When the payment can no longer be settled, if it ever can not.
+    #[must_use]
+    pub fn expires(&self) -> Option<UnixSeconds> {
+        match &self.proof {
+            Proof::Authorization { authorization, .. } => Some(UnixSeconds(u64::try_from(authorization.valid_before).unwrap_or(u64::MAX))),
+            Proof::EvmTransaction { .. } | Proof::EvmSent { .. } => None,
+        }
+    }
+
+    /// Checks everything that needs no chain.
+    ///
+    /// # Errors
+    /// A [`Reject`] naming the field.
+    pub fn check(self, policy: &CheckPolicy) -> Result<Checked, Reject> {
+        if let Proof::Authorization { authorization, .. } = &self.proof {
+            authorization::check(authorization, policy)?;
+        }
+        Ok(Checked(self))
+    }
+}
+
+impl Checked {
+    /// The matched payment.
+    #[must_use]
+    pub fn matched(&self) -> &Matched {
+        &self.0
+    }
+
+    /// Judges an EVM payment by what its chain says.
+    ///
+    /// # Errors
+    /// [`crate::VerifyError::Rejected`] with the payer's fault; [`crate::VerifyError::Undecided`] if the
+    /// facts are of the wrong chain or do not cover this kind of proof.
+    pub fn judge(&self, facts: &EvmFacts, policy: &JudgePolicy) -> Result<Attestation, crate::VerifyError> {
+        judge::judge(&self.0, facts, policy)
+    }
+}
+
+impl Verified {
+    /// Records a facilitator's yes. For implementations of [`crate::Facilitator`]: whoever calls this vouches.
+    #[must_use]
+    pub fn attested(checked: Checked, attestation: Attestation) -> Self {
+        Self { checked, attestation }
+    }
+
+    /// The matched payment.
+    #[must_use]
+    pub fn matched(&self) -> &Matched {
+        &self.checked.0
+    }
+
+    /// What the facilitator vouches for.
+    #[must_use]
+    pub fn attestation(&self) -> &Attestation {
+        &self.attestation
+    }
+}

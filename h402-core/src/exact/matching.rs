@@ -1,0 +1,65 @@
+//! Which offer a payload pays.
+
+use super::{Matched, Proof, sent, transaction};
+use crate::{Offer, Offers, Payload, PaymentPayload, Reject, Requirements, Resource, SignedAuthorization, evm};
+use std::sync::Arc;
+
+/// Signatures are recovered against at most this many token domains.
+const MAX_CANDIDATES: usize = 8;
+
+pub(super) fn select(
+    payload: PaymentPayload,
+    offers: &Offers,
+    resource: &Arc<Resource>,
+    lifetime_seconds: Option<u64>,
+) -> Result<Matched, Reject> {
+    if payload.resource.as_ref().is_some_and(|claimed| *claimed != resource.url) {
+        return Err(Reject::Resource);
+    }
+    let mut candidates: Vec<Arc<Offer>> = offers.iter().cloned().collect();
+    narrow(&mut candidates, |offer| offer.scheme == payload.scheme, || Reject::Scheme)?;
+    narrow(&mut candidates, |offer| offer.network() == payload.network, || Reject::Network(payload.network))?;
+    let (offer, proof) = match &payload.payload {
+        Payload::Authorization(signed) => authorization(signed, candidates)?,
+        Payload::EvmTransaction(signed) => transaction::select(signed, candidates, resource)?,
+        Payload::EvmSent(signed) => sent::select(signed, candidates, resource)?,
+        Payload::SolanaTransaction(_) => return Err(Reject::PayloadType("signTransaction")),
+        Payload::SolanaSent(_) => return Err(Reject::PayloadType("signAndSendTransaction")),
+    };
+    let requirements = Requirements { offer, resource: resource.clone(), lifetime_seconds };
+    Ok(Matched { payload, requirements, proof })
+}
+
+/// Keeps the offers that agree; if none does, says with what.
+pub(super) fn narrow(
+    candidates: &mut Vec<Arc<Offer>>,
+    agrees: impl Fn(&Offer) -> bool,
+    otherwise: impl FnOnce() -> Reject,
+) -> Result<(), Reject> {
+    candidates.retain(|offer| agrees(offer));
+    if candidates.is_empty() { Err(otherwise()) } else { Ok(()) }
+}
+
+/// The payload names no token: the one whose domain the payer signed for is paid.
+fn authorization(signed: &SignedAuthorization, mut candidates: Vec<Arc<Offer>>) -> Result<(Arc<Offer>, Proof), Reject> {
+    let terms = &signed.authorization;
+    narrow(&mut candidates, |offer| offer.asset.eip3009.is_some(), || Reject::PayloadType("no offer takes an authorization"))?;
+    narrow(&mut candidates, |offer| offer.pay_to == terms.to.into(), || Reject::Recipient { paid: terms.to.into() })?;
+    let required = candidates.iter().map(|offer| offer.amount).min().unwrap_or_default();
+    narrow(&mut candidates, |offer| offer.least() <= terms.value, || Reject::Value { paid: terms.value, required })?;
+    let signature = evm::parse_signature(&signed.signature)?;
+    let mut paid = Vec::new();
+    for offer in candidates.into_iter().take(MAX_CANDIDATES) {
+        let Some(domain) = offer.asset.eip712_domain() else { continue };
+        let hash = evm::transfer_with_authorization_hash(terms, &domain);
+        if evm::recover(&signature, &hash)? == terms.from {
+            paid.push(offer);
+        }
+    }
+    let proof = Proof::Authorization { authorization: terms.clone(), signature };
+    match (paid.pop(), paid.pop()) {
+        (Some(offer), None) => Ok((offer, proof)),
+        (Some(_), Some(_)) => Err(Reject::Ambiguous),
+        (None, _) => Err(Reject::Signature("not the payer's signature over an offered token")),
+    }
+}

@@ -1,0 +1,189 @@
+//! The grant: what one payment opens at a gate, as a pure machine over a stored row.
+
+use crate::{Address, Amount, AssetId, Fingerprint, PaymentKey, Receipt, UnixMillis};
+use core::time::Duration;
+
+/// When the money moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Flow {
+    /// Handler first, then settle; nothing of the response leaves before.
+    Capture,
+    /// Settle first, then the handler.
+    Upfront,
+}
+
+/// A gate's durable record of one payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The payment.
+    pub key: PaymentKey,
+    /// The one request it opens.
+    pub fingerprint: Fingerprint,
+    /// When the money moves.
+    pub flow: Flow,
+    /// Who pays.
+    pub payer: Address,
+    /// With what.
+    pub asset: AssetId,
+    /// How much.
+    pub amount: Amount,
+    /// Where it stands.
+    pub state: GrantState,
+    /// How often the handler was started for it.
+    pub runs: u8,
+    /// While in the future, somebody works on it.
+    pub busy_until: UnixMillis,
+    /// What was paid, once that is known.
+    pub receipt: Option<Receipt>,
+    /// When it was claimed.
+    pub claimed_at: UnixMillis,
+    /// When it last changed.
+    pub updated_at: UnixMillis,
+    /// When the payment can no longer be presented and the row may go.
+    pub expires_at: UnixMillis,
+    /// Counts changes; a writer that knows an older one conflicts.
+    pub version: u64,
+}
+
+/// Where a grant stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GrantState {
+    /// The handler may be running; nothing is charged.
+    Running,
+    /// The handler did not deliver and nothing was charged; it may run again.
+    Released,
+    /// Settlement was asked for; whether it happened may be unknown.
+    Settling,
+    /// Charged and delivered.
+    Served,
+    /// Charged and not delivered yet.
+    Owed,
+    /// Charged, not delivered within the limit: the payer has a credit.
+    Credited,
+    /// Settlement was refused after all.
+    Refused,
+}
+
+impl GrantState {
+    /// All states, for tests and stores.
+    pub const ALL: [Self; 7] = [Self::Running, Self::Released, Self::Settling, Self::Served, Self::Owed, Self::Credited, Self::Refused];
+
+    /// The word under which stores keep it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Released => "released",
+            Self::Settling => "settling",
+            Self::Served => "served",
+            Self::Owed => "owed",
+            Self::Credited => "credited",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+/// What happened to a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrantEvent {
+    /// The same request came again and the handler is to run again.
+    RunAgain,
+    /// Settlement is about to be asked for.
+    Settle,
+    /// The handler delivered after the charge.
+    Delivered,
+    /// The handler did not deliver, or was dropped.
+    NotDelivered,
+    /// Settlement succeeded; `answer_held` says whether the handler's answer is still at hand.
+    Settled {
+        /// The receipt.
+        receipt: Receipt,
+        /// Whether the answer can be delivered without running the handler.
+        answer_held: bool,
+    },
+    /// Settlement was refused for good.
+    SettleRefused,
+}
+
+/// The event cannot follow the state: a bug or a lost race, never a payer's doing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{event:?} cannot follow {state:?}")]
+pub struct GrantOutOfOrder {
+    /// The state.
+    pub state: GrantState,
+    /// The event.
+    pub event: GrantEvent,
+}
+
+impl Grant {
+    /// Handler runs per payment that end without a charge.
+    pub const MAX_RUNS: u8 = 3;
+    /// Handler runs per payment after the charge.
+    pub const MAX_OWED_RUNS: u8 = 3;
+
+    /// Applies one event; the caller stores the result before acting on it.
+    ///
+    /// # Errors
+    /// [`GrantOutOfOrder`] if the event cannot follow.
+    pub fn step(mut self, event: GrantEvent, now: UnixMillis) -> Result<Self, GrantOutOfOrder> {
+        use GrantEvent as E;
+        use GrantState as S;
+        self.state = match (self.state, self.flow, &event) {
+            (S::Released, Flow::Capture, E::RunAgain) if self.runs < Self::MAX_RUNS => {
+                self.runs += 1;
+                S::Running
+            }
+            (S::Owed, _, E::RunAgain) if self.runs < Self::MAX_OWED_RUNS => {
+                self.runs += 1;
+                S::Owed
+            }
+            (S::Running, _, E::Settle) => S::Settling,
+            (S::Running, _, E::NotDelivered) => S::Released,
+            (S::Settling, Flow::Capture, E::Settled { receipt, answer_held }) => {
+                self.receipt = Some(receipt.clone());
+                if *answer_held { S::Served } else { S::Owed }
+            }
+            (S::Settling, Flow::Upfront, E::Settled { receipt, .. }) => {
+                self.receipt = Some(receipt.clone());
+                S::Owed
+            }
+            (S::Settling, _, E::SettleRefused) => S::Refused,
+            (S::Owed, _, E::Delivered) => S::Served,
+            (S::Owed, _, E::NotDelivered) if self.runs >= Self::MAX_OWED_RUNS => S::Credited,
+            (S::Owed, _, E::NotDelivered) => S::Owed,
+            (state, _, _) => return Err(GrantOutOfOrder { state, event }),
+        };
+        self.updated_at = now;
+        self.version += 1;
+        Ok(self)
+    }
+
+    /// Marks the grant as worked on for `duration` from `now`.
+    #[must_use]
+    pub fn busy(mut self, now: UnixMillis, duration: Duration) -> Self {
+        self.busy_until = now.plus(duration);
+        self
+    }
+
+    /// Marks the grant as worked on by nobody.
+    #[must_use]
+    pub fn idle(mut self) -> Self {
+        self.busy_until = UnixMillis(0);
+        self
+    }
+
+    /// Whether the payer has been charged for it.
+    #[must_use]
+    pub fn is_charged(&self) -> bool {
+        matches!(self.state, GrantState::Served | GrantState::Owed | GrantState::Credited)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+use super::*;
+use crate::{Network, TransactionId};
+use alloy_primitives::B256;
+use proptest::prelude::*;
+
+fn grant(flow: Flow) -> Grant {
+    Grant {
+        key: PaymentKey::from_bytes([1; 32]),
+        fingerprint: Fingerprint::from_bytes([2; 32]),
+        flow,
+        payer: Address::Evm(Default::default()),
+        asset: AssetId { network: Network::Evm(1), address: Address::Evm(Default::default()) },
+        amount: Amount::from_atomic(1),
+        state: GrantState::Running,
+        runs: 1,
+        busy_until: UnixMillis(0),
+        receipt: None,
+        claimed_at: UnixMillis(0),
+        updated_at: UnixMillis(0),
+        expires_at: UnixMillis(1),
+        version: 1,
+    }
+}
+
+fn receipt() -> Receipt {
+    Receipt { network: Network::Evm(1), transaction: TransactionId::Evm(B256::ZERO), payer: Address::Evm(Default::default()) }
+}
+
+fn events() -> Vec<GrantEvent> {
+    vec![
+        GrantEvent::RunAgain,
+        GrantEvent::Settle,
+        GrantEvent::Delivered,
+        GrantEvent::NotDelivered,
+        GrantEvent::Settled { receipt: receipt(), answer_held: true },
+        GrantEvent::Settled { receipt: receipt(), answer_held: false },
+        GrantEvent::SettleRefused,
+    ]
+}
+
+/// Every (state, event) pair of both flows; `.` is refused. Written by hand from ARCHITECTURE.md.
+#[test]
+fn every_state_and_event() {
+    use GrantState as S;
+    let order = [S::Running, S::Released, S::Settling, S::Served, S::Owed, S::Credited, S::Refused];
+    // Columns: RunAgain Settle Delivered NotDelivered Settled(held) Settled(lost) SettleRefused
+    let capture = [". t . l . . .", "n . . . . . .", ". . . . v o r", ". . . . . . .", "o . v o . . .", ". . . . . . .", ". . . . . . ."];
+    let upfront = [". t . l . . .", ". . . . . . .", ". . . . o o r", ". . . . . . .", "o . v o . . .", ". . . . . . .", ". . . . . . ."];
+    for (flow, table) in [(Flow::Capture, capture), (Flow::Upfront, upfront)] {
+        for (state, row) in order.into_iter().zip(table) {
+            for (event, want) in events().into_iter().zip(row.split(' ')) {
+                let next = Grant { state, ..grant(flow) }.step(event.clone(), UnixMillis(5));
+                let got = next.map(|grant| match grant.state {
+                    S::Running => "n",
+                    S::Released => "l",
+                    S::Settling => "t",
+                    S::Served => "v",
+                    S::Owed => "o",
+                    S::Credited => "c",
+                    S::Refused => "r",
+                });
+                assert_eq!(got.unwrap_or("."), want, "{flow:?} {state:?} {event:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_third_failure_after_a_charge_is_a_credit() {
+    let mut row = Grant { state: GrantState::Owed, ..grant(Flow::Upfront) };
+    for _ in 0..2 {
+        row = row.step(GrantEvent::NotDelivered, UnixMillis(1)).unwrap();
+        assert_eq!(row.state, GrantState::Owed);
+        row = row.step(GrantEvent::RunAgain, UnixMillis(1)).unwrap();
+    }
+    row = row.step(GrantEvent::NotDelivered, UnixMillis(1)).unwrap();
+    assert_eq!(row.state, GrantState::Credited);
+}
+
+#[test]
+fn a_released_payment_runs_three_times_at_most() {
+    let mut row = grant(Flow::Capture);
+    for _ in 0..2 {
+        row = row.step(GrantEvent::NotDelivered, UnixMillis(1)).unwrap();
+        row = row.step(GrantEvent::RunAgain, UnixMillis(1)).unwrap();
+    }
+    row = row.step(GrantEvent::NotDelivered, UnixMillis(1)).unwrap();
+    assert!(row.step(GrantEvent::RunAgain, UnixMillis(1)).is_err());
+}
+
+proptest! {
+    /// Whatever happens in whatever order: served at most once, never served or owed without a receipt,
+    /// and a charge is never forgotten.
+    #[test]
+    fn a_charge_is_never_forgotten(upfront: bool, picks in proptest::collection::vec(0usize..7, 0..40)) {
+        let mut row = grant(if upfront { Flow::Upfront } else { Flow::Capture });
+        let mut served = 0;
+        for pick in picks {
+            let before = row.clone();
+            let Ok(next) = row.clone().step(events()[pick].clone(), UnixMillis(1)) else { continue };
+            prop_assert_eq!(next.version, before.version + 1);
+            if before.is_charged() { prop_assert!(next.is_charged()); }
+            if next.is_charged() { prop_assert!(next.receipt.is_some()); }
+            served += usize::from(next.state == GrantState::Served);
+            row = next;
+        }
+        prop_assert!(served <= 1);
+    }
+}

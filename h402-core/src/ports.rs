@@ -1,0 +1,31 @@
+//! The ports: what the protocol needs from the world. No port has a default that could lose money.
+
+mod engine;
+mod gate;
+
+pub use engine::{
+    Applied, Change, LanePosition, NewPayment, PaymentKind, PaymentRow, PaymentUpdate, SentState, SettlementAnswer, Store, TransactionRow,
+};
+pub use gate::{
+    Claim, Claimed, Exposure, Facilitator, Grants, Hints, HintsNeeded, Lookup, NewGrant, StoredAnswer, Supported, SupportedKind,
+    TransactionHints,
+};
+
+use crate::UnixMillis;
+
+/// The wall clock.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> UnixMillis;
+}
+
+/// The store cannot be read or written; nothing is known to have changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("store is not available: {0}")]
+pub struct StoreUnavailable(pub String);
+
+impl From<StoreUnavailable> for crate::Undecided {
+    fn from(_: StoreUnavailable) -> Self {
+        Self::Store
+    }
+}

@@ -1,0 +1,1 @@
+//! Wire formats: the only place that knows JSON names.

@@ -1,0 +1,1 @@
+//! The server-side layer: no payment, no handler.

@@ -1,0 +1,1 @@
+//! The client-side layer: pays for calls that answer 402.

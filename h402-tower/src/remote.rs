@@ -1,0 +1,1 @@
+//! A facilitator reached over HTTP.
