@@ -13,7 +13,7 @@ use super::{
     block::{Block, BlockSummary, Outcome, Transfer},
     builder::Builder,
     contracts::{self, MULTICALL3, TRANSFER, Token, TokenKind},
-    execute::{self, Checks},
+    execute,
     ledger::{BlockTime, Edit, Ledger, Orphans},
 };
 use crate::{RpcError, fault::Faults, serve::Gatekeeper};
@@ -265,10 +265,7 @@ impl Chain {
 
     /// Makes a call on the newest state and changes nothing.
     pub fn call(&self, to: Address, data: Bytes) -> Result<Bytes, Error> {
-        let ledger = self.0.shared.read();
-        let tx = execute::call(ledger.chain_id, Address::ZERO, TxKind::Call(to), data, ledger.gas_limit);
-        let run = execute::run(ledger.state.now(), &ledger.at(ledger.head()), tx, Checks::Free)
-            .map_err(|error| Error::Call(execute::invalid(&error)))?;
+        let run = self.0.shared.read().run_free(Address::ZERO, 0, TxKind::Call(to), data)?;
         execute::output(run.result).map_err(Error::Call)
     }
 

@@ -13,7 +13,7 @@ use revm::{
     bytecode::Bytecode,
     context::{
         TxEnv,
-        result::{ExecutionResult, Output},
+        result::{ExecutionResult, Output, ResultAndState},
     },
 };
 
@@ -29,6 +29,8 @@ use crate::RpcError;
 
 /// Who makes the calls of the chain's owner, such as minting.
 const OWNER: Address = address!("00000000000000000000000000000000000402ff");
+/// What such a call may use, whatever the blocks' own limit is.
+const OWNER_GAS: u64 = 30_000_000;
 /// Who receives the tips.
 pub(super) const BENEFICIARY: Address = address!("00000000000000000000000000000000000402fe");
 
@@ -351,9 +353,8 @@ impl Ledger {
     }
 
     fn run_owned(&mut self, kind: TxKind, data: Bytes, undo: &mut Undo) -> Result<Option<Address>, Error> {
-        let at = self.at(self.head());
-        let tx = TxEnv { nonce: self.state.account(&OWNER).nonce, ..execute::call(self.chain_id, OWNER, kind, data, self.gas_limit) };
-        let run = execute::run(self.state.now(), &at, tx, Checks::Free).map_err(|error| Error::Call(execute::invalid(&error)))?;
+        let nonce = self.state.account(&OWNER).nonce;
+        let run = self.run_free(OWNER, nonce, kind, data)?;
         match run.result {
             ExecutionResult::Success { output, .. } => {
                 self.state.apply(run.state, undo);
@@ -364,6 +365,14 @@ impl Ledger {
             }
             failed => Err(Error::Call(execute::output(failed).err().unwrap_or_else(|| RpcError::server("failed")))),
         }
+    }
+
+    /// Makes a call for nothing on the newest state, and leaves it as it is.
+    pub(super) fn run_free(&self, from: Address, nonce: u64, kind: TxKind, data: Bytes) -> Result<ResultAndState, Error> {
+        let at = self.at(self.head());
+        let at = Surroundings { gas_limit: at.gas_limit.max(OWNER_GAS), ..at };
+        let tx = TxEnv { nonce, ..execute::call(self.chain_id, from, kind, data, OWNER_GAS) };
+        execute::run(self.state.now(), &at, tx, Checks::Free).map_err(|error| Error::Call(execute::invalid(&error)))
     }
 
     /// All logs of a block with the transaction and the index in the block of each.

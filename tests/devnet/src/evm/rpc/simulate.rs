@@ -42,6 +42,10 @@ pub(super) fn estimate_gas(ledger: &Ledger, params: &Params<'_>) -> Result<Value
         let affordable = spendable / U256::from(request.gas_price);
         most = most.min(affordable.try_into().unwrap_or(u64::MAX));
     }
+    let plain = request.to.is_some_and(|to| ledger.view(number).code(&to).is_empty()) && request.data.is_empty();
+    if plain && request.run(ledger, &at, number, 21_000).is_ok_and(|result| result.is_success()) {
+        return Ok(render::quantity(21_000));
+    }
     // With everything it may have, the call must succeed.
     let result = request.run(ledger, &at, number, most)?;
     let gas = *result.gas();
