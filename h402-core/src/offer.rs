@@ -90,6 +90,14 @@ impl Offer {
     /// [`OfferError::Amount`] and [`OfferError::PayTo`].
     pub fn new(asset: Arc<Asset>, amount: Amount, pay_to: Address) -> Result<Self, OfferError> {
         amount.to_wire(asset.decimals)?;
+        Self::received(asset, amount, pay_to)
+    }
+
+    /// Takes the terms of somebody else's offer: as [`Offer::new`], but how clients read its price was their concern.
+    pub(crate) fn received(asset: Arc<Asset>, amount: Amount, pay_to: Address) -> Result<Self, OfferError> {
+        if amount.is_zero() {
+            return Err(AmountError::Zero.into());
+        }
         let refuse = |why| Err(OfferError::PayTo { pay_to, why });
         if pay_to.is_zero() {
             return refuse("it is the zero address");

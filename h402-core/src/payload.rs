@@ -87,6 +87,8 @@ pub struct SignedAuthorization {
     pub authorization: Authorization,
     /// As received; at most 8 KiB.
     pub signature: Bytes,
+    /// `version` of the domain it was signed under, as the payer says; decides nothing.
+    pub version: Option<String>,
 }
 
 /// A raw signed EVM transaction and the payer's signature over the resource.

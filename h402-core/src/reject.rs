@@ -135,6 +135,16 @@ pub enum Reject {
     /// The payer has too many payments open.
     #[error("payer has too many open payments")]
     TooManyOpen,
+    /// What another facilitator said, in its own text.
+    #[error("{text}")]
+    Other {
+        /// Its h402 word.
+        reason: ErrorReason,
+        /// Its finer word, if it is one of ours.
+        word: &'static str,
+        /// Its text, shortened and without control characters.
+        text: String,
+    },
 }
 
 impl Reject {
@@ -190,6 +200,7 @@ impl Reject {
             Self::AlreadyUsed => (R::InvalidTransactionState, "payment_already_used"),
             Self::DuplicateSettlement { .. } => (R::InvalidTransactionState, "duplicate_settlement"),
             Self::TooManyOpen => (R::InvalidTransactionState, "too_many_open_payments"),
+            Self::Other { reason, word, .. } => (*reason, word),
         }
     }
 }

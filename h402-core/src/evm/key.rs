@@ -71,7 +71,8 @@ impl EvmKey {
     pub fn sign_authorization(&self, authorization: Authorization, domain: &Eip712Domain) -> Result<SignedAuthorization, BadKey> {
         let hash = super::transfer_with_authorization_hash(&authorization, domain);
         let signature = Bytes::copy_from_slice(&self.sign_hash(&hash)?.as_bytes());
-        Ok(SignedAuthorization { authorization, signature })
+        let version = domain.version.as_ref().map(ToString::to_string);
+        Ok(SignedAuthorization { authorization, signature, version })
     }
 
     /// Signs a text as wallets do (EIP-191 `personal_sign`).

@@ -13,8 +13,12 @@ pub(super) fn select(
     resource: &Arc<Resource>,
     lifetime_seconds: Option<u64>,
 ) -> Result<Matched, Reject> {
-    if payload.resource.as_ref().is_some_and(|claimed| *claimed != resource.url) {
+    // Requirements of others may name no resource: then there is nothing to compare the payer's with.
+    if !resource.url.is_empty() && payload.resource.as_ref().is_some_and(|claimed| *claimed != resource.url) {
         return Err(Reject::Resource);
+    }
+    if resource.url.is_empty() && matches!(payload.payload, Payload::EvmTransaction(_) | Payload::EvmSent(_)) {
+        return Err(Reject::Requirements("resource is missing, and this payload type is tied to its payer by it"));
     }
     let mut candidates: Vec<Arc<Offer>> = offers.iter().cloned().collect();
     narrow(&mut candidates, |offer| offer.scheme == payload.scheme, || Reject::Scheme)?;
