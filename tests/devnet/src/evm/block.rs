@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy_consensus::{Header, TxEnvelope};
 use alloy_primitives::{Address, B256, Bloom, Log, U256};
 
-use super::{ledger::Edit, state::Undo};
+use super::{edit::Edit, state::Undo};
 
 /// A signed transaction and its recovered sender.
 #[derive(Debug)]

@@ -18,7 +18,8 @@ use super::{
     account::accounts,
     chain::{Chain, Error, Shared},
     contracts::{self, MULTICALL3, Token, TokenKind},
-    ledger::{BlockTime, Edit, Ledger},
+    edit::Edit,
+    ledger::{BlockTime, Ledger},
     rpc::Rpc,
 };
 use crate::{

@@ -13,8 +13,9 @@ use super::{
     block::{Block, BlockSummary, Outcome, Transfer},
     builder::Builder,
     contracts::{self, MULTICALL3, TRANSFER, Token, TokenKind},
+    edit::Edit,
     execute,
-    ledger::{BlockTime, Edit, Ledger, Orphans},
+    ledger::{BlockTime, Ledger, Orphans},
 };
 use crate::{RpcError, fault::Faults, serve::Gatekeeper};
 

@@ -7,30 +7,17 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use alloy_consensus::Transaction as _;
-use alloy_primitives::{Address, B256, Bytes, Log, LogData, TxKind, U256, address};
-use revm::{
-    bytecode::Bytecode,
-    context::{
-        TxEnv,
-        result::{ExecutionResult, Output, ResultAndState},
-    },
-};
-
 use super::{
     block::{Block, Receipt, Transaction},
-    chain::Error,
     execute::{self, Checks, Surroundings},
     pool::Pool,
     seal,
     state::{State, Undo, View},
 };
 use crate::RpcError;
+use alloy_consensus::Transaction as _;
+use alloy_primitives::{Address, B256, Log, LogData, U256, address};
 
-/// Who makes the calls of the chain's owner, such as minting.
-const OWNER: Address = address!("00000000000000000000000000000000000402ff");
-/// What such a call may use, whatever the blocks' own limit is.
-const OWNER_GAS: u64 = 30_000_000;
 /// Who receives the tips.
 pub(super) const BENEFICIARY: Address = address!("00000000000000000000000000000000000402fe");
 
@@ -38,6 +25,8 @@ pub(super) const BENEFICIARY: Address = address!("000000000000000000000000000000
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockTime {
     /// As soon as a transaction that can be mined arrives, before it is answered.
+    ///
+    /// Calls at the newest block see the chain's clock as its time, as if a fresh empty block had just been made.
     Auto,
     /// At this interval, empty or not.
     Every(Duration),
@@ -52,17 +41,6 @@ pub enum Orphans {
     Return,
     /// They are forgotten.
     Drop,
-}
-
-/// A change by the chain's owner, outside of any block.
-#[derive(Clone, Debug)]
-pub(super) enum Edit {
-    Balance(Address, U256),
-    Code(Address, Bytes),
-    Call(Address, Bytes),
-    Create(Bytes),
-    /// Creates a contract and copies it, with its storage, to a given address.
-    Place(Bytes, Address),
 }
 
 #[derive(Debug)]
@@ -186,6 +164,13 @@ impl Ledger {
         let later = self.blocks.iter().rev().take_while(|block| block.header.number > number);
         let undone = later.flat_map(|block| block.edits.iter().rev().map(|(_, undo)| undo).chain(std::iter::once(&block.undo)));
         self.state.before(undone)
+    }
+
+    /// The blocks of a range of numbers, as far as there are any.
+    pub(super) fn range(&self, first: u64, last: u64) -> &[Block] {
+        let start = usize::try_from(first).unwrap_or(usize::MAX).min(self.blocks.len());
+        let end = usize::try_from(last).unwrap_or(usize::MAX).saturating_add(1).min(self.blocks.len());
+        self.blocks.get(start..end).unwrap_or_default()
     }
 
     pub(super) fn block_by_hash(&self, hash: &B256) -> Option<&Block> {
@@ -312,67 +297,6 @@ impl Ledger {
             }
         }
         depth
-    }
-
-    /// Makes a change outside of any block.
-    pub(super) fn edit(&mut self, edit: Edit) -> Result<Option<Address>, Error> {
-        let mut undo = Undo::default();
-        let created = self.change(edit.clone(), &mut undo);
-        let last = self.blocks.len() - 1;
-        if created.is_ok() {
-            self.blocks[last].edits.push((edit, undo));
-        } else {
-            self.state.revert(undo);
-        }
-        created
-    }
-
-    fn change(&mut self, edit: Edit, undo: &mut Undo) -> Result<Option<Address>, Error> {
-        match edit {
-            Edit::Balance(who, balance) => {
-                let account = super::state::Account { balance, ..self.state.account(&who) };
-                self.state.set_account(who, account, undo);
-                Ok(None)
-            }
-            Edit::Code(who, code) => {
-                let code_hash = self.state.keep_code(Bytecode::new_legacy(code));
-                let account = super::state::Account { code_hash, ..self.state.account(&who) };
-                self.state.set_account(who, account, undo);
-                Ok(None)
-            }
-            Edit::Call(to, data) => self.run_owned(TxKind::Call(to), data, undo),
-            Edit::Create(code) => self.run_owned(TxKind::Create, code, undo),
-            Edit::Place(code, to) => {
-                let created = self.run_owned(TxKind::Create, code, undo)?;
-                if let Some(from) = created {
-                    self.state.copy_contract(from, to, undo);
-                }
-                Ok(Some(to))
-            }
-        }
-    }
-
-    fn run_owned(&mut self, kind: TxKind, data: Bytes, undo: &mut Undo) -> Result<Option<Address>, Error> {
-        let nonce = self.state.account(&OWNER).nonce;
-        let run = self.run_free(OWNER, nonce, kind, data)?;
-        match run.result {
-            ExecutionResult::Success { output, .. } => {
-                self.state.apply(run.state, undo);
-                match output {
-                    Output::Create(_, created) => Ok(created),
-                    Output::Call(_) => Ok(None),
-                }
-            }
-            failed => Err(Error::Call(execute::output(failed).err().unwrap_or_else(|| RpcError::server("failed")))),
-        }
-    }
-
-    /// Makes a call for nothing on the newest state, and leaves it as it is.
-    pub(super) fn run_free(&self, from: Address, nonce: u64, kind: TxKind, data: Bytes) -> Result<ResultAndState, Error> {
-        let at = self.at(self.head());
-        let at = Surroundings { gas_limit: at.gas_limit.max(OWNER_GAS), ..at };
-        let tx = TxEnv { nonce, ..execute::call(self.chain_id, from, kind, data, OWNER_GAS) };
-        execute::run(self.state.now(), &at, tx, Checks::Free).map_err(|error| Error::Call(execute::invalid(&error)))
     }
 
     /// All logs of a block with the transaction and the index in the block of each.

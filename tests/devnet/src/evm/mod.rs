@@ -16,6 +16,7 @@ mod block;
 mod builder;
 mod chain;
 mod contracts;
+mod edit;
 mod execute;
 mod ledger;
 mod pool;

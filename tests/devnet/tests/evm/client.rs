@@ -27,12 +27,42 @@ sol! {
         bytes32 nonce;
     }
 
+    #[derive(Debug)]
+    struct ReceiveWithAuthorization {
+        address from;
+        address to;
+        uint256 value;
+        uint256 validAfter;
+        uint256 validBefore;
+        bytes32 nonce;
+    }
+
+    #[derive(Debug)]
+    struct CancelAuthorization {
+        address authorizer;
+        bytes32 nonce;
+    }
+
+    #[derive(Debug)]
+    struct Permit {
+        address owner;
+        address spender;
+        uint256 value;
+        uint256 nonce;
+        uint256 deadline;
+    }
+
     interface Split {
         function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external;
     }
 
     interface Usdc {
         function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature) external;
+        function receiveWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature) external;
+        function cancelAuthorization(address authorizer, bytes32 nonce, bytes signature) external;
+        function permit(address owner, address spender, uint256 value, uint256 deadline, bytes signature) external;
+        function transferFrom(address from, address to, uint256 value) external returns (bool);
+        function nonces(address owner) external view returns (uint256);
         function transfer(address to, uint256 value) external returns (bool);
         function balanceOf(address account) external view returns (uint256);
         function name() external view returns (string);
@@ -165,14 +195,19 @@ pub(crate) fn authorization(chain: &Chain, from: usize, value: u64, salt: u64) -
     }
 }
 
-pub(crate) fn digest(chain: &Chain, token: Address, authorization: &TransferWithAuthorization) -> B256 {
+pub(crate) fn digest(chain: &Chain, token: Address, message: &impl SolStruct) -> B256 {
     let domain = eip712_domain! {
         name: chain.usdc_name().to_owned(),
         version: chain.usdc_version().to_owned(),
         chain_id: chain.chain_id(),
         verifying_contract: token,
     };
-    authorization.eip712_signing_hash(&domain)
+    message.eip712_signing_hash(&domain)
+}
+
+/// The signature of a development account under a message of the token.
+pub(crate) fn signature(chain: &Chain, token: Address, by: usize, message: &impl SolStruct) -> Bytes {
+    signer(by).sign_hash_sync(&digest(chain, token, message)).unwrap().as_bytes().into()
 }
 
 /// The call with a signature in three parts.

@@ -1,4 +1,5 @@
 use alloy_primitives::{B256, U256, keccak256};
+use alloy_sol_types::SolCall;
 use h402_devnet::evm::{BlockTime, Chain, account};
 use serde_json::json;
 
@@ -86,6 +87,65 @@ async fn refuses_as_usdc_does() {
     let ok = TransferWithAuthorization { validBefore: U256::from(chain.now() + 60), ..early };
     let sent = rpc.send(&sign(tx(&chain, 0, usdc, split_call(&chain, usdc, 1, &ok)), 0)).await;
     assert!(chain.outcome(sent).unwrap().success);
+}
+
+#[tokio::test]
+async fn cancels_receives_and_permits() {
+    let chain = Chain::builder().start().await.unwrap();
+    let rpc = Rpc::new(&chain);
+    let usdc = chain.usdc();
+    let error = async |from: usize, call: Vec<u8>| {
+        let request = json!([{ "from": account(from).address, "to": usdc, "data": hex(&call) }]);
+        revert_reason(&rpc.error("eth_call", request).await)
+    };
+
+    let payment = authorization(&chain, 1, 10, 0);
+    let cancel = CancelAuthorization { authorizer: payment.from, nonce: payment.nonce };
+    let cancelling = |by: usize| {
+        let signature = signature(&chain, usdc, by, &cancel);
+        Usdc::cancelAuthorizationCall { authorizer: cancel.authorizer, nonce: cancel.nonce, signature }.abi_encode()
+    };
+    assert_eq!(error(0, cancelling(2)).await, "FiatTokenV2: invalid signature");
+    rpc.send(&sign(tx(&chain, 0, usdc, cancelling(1)), 0)).await;
+    let used = "FiatTokenV2: authorization is used or canceled";
+    assert_eq!(error(0, split_call(&chain, usdc, 1, &payment)).await, used);
+    assert_eq!(error(0, cancelling(1)).await, used);
+
+    let a = authorization(&chain, 1, 10, 1);
+    let message = ReceiveWithAuthorization {
+        from: a.from,
+        to: a.to,
+        value: a.value,
+        validAfter: a.validAfter,
+        validBefore: a.validBefore,
+        nonce: a.nonce,
+    };
+    let receive = Usdc::receiveWithAuthorizationCall {
+        from: a.from,
+        to: a.to,
+        value: a.value,
+        validAfter: a.validAfter,
+        validBefore: a.validBefore,
+        nonce: a.nonce,
+        signature: signature(&chain, usdc, 1, &message),
+    }
+    .abi_encode();
+    assert_eq!(error(0, receive.clone()).await, "FiatTokenV2: caller must be the payee");
+    rpc.send(&sign(tx(&chain, 0, usdc, receive), 9)).await;
+    assert_eq!(chain.balance_of(usdc, account(9).address), U256::from(10));
+
+    let (owner, spender) = (account(1).address, account(0).address);
+    let permit = Permit { owner, spender, value: a.value, nonce: U256::ZERO, deadline: a.validBefore };
+    let spend = Usdc::transferFromCall { from: owner, to: a.to, value: a.value }.abi_encode();
+    assert_eq!(error(0, spend.clone()).await, "ERC20: transfer amount exceeds allowance");
+    let permitting =
+        Usdc::permitCall { owner, spender, value: permit.value, deadline: permit.deadline, signature: signature(&chain, usdc, 1, &permit) }
+            .abi_encode();
+    rpc.send(&sign(tx(&chain, 1, usdc, permitting.clone()), 0)).await;
+    rpc.send(&sign(tx(&chain, 2, usdc, spend), 0)).await;
+    assert_eq!(chain.balance_of(usdc, account(9).address), U256::from(20));
+    assert_eq!(rpc.view(usdc, Usdc::noncesCall { owner }).await, U256::from(1));
+    assert_eq!(error(0, permitting).await, "EIP2612: invalid signature");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     RpcError,
-    evm::{block::Block, ledger::Ledger, seal},
+    evm::{block::Block, ledger::Ledger},
 };
 
 /// The tip that the chain suggests, in wei.
@@ -29,19 +29,11 @@ pub(super) fn fee_history(ledger: &Ledger, params: &Params<'_>) -> Result<Value,
     };
     let count = count.min(1024).min(newest + 1);
     let oldest = newest + 1 - count;
-    let blocks: Vec<&Block> = ledger.blocks.iter().filter(|block| (oldest..=newest).contains(&block.header.number) && count > 0).collect();
+    let blocks = if count == 0 { &[] } else { ledger.range(oldest, newest) };
     let mut base_fees: Vec<u64> = blocks.iter().filter_map(|block| block.header.base_fee_per_gas).collect();
-    if let Some(last) = blocks.last() {
-        base_fees.push(if last.header.number == ledger.height() {
-            ledger.next().base_fee
-        } else {
-            ledger
-                .blocks
-                .iter()
-                .find(|block| block.header.number == last.header.number + 1)
-                .and_then(|block| block.header.base_fee_per_gas)
-                .unwrap_or_else(|| seal::next_base_fee(&last.header))
-        });
+    if !blocks.is_empty() {
+        let next = ledger.range(newest + 1, newest + 1).first();
+        base_fees.push(next.map_or_else(|| ledger.next().base_fee, |next| next.header.base_fee_per_gas.unwrap_or_default()));
     }
     let used: Value = blocks.iter().map(|block| used_ratio(block.header.gas_used, block.header.gas_limit)).collect();
     let mut history = json!({

@@ -41,10 +41,7 @@ pub(super) fn get_logs(ledger: &Ledger, params: &Params<'_>) -> Result<Value, Rp
         return Err(RpcError::server("invalid block range params"));
     }
     let mut found = Vec::new();
-    for block in &ledger.blocks {
-        if !(first..=last).contains(&block.header.number) {
-            continue;
-        }
+    for block in ledger.range(first, last) {
         for (tx, index, position, log) in Ledger::logs(block) {
             let wanted = addresses.as_ref().is_none_or(|addresses| addresses.contains(&log.address));
             if wanted && matches(&topics, log.topics()) {
