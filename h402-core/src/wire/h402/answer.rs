@@ -1,0 +1,348 @@
+//! What a facilitator answers, and the receipt that a server passes on.
+
+use super::{MAX_HEADER, network, refusal};
+use crate::{
+    Address, ErrorReason, Network, PaymentClass, PaymentKey, Receipt, SettleError, TransactionId, Verified, VerifyError,
+    wire::{WireError, base64, json},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// A facilitator's answer to `POST /settle`, and the content of [`super::RECEIPT_HEADER`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SettleAnswer {
+    /// Whether the payee has the money.
+    pub success: bool,
+    /// The transaction that carries it; while settlement is pending, the one that may.
+    pub transaction: Option<TransactionId>,
+    /// The network. Only our own facilitators say which.
+    pub network: Option<Network>,
+    /// Who paid.
+    pub payer: Option<Address>,
+    /// Why not, as a word of h402.
+    pub reason: Option<ErrorReason>,
+    /// Why not, as text; ours starts with a finer word and a colon.
+    pub error: Option<String>,
+}
+
+impl SettleAnswer {
+    /// The answer with a receipt.
+    ///
+    /// ```
+    /// use h402_core::{Network, Receipt, TransactionId, wire::h402::SettleAnswer};
+    /// let payer = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8".parse()?;
+    /// let receipt = Receipt { network: Network::Evm(8453), transaction: TransactionId::Evm([7; 32].into()), payer };
+    /// let answer = SettleAnswer::settled(&receipt);
+    /// assert_eq!(answer.receipt(Network::Evm(8453), payer), Ok(receipt));
+    /// # Ok::<(), h402_core::BadAddress>(())
+    /// ```
+    #[must_use]
+    pub fn settled(receipt: &Receipt) -> Self {
+        Self {
+            success: true,
+            transaction: Some(receipt.transaction),
+            network: Some(receipt.network),
+            payer: Some(receipt.payer),
+            ..Self::default()
+        }
+    }
+
+    /// The answer without one.
+    #[must_use]
+    pub fn failed(error: &SettleError, network: Network, payer: Option<Address>) -> Self {
+        let (reason, text, transaction) = match error {
+            SettleError::Rejected { reject, transaction } => {
+                (reject.reason(), refusal::reject_text(reject), transaction.or(refusal::transaction(reject)))
+            }
+            SettleError::Pending { transaction } => (ErrorReason::UnexpectedSettleError, refusal::pending_text(), *transaction),
+            SettleError::Undecided(undecided) => (ErrorReason::UnexpectedSettleError, refusal::undecided_text(undecided), None),
+        };
+        Self { success: false, transaction, network: Some(network), payer, reason: Some(reason), error: Some(text) }
+    }
+
+    /// What the answer means for a payment of `payer` on `network`.
+    ///
+    /// # Errors
+    /// What was answered. A success without a transaction, or on another network, is [`SettleError::Pending`]: it
+    /// proves nothing, and the payment may have been sent.
+    pub fn receipt(&self, network: Network, payer: Address) -> Result<Receipt, SettleError> {
+        if !self.success {
+            return Err(refusal::settle_error(self.reason, self.error.as_deref(), self.transaction));
+        }
+        let here = self.network.is_none_or(|stated| stated == network);
+        match self.transaction.filter(|transaction| here && belongs(transaction, network)) {
+            Some(transaction) => Ok(Receipt { network, transaction, payer }),
+            None => Err(SettleError::Pending { transaction: None }),
+        }
+    }
+}
+
+/// A facilitator's answer to `POST /verify`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyAnswer {
+    /// Whether the payment is good.
+    pub valid: bool,
+    /// Whether something is left to settle. The reference sometimes does not say.
+    pub class: Option<PaymentClass>,
+    /// Who pays. The reference never says.
+    pub payer: Option<Address>,
+    /// The transaction, if the payment is one.
+    pub transaction: Option<TransactionId>,
+    /// The payment's key: our own addition, `paymentId`.
+    pub payment: Option<PaymentKey>,
+    /// Why not, as a word of h402.
+    pub reason: Option<ErrorReason>,
+    /// Why not, as text; ours starts with a finer word and a colon.
+    pub message: Option<String>,
+}
+
+impl VerifyAnswer {
+    /// The answer for a verified payment.
+    #[must_use]
+    pub fn verified(verified: &Verified) -> Self {
+        let attestation = verified.attestation();
+        Self {
+            valid: true,
+            class: Some(verified.matched().class()),
+            payer: Some(attestation.payer),
+            transaction: attestation.transaction,
+            payment: Some(attestation.key),
+            ..Self::default()
+        }
+    }
+
+    /// The answer for any other.
+    ///
+    /// ```
+    /// use h402_core::{ErrorReason, Reject, VerifyError, wire::h402::VerifyAnswer};
+    /// let error = VerifyError::from(Reject::AlreadyUsed);
+    /// let answer = VerifyAnswer::failed(&error, None);
+    /// assert_eq!(answer.message.as_deref(), Some("payment_already_used: payment is used already"));
+    /// assert_eq!(answer.verdict(), Err(error));
+    /// ```
+    #[must_use]
+    pub fn failed(error: &VerifyError, payer: Option<Address>) -> Self {
+        let (reason, text, transaction) = match error {
+            VerifyError::Rejected(reject) => (reject.reason(), refusal::reject_text(reject), refusal::transaction(reject)),
+            VerifyError::Undecided(undecided) => (ErrorReason::UnexpectedVerifyError, refusal::undecided_text(undecided), None),
+        };
+        Self { payer, transaction, reason: Some(reason), message: Some(text), ..Self::default() }
+    }
+
+    /// What the answer means.
+    ///
+    /// # Errors
+    /// What was answered; [`crate::Undecided::Facilitator`] for the reference's "unexpected" word.
+    pub fn verdict(&self) -> Result<(), VerifyError> {
+        if self.valid { Ok(()) } else { Err(refusal::verify_error(self.reason, self.message.as_deref(), self.transaction)) }
+    }
+}
+
+/// Writes a receipt header: padded standard base64 of JSON.
+///
+/// # Errors
+/// [`WireError::TooLong`] if it would be longer than [`MAX_HEADER`].
+pub fn encode_receipt(receipt: &SettleAnswer) -> Result<String, WireError> {
+    let header = base64::encode(&encode_settle(receipt)?);
+    if header.len() > MAX_HEADER { Err(WireError::TooLong { limit: MAX_HEADER, unit: "bytes of header" }) } else { Ok(header) }
+}
+
+/// Reads a receipt header.
+///
+/// # Errors
+/// [`WireError`].
+pub fn decode_receipt(header: &[u8]) -> Result<SettleAnswer, WireError> {
+    if header.len() > MAX_HEADER {
+        return Err(WireError::TooLong { limit: MAX_HEADER, unit: "bytes of header" });
+    }
+    settle(&base64::decode_text(header)?)
+}
+
+/// Writes the answer to `POST /settle`.
+///
+/// # Errors
+/// None in practice; see [`WireError`].
+pub fn encode_settle(answer: &SettleAnswer) -> Result<Vec<u8>, WireError> {
+    json::write(&SettleOut {
+        success: answer.success,
+        transaction: answer.transaction.map(|transaction| transaction.to_string()).unwrap_or_default(),
+        namespace: answer.network.map(network::namespace),
+        network_id: answer.network.map(network::network_id),
+        payer: answer.payer.map(|payer| payer.to_string()),
+        error_reason: answer.reason.map(ErrorReason::as_str),
+        error: answer.error.as_deref(),
+    })
+}
+
+/// Reads the answer to `POST /settle`, also in the wrapper `{"data": {…}}` of old facilitators.
+///
+/// # Errors
+/// [`WireError`] if `success` is no JSON boolean or the transaction cannot be read.
+pub fn decode_settle(body: &[u8]) -> Result<SettleAnswer, WireError> {
+    settle(core::str::from_utf8(body).map_err(|_| WireError::Json)?)
+}
+
+fn settle(text: &str) -> Result<SettleAnswer, WireError> {
+    let wire: SettleIn<'_> = json::read(text)?;
+    let wire = match (wire.success, wire.data) {
+        (None, Some(data)) => json::read(data.get())?,
+        _ => wire,
+    };
+    let network = match (wire.namespace, wire.network_id) {
+        (Some(namespace), Some(id)) => network::parse(&namespace, &id).ok(),
+        _ => None,
+    };
+    let (reason, error) = reason(wire.error_reason, wire.error);
+    let transaction = transaction(wire.transaction.or(wire.tx_hash))?;
+    Ok(SettleAnswer { success: wire.success.ok_or(WireError::Shape)?, transaction, network, payer: payer(wire.payer), reason, error })
+}
+
+/// Writes the answer to `POST /verify`.
+///
+/// # Errors
+/// None in practice; see [`WireError`].
+pub fn encode_verify(answer: &VerifyAnswer) -> Result<Vec<u8>, WireError> {
+    json::write(&VerifyOut {
+        is_valid: answer.valid,
+        kind: answer.class.map(class_word),
+        payer: answer.payer.map(|payer| payer.to_string()),
+        tx_hash: answer.transaction.map(|transaction| transaction.to_string()),
+        payment_id: answer.payment.map(|payment| payment.to_string()),
+        invalid_reason: answer.reason.map(ErrorReason::as_str),
+        error_message: answer.message.as_deref(),
+    })
+}
+
+/// Reads the answer to `POST /verify`, also in the wrapper `{"data": {…}}` of old facilitators, also without a type.
+///
+/// # Errors
+/// [`WireError`] if `isValid` is no JSON boolean or another field cannot be read.
+pub fn decode_verify(body: &[u8]) -> Result<VerifyAnswer, WireError> {
+    let wire: VerifyIn<'_> = json::read_bytes(body)?;
+    let wire = match (wire.is_valid, wire.data) {
+        (None, Some(data)) => json::read(data.get())?,
+        _ => wire,
+    };
+    let class = match wire.kind.as_deref() {
+        None => None,
+        Some(word) => Some(class(word).ok_or(WireError::Field("type is neither payload nor transaction"))?),
+    };
+    let payment = match wire.payment_id {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| WireError::Field("paymentId cannot be read"))?),
+    };
+    let (reason, message) = reason(wire.invalid_reason, wire.error_message);
+    let transaction = transaction(wire.tx_hash)?;
+    Ok(VerifyAnswer {
+        valid: wire.is_valid.ok_or(WireError::Shape)?,
+        class,
+        payer: payer(wire.payer),
+        transaction,
+        payment,
+        reason,
+        message,
+    })
+}
+
+fn class_word(class: PaymentClass) -> &'static str {
+    match class {
+        PaymentClass::Payload => "payload",
+        PaymentClass::Transaction => "transaction",
+    }
+}
+
+fn class(word: &str) -> Option<PaymentClass> {
+    [PaymentClass::Payload, PaymentClass::Transaction].into_iter().find(|class| class_word(*class) == word)
+}
+
+fn belongs(transaction: &TransactionId, network: Network) -> bool {
+    match (transaction, network) {
+        (TransactionId::Evm(_), Network::Evm(_)) | (TransactionId::Solana(_), Network::Solana(_)) => true,
+        (TransactionId::Evm(_), Network::Solana(_)) | (TransactionId::Solana(_), Network::Evm(_)) => false,
+    }
+}
+
+/// Others write an empty text for none, and hashes in either case.
+fn transaction(text: Option<String>) -> Result<Option<TransactionId>, WireError> {
+    let Some(mut text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    if text.starts_with("0x") {
+        text.make_ascii_lowercase();
+    }
+    text.parse().map(Some).map_err(|_| WireError::Field("transaction cannot be read"))
+}
+
+/// Informs only, so an address of another kind (Arkade's) is as good as none.
+fn payer(text: Option<String>) -> Option<Address> {
+    text.and_then(|text| text.parse().ok())
+}
+
+/// A reason word that h402 does not have is text.
+fn reason(word: Option<String>, text: Option<String>) -> (Option<ErrorReason>, Option<String>) {
+    let reason = word.as_deref().and_then(ErrorReason::from_word);
+    (reason, text.or(if reason.is_none() { word } else { None }))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SettleOut<'a> {
+    success: bool,
+    transaction: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SettleIn<'a> {
+    success: Option<bool>,
+    transaction: Option<String>,
+    tx_hash: Option<String>,
+    namespace: Option<String>,
+    network_id: Option<String>,
+    payer: Option<String>,
+    error_reason: Option<String>,
+    error: Option<String>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VerifyOut<'a> {
+    is_valid: bool,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tx_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invalid_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_message: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct VerifyIn<'a> {
+    is_valid: Option<bool>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    payer: Option<String>,
+    tx_hash: Option<String>,
+    payment_id: Option<String>,
+    invalid_reason: Option<String>,
+    error_message: Option<String>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}

@@ -1,0 +1,172 @@
+//! Refusals as text: h402 has a reason word of 35 and free text; ours starts with a finer word.
+
+use crate::{
+    ErrorReason, Reject, SettleError, TransactionId, Undecided, VerifyError,
+    wire::{WireError, json},
+};
+use serde::{Deserialize, Serialize};
+
+/// The word of a settlement whose outcome is not known yet.
+const PENDING: &str = "settlement_pending";
+/// Longest text of a peer that is repeated, in characters.
+const MAX_TEXT: usize = 256;
+
+/// Every refusal that is nothing but its word.
+const PLAIN: [Reject; 15] = [
+    Reject::Version,
+    Reject::Scheme,
+    Reject::Asset,
+    Reject::NoOffer,
+    Reject::Ambiguous,
+    Reject::ValidAfter,
+    Reject::PayerHasCode,
+    Reject::AuthorizationUsed,
+    Reject::TransferNotObserved,
+    Reject::TooOld,
+    Reject::Resource,
+    Reject::InProgress,
+    Reject::AlreadyUsed,
+    Reject::DuplicateSettlement { transaction: None },
+    Reject::TooManyOpen,
+];
+
+/// Words of ours that are neither in [`PLAIN`] nor h402's.
+const FINER: [&str; 4] = ["unsupported_payload_type", "transfer_reverts", "unsupported_transaction_type", "settlement_cost_exceeds_limit"];
+
+/// Turns a facilitator's refusal back into a [`Reject`]: one of ours by its word, else [`Reject::Other`].
+///
+/// ```
+/// use h402_core::{ErrorReason, Reject, wire::h402::refusal};
+/// let text = "payment_in_progress: payment is in progress";
+/// assert_eq!(refusal(Some(ErrorReason::InvalidTransactionState), Some(text)), Reject::InProgress);
+/// assert_eq!(refusal(None, Some("Insufficient transfer amount")).reason(), ErrorReason::InvalidPayload);
+/// ```
+#[must_use]
+pub fn refusal(reason: Option<ErrorReason>, text: Option<&str>) -> Reject {
+    let (word, rest) = split(text.unwrap_or_default());
+    if let Some(plain) = PLAIN.into_iter().find(|plain| plain.word() == word) {
+        return plain;
+    }
+    let known = ErrorReason::from_word(word);
+    let ours = known.map(ErrorReason::as_str).or_else(|| FINER.into_iter().find(|finer| *finer == word));
+    let reason = reason.or(known).unwrap_or(ErrorReason::InvalidPayload);
+    match ours {
+        Some(word) => Reject::Other { reason, word, text: shorten(rest) },
+        None => Reject::Other { reason, word: reason.as_str(), text: shorten(text.unwrap_or("refused without a reason")) },
+    }
+}
+
+/// The text of a refusal: its word, a colon, its text.
+pub(super) fn reject_text(reject: &Reject) -> String {
+    format!("{}: {reject}", reject.word())
+}
+
+/// The transaction that a refusal names.
+pub(super) fn transaction(reject: &Reject) -> Option<TransactionId> {
+    match reject {
+        Reject::DuplicateSettlement { transaction } => *transaction,
+        _ => None,
+    }
+}
+
+pub(super) fn undecided_text(undecided: &Undecided) -> String {
+    format!("{}: {undecided}", undecided.word())
+}
+
+pub(super) fn pending_text() -> String {
+    format!("{PENDING}: settlement is pending")
+}
+
+/// What a failed settlement's reason and text mean.
+pub(super) fn settle_error(reason: Option<ErrorReason>, text: Option<&str>, transaction: Option<TransactionId>) -> SettleError {
+    let (word, _) = split(text.unwrap_or_default());
+    if word == PENDING {
+        return SettleError::Pending { transaction };
+    }
+    if let Some(undecided) = undecided(word) {
+        return undecided.into();
+    }
+    match refusal(reason, text) {
+        // Others use this one for whatever went wrong, also after sending: nobody can tell, so it is not a refusal.
+        Reject::Other { reason: ErrorReason::UnexpectedSettleError, .. } => SettleError::Pending { transaction },
+        Reject::DuplicateSettlement { .. } => {
+            SettleError::Rejected { reject: Reject::DuplicateSettlement { transaction }, transaction: None }
+        }
+        reject => SettleError::Rejected { reject, transaction },
+    }
+}
+
+/// What a failed verification's reason and text mean.
+pub(super) fn verify_error(reason: Option<ErrorReason>, text: Option<&str>, transaction: Option<TransactionId>) -> VerifyError {
+    let (word, _) = split(text.unwrap_or_default());
+    if let Some(undecided) = undecided(word) {
+        return undecided.into();
+    }
+    match refusal(reason, text) {
+        Reject::Other { reason: ErrorReason::UnexpectedVerifyError, .. } => Undecided::Facilitator.into(),
+        Reject::DuplicateSettlement { .. } => Reject::DuplicateSettlement { transaction }.into(),
+        reject => reject.into(),
+    }
+}
+
+fn undecided(word: &str) -> Option<Undecided> {
+    [Undecided::Busy, Undecided::Deadline, Undecided::Facilitator].into_iter().find(|undecided| undecided.word() == word)
+}
+
+/// The word before the first colon and the text after it; a text without a word has an empty one.
+fn split(text: &str) -> (&str, &str) {
+    let (word, rest) = text.split_once(": ").unwrap_or((text, text));
+    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if plain { (word, rest) } else { ("", text) }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
+}
+
+/// An error answer that is neither of `/verify` nor of `/settle`.
+///
+/// ```
+/// use h402_core::wire::h402::{decode_error, encode_error};
+/// let body = encode_error("not_found", "no such payment");
+/// assert_eq!(body, br#"{"error":"not_found","errorMessage":"no such payment"}"#);
+/// assert_eq!(decode_error(&body)?.error, "not_found");
+/// # Ok::<(), h402_core::wire::WireError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorAnswer {
+    /// A word of ours, or any text of others.
+    pub error: String,
+    /// Text.
+    pub message: Option<String>,
+}
+
+/// Writes `{"error": word, "errorMessage": text}`.
+#[must_use]
+pub fn encode_error(word: &str, text: &str) -> Vec<u8> {
+    // Two strings always can be written.
+    json::write(&ErrorOut { error: word, error_message: text }).unwrap_or_default()
+}
+
+/// Reads an error answer, shortened and without control characters.
+///
+/// # Errors
+/// [`WireError`] if there is no text in `error`.
+pub fn decode_error(body: &[u8]) -> Result<ErrorAnswer, WireError> {
+    let wire: ErrorIn = json::read_bytes(body)?;
+    Ok(ErrorAnswer { error: shorten(&wire.error), message: wire.error_message.as_deref().map(shorten) })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorOut<'a> {
+    error: &'a str,
+    error_message: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorIn {
+    error: String,
+    error_message: Option<String>,
+}

@@ -1,0 +1,214 @@
+//! Payment requirements: one element of `accepts`, and half of what a facilitator is asked.
+
+use super::{network, network::BadNetwork};
+use crate::{
+    Address, Amount, AmountError, AmountFormat, Assets, Network, Offer, OfferError, Reject, Requirements, Resource, Scheme, WireAmount,
+    asset_id,
+    wire::{WireError, json},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::{borrow::Cow, sync::Arc};
+
+/// Why requirements that somebody else wrote are not usable here.
+///
+/// ```
+/// use h402_core::wire::h402::SkippedOffer;
+/// assert_eq!(SkippedOffer::UnknownAsset.to_string(), "asset is not in the table of known assets");
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SkippedOffer {
+    /// A field is missing, repeated or cannot be read.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// A scheme that is not spoken here, or none.
+    #[error("scheme is missing or not known")]
+    Scheme,
+    /// A network that is not spoken here.
+    #[error("network is not known")]
+    Network,
+    /// The asset is not in the table: its decimals would be a guess.
+    #[error("asset is not in the table of known assets")]
+    UnknownAsset,
+    /// The stated decimals are not the asset's.
+    #[error("tokenDecimals is {stated}, the asset has {known}")]
+    Decimals {
+        /// What the requirements say.
+        stated: u8,
+        /// What the table says.
+        known: u8,
+    },
+    /// The price cannot be read.
+    #[error("price: {0}")]
+    Amount(AmountError),
+    /// The payee cannot be paid.
+    #[error("payToAddress cannot be paid: {0}")]
+    PayTo(&'static str),
+}
+
+impl SkippedOffer {
+    /// The same as a facilitator's refusal.
+    pub(super) fn reject(&self) -> Reject {
+        match self {
+            Self::Malformed(why) => Reject::Requirements(why),
+            Self::Scheme => Reject::Scheme,
+            Self::Network => Reject::Requirements("network is not known"),
+            Self::UnknownAsset => Reject::Asset,
+            Self::Decimals { .. } => Reject::Requirements("tokenDecimals is not the asset's"),
+            Self::Amount(AmountError::Zero) => Reject::Requirements("amount is zero"),
+            Self::Amount(_) => Reject::Requirements("amount cannot be read exactly"),
+            Self::PayTo(_) => Reject::Requirements("payToAddress cannot be paid"),
+        }
+    }
+}
+
+/// Who reads a price, as far as it matters for the amount.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// The payer. Servers that compute in floats may ask for more than the exact amount; the larger satisfies both.
+    Payer,
+    /// The payee's side: exactly what is written.
+    Payee,
+}
+
+/// Requirements as they are spelled; what nobody reads is not here, so it may be anything.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RequirementsIn<'a> {
+    #[serde(borrow)]
+    scheme: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow)]
+    network_id: Cow<'a, str>,
+    #[serde(borrow)]
+    amount_required: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_amount_required: Option<&'a RawValue>,
+    #[serde(borrow)]
+    amount_required_format: Cow<'a, str>,
+    #[serde(borrow)]
+    pay_to_address: Cow<'a, str>,
+    #[serde(borrow)]
+    token_address: Option<Cow<'a, str>>,
+    token_decimals: Option<u8>,
+    #[serde(borrow)]
+    resource: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    description: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    mime_type: Option<Cow<'a, str>>,
+    estimated_processing_time: Option<u64>,
+}
+
+impl RequirementsIn<'_> {
+    pub(super) fn parse(self, assets: &Assets, reader: Reader) -> Result<Requirements, SkippedOffer> {
+        self.scheme.as_deref().and_then(Scheme::from_word).ok_or(SkippedOffer::Scheme)?;
+        let network = network::parse(&self.namespace, &self.network_id).map_err(|bad| match bad {
+            BadNetwork::Arkade | BadNetwork::Namespace => SkippedOffer::Network,
+            BadNetwork::Id => SkippedOffer::Malformed("networkId is not an identifier of its namespace"),
+        })?;
+        let token = self.token_address.as_deref().ok_or(SkippedOffer::Malformed("tokenAddress is missing"))?;
+        let id = asset_id(network, token).map_err(|_| SkippedOffer::Malformed("tokenAddress is not an address of the network"))?;
+        let asset = assets.get(&id).ok_or(SkippedOffer::UnknownAsset)?.clone();
+        if let Some(stated) = self.token_decimals.filter(|stated| *stated != asset.decimals) {
+            return Err(SkippedOffer::Decimals { stated, known: asset.decimals });
+        }
+        let amount = self.amount(network, asset.decimals, reader)?;
+        let pay_to: Address =
+            self.pay_to_address.parse().map_err(|_| SkippedOffer::Malformed("payToAddress is not an address, or its checksum is wrong"))?;
+        let offer = Offer::received(asset, amount, pay_to).map_err(|error| match error {
+            OfferError::PayTo { why, .. } => SkippedOffer::PayTo(why),
+            OfferError::Amount(error) => SkippedOffer::Amount(error),
+            OfferError::Twice { .. } | OfferError::Empty => SkippedOffer::Malformed("not an offer"),
+        })?;
+        let resource = Resource {
+            url: self.resource.map(Cow::into_owned).unwrap_or_default(),
+            description: self.description.map(Cow::into_owned),
+            mime_type: self.mime_type.map(Cow::into_owned),
+        };
+        Ok(Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds: self.estimated_processing_time })
+    }
+
+    fn amount(&self, network: Network, decimals: u8, reader: Reader) -> Result<Amount, SkippedOffer> {
+        let raw = self.max_amount_required.or(self.amount_required).ok_or(SkippedOffer::Malformed("amountRequired is missing"))?;
+        let literal = json::decimal(raw).ok_or(SkippedOffer::Amount(AmountError::Syntax))?.into_owned();
+        let format = match &*self.amount_required_format {
+            "smallestUnit" => AmountFormat::SmallestUnit,
+            "humanReadable" => AmountFormat::HumanReadable,
+            _ => return Err(SkippedOffer::Malformed("amountRequiredFormat is not known")),
+        };
+        let wire = WireAmount { literal, format };
+        let exact = wire.to_amount(decimals).map_err(SkippedOffer::Amount)?;
+        match (reader, format, network) {
+            (Reader::Payer, AmountFormat::HumanReadable, Network::Evm(_)) => {
+                let float = Amount::as_float_client_reads(&wire.literal, decimals).map_err(SkippedOffer::Amount)?;
+                Ok(exact.max(float))
+            }
+            _ => Ok(exact),
+        }
+    }
+}
+
+/// Requirements as we spell them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RequirementsOut<'a> {
+    scheme: &'a str,
+    namespace: &'a str,
+    network_id: String,
+    amount_required: Box<RawValue>,
+    amount_required_format: &'a str,
+    pay_to_address: String,
+    token_address: String,
+    token_decimals: u8,
+    token_symbol: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    resource: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mime_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_processing_time: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    required_deadline_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<DomainOut<'a>>,
+}
+
+/// The EIP-712 domain, for clients that cannot ask the token.
+#[derive(Serialize)]
+struct DomainOut<'a> {
+    name: &'a str,
+    version: &'a str,
+}
+
+impl<'a> RequirementsOut<'a> {
+    pub(super) fn new(requirements: &'a Requirements) -> Result<Self, WireError> {
+        let Requirements { offer, resource, lifetime_seconds } = requirements;
+        let asset = &offer.asset;
+        let amount = offer.amount.to_wire(asset.decimals)?;
+        Ok(Self {
+            scheme: offer.scheme.as_str(),
+            namespace: network::namespace(offer.network()),
+            network_id: network::network_id(offer.network()),
+            amount_required: RawValue::from_string(amount.literal).map_err(|_| WireError::Json)?,
+            amount_required_format: match amount.format {
+                AmountFormat::SmallestUnit => "smallestUnit",
+                AmountFormat::HumanReadable => "humanReadable",
+            },
+            pay_to_address: offer.pay_to.to_string(),
+            token_address: asset.id.address.to_string(),
+            token_decimals: asset.decimals,
+            token_symbol: &asset.symbol,
+            resource: &resource.url,
+            description: resource.description.as_deref(),
+            mime_type: resource.mime_type.as_deref(),
+            estimated_processing_time: *lifetime_seconds,
+            required_deadline_seconds: *lifetime_seconds,
+            extra: asset.eip3009.as_ref().map(|domain| DomainOut { name: &domain.name, version: &domain.version }),
+        })
+    }
+}
