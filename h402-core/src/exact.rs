@@ -228,6 +228,12 @@ impl Checked {
         &self.0
     }
 
+    /// The matched payment, to be checked by somebody else again.
+    #[must_use]
+    pub fn into_matched(self) -> Matched {
+        self.0
+    }
+
     /// Judges an EVM payment by what its chain says.
     ///
     /// # Errors

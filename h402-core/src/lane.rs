@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 ///
 /// ```
 /// use h402_core::Lane;
-/// let mut lane = Lane::open(5, []);
+/// let mut lane = Lane::open(5, None, []);
 /// assert_eq!((lane.next(), lane.next()), (5, 6));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,12 +18,14 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Opens a lane from the chain's count of mined transactions and the stored transactions that may not be mined.
+    /// Opens a lane from the chain's count of mined transactions, the greatest nonce ever stored and the stored
+    /// transactions that may not be mined.
     ///
     /// The chain's own count of pending ones is not used: a lagging node understates it, and a nonce given twice
     /// is worse than one that waits.
-    pub fn open(mined: u64, stored: impl IntoIterator<Item = (u64, B256)>) -> Self {
-        let mut lane = Self { next: mined, open: BTreeMap::new() };
+    pub fn open(mined: u64, greatest: Option<u64>, stored: impl IntoIterator<Item = (u64, B256)>) -> Self {
+        let next = greatest.map_or(mined, |greatest| mined.max(greatest.saturating_add(1)));
+        let mut lane = Self { next, open: BTreeMap::new() };
         for (nonce, hash) in stored {
             lane.next = lane.next.max(nonce.saturating_add(1));
             if nonce >= mined {
@@ -87,17 +89,17 @@ mod tests {
     #[test]
     fn a_restart_goes_on_after_the_stored_nonces() {
         let hash = B256::repeat_byte(1);
-        let mut lane = Lane::open(5, [(4, hash), (5, hash), (6, hash)]);
+        let mut lane = Lane::open(5, Some(6), [(4, hash), (5, hash), (6, hash)]);
         assert_eq!(lane.next(), 7, "4 is mined, 5 and 6 wait");
         assert_eq!(lane.waiting().map(|(nonce, _)| nonce).collect::<Vec<_>>(), [5, 6]);
-        assert_eq!(Lane::open(9, [(4, hash)]).next(), 9, "somebody used the key meanwhile");
+        assert_eq!(Lane::open(9, Some(4), [(4, hash)]).next(), 9, "somebody used the key meanwhile");
     }
 
     proptest! {
         /// No nonce is given twice unless it was taken back with nothing stored; a lagging chain lowers nothing.
         #[test]
         fn no_nonce_is_given_twice(mined in 0u64..10, steps in proptest::collection::vec((0u8..4, 0u64..20), 0..60)) {
-            let mut lane = Lane::open(mined, []);
+            let mut lane = Lane::open(mined, None, []);
             let mut given = std::collections::BTreeSet::new();
             for (step, number) in steps {
                 match step {

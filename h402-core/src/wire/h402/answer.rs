@@ -49,7 +49,7 @@ impl SettleAnswer {
 
     /// The answer without one.
     #[must_use]
-    pub fn failed(error: &SettleError, network: Network, payer: Option<Address>) -> Self {
+    pub fn failed(error: &SettleError, network: impl Into<Option<Network>>, payer: Option<Address>) -> Self {
         let (reason, text, transaction) = match error {
             SettleError::Rejected { reject, transaction } => {
                 (reject.reason(), refusal::reject_text(reject), transaction.or(refusal::transaction(reject)))
@@ -57,7 +57,7 @@ impl SettleAnswer {
             SettleError::Pending { transaction } => (ErrorReason::UnexpectedSettleError, refusal::pending_text(), *transaction),
             SettleError::Undecided(undecided) => (ErrorReason::UnexpectedSettleError, refusal::undecided_text(undecided), None),
         };
-        Self { success: false, transaction, network: Some(network), payer, reason: Some(reason), error: Some(text) }
+        Self { success: false, transaction, network: network.into(), payer, reason: Some(reason), error: Some(text) }
     }
 
     /// What the answer means for a payment of `payer` on `network`.

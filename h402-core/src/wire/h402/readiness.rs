@@ -1,4 +1,4 @@
-use super::WireError;
+use crate::wire::{WireError, json};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -14,5 +14,5 @@ struct WireReadiness<'a> {
 /// [`WireError`] if it cannot be written.
 pub fn encode_readiness(ready: bool, parts: &[(String, String)]) -> Result<Vec<u8>, WireError> {
     let checks = parts.iter().map(|(part, state)| (part.as_str(), state.as_str())).collect();
-    Ok(serde_json::to_vec(&WireReadiness { ready, checks })?)
+    json::write(&WireReadiness { ready, checks })
 }
