@@ -2,6 +2,7 @@
 
 use super::{
     VERSION,
+    refusal::shorten,
     requirements::{Reader, RequirementsIn, RequirementsOut, SkippedOffer},
 };
 use crate::{
@@ -26,7 +27,7 @@ pub struct Challenge<'a> {
 /// A 402 as a client reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadChallenge {
-    /// Why, if the server said it in words.
+    /// Why, if the server said it in words; shortened and without control characters.
     pub error: Option<String>,
     /// What it accepts, in its order; what cannot be used is there too, with the reason.
     pub offers: Vec<ReadOffer>,
@@ -90,7 +91,7 @@ pub fn decode_challenge(body: &[u8], assets: &Assets) -> Result<ReadChallenge, W
         seen.push(door);
         offers.push(ReadOffer { requirements, first_of_network });
     }
-    Ok(ReadChallenge { error: wire.error.and_then(json::string), offers })
+    Ok(ReadChallenge { error: wire.error.and_then(json::string).map(|text| shorten(&text)), offers })
 }
 
 #[derive(Serialize)]

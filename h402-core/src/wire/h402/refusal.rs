@@ -120,8 +120,9 @@ fn split(text: &str) -> (&str, &str) {
     if plain { (word, rest) } else { ("", text) }
 }
 
-fn shorten(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
+/// The first line of a peer's text: further lines tend to be dumps of requests, with what does not belong to others.
+pub(super) fn shorten(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
 }
 
 /// An error answer that is neither of `/verify` nor of `/settle`.

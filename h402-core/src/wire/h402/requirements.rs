@@ -141,13 +141,12 @@ impl RequirementsIn<'_> {
         };
         let wire = WireAmount { literal, format };
         let exact = wire.to_amount(decimals).map_err(SkippedOffer::Amount)?;
-        match (reader, format, network) {
-            (Reader::Payer, AmountFormat::HumanReadable, Network::Evm(_)) => {
-                let float = Amount::as_float_client_reads(&wire.literal, decimals).map_err(SkippedOffer::Amount)?;
-                Ok(exact.max(float))
-            }
-            _ => Ok(exact),
+        if reader == Reader::Payee || !matches!(network, Network::Evm(_)) {
+            return Ok(exact);
         }
+        let decimals = if format == AmountFormat::HumanReadable { decimals } else { 0 };
+        let float = Amount::as_float_client_reads(&wire.literal, decimals).map_err(SkippedOffer::Amount)?;
+        Ok(exact.max(float))
     }
 }
 

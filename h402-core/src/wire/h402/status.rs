@@ -1,7 +1,7 @@
 //! `GET /payments/{id}`, which is ours.
 
 use crate::{
-    BlockRef, PaymentRow, Settlement,
+    BlockRef, PaymentRow, Settlement, SettlementAnswer,
     wire::{WireError, json},
 };
 use alloy_primitives::B256;
@@ -23,6 +23,10 @@ pub fn encode_payment_status(row: &PaymentRow) -> Result<Vec<u8>, WireError> {
         amount: row.amount.to_string(),
         transaction: row.state.transaction().map(|transaction| transaction.to_string()),
         block: row.state.block().map(|block| BlockOut { number: block.number, hash: block.hash.to_string() }),
+        error: match &row.answer {
+            Some(SettlementAnswer::Refused { word, text }) => Some(format!("{word}: {text}")),
+            Some(SettlementAnswer::Settled) | None => None,
+        },
         claimed_at: row.claimed_at.0,
         updated_at: row.updated_at.0,
     })
@@ -68,6 +72,8 @@ struct StatusOut<'a> {
     transaction: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     block: Option<BlockOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
     claimed_at: u64,
     updated_at: u64,
 }

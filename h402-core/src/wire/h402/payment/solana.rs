@@ -1,0 +1,78 @@
+//! Payloads of Solana clusters.
+
+use super::{TypeIn, read};
+use crate::{Payload, Reject, SentSolanaTransaction, SignedSolanaTransaction, wire::base64};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// Longest transaction, in bytes: one packet.
+const MAX_TRANSACTION: usize = 1232;
+
+pub(super) fn parse(text: &str) -> Result<Payload, Reject> {
+    Ok(match &*read::<TypeIn<'_>>(text)?.kind {
+        "signTransaction" => {
+            let wire: SignTransactionIn<'_> = read(text)?;
+            let transaction = base64::decode(wire.transaction.as_bytes()).map_err(|_| Reject::Malformed("transaction is not base64"))?;
+            if transaction.is_empty() || transaction.len() > MAX_TRANSACTION {
+                return Err(Reject::Malformed("transaction is empty or longer than 1232 bytes"));
+            }
+            let claimed = wire.signature.as_deref().map(signature).transpose()?;
+            Payload::SolanaTransaction(SignedSolanaTransaction { signature: claimed, transaction: transaction.into() })
+        }
+        "signAndSendTransaction" => {
+            let wire: SentIn<'_> = read(text)?;
+            Payload::SolanaSent(SentSolanaTransaction { signature: signature(&wire.signature)? })
+        }
+        "signMessage" => return Err(Reject::PayloadType("signMessage")),
+        _ => return Err(Reject::PayloadType("not a type of this namespace")),
+    })
+}
+
+fn signature(text: &str) -> Result<[u8; 64], Reject> {
+    let mut bytes = [0; 64];
+    match bs58::decode(text).onto(&mut bytes) {
+        Ok(64) => Ok(bytes),
+        _ => Err(Reject::Malformed("signature is not 64 bytes in base58")),
+    }
+}
+
+#[derive(Deserialize)]
+struct SignTransactionIn<'a> {
+    #[serde(borrow)]
+    signature: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    transaction: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct SentIn<'a> {
+    #[serde(borrow)]
+    signature: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type")]
+pub(super) enum PayloadOut {
+    #[serde(rename = "signTransaction")]
+    Signed {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signature: Option<String>,
+        transaction: String,
+    },
+    #[serde(rename = "signAndSendTransaction")]
+    Sent { signature: String },
+}
+
+impl PayloadOut {
+    /// `None` if it is not a payload of Solana clusters.
+    pub(super) fn new(payload: &Payload) -> Option<Self> {
+        let text = |signature: &[u8; 64]| bs58::encode(signature).into_string();
+        Some(match payload {
+            Payload::SolanaTransaction(signed) => {
+                Self::Signed { signature: signed.signature.as_ref().map(text), transaction: base64::encode(&signed.transaction) }
+            }
+            Payload::SolanaSent(sent) => Self::Sent { signature: text(&sent.signature) },
+            Payload::Authorization(_) | Payload::EvmTransaction(_) | Payload::EvmSent(_) => return None,
+        })
+    }
+}
