@@ -1,1 +1,49 @@
 //! The client-side layer: pays for calls that answer 402.
+//!
+//! ```text
+//! request ─► inner ─► 402 ─► choose an offer ─► cap, budget ─► sign, once ─► journal ─► inner with X-PAYMENT ─► answer
+//!                                                                              ▲            │ no known outcome
+//!                                                                              └────────────┘ the same bytes again
+//! ```
+//!
+//! One call makes at most one payment. A 402 that follows the payment is final and comes back with [`Refused`] in its
+//! extensions; any other answer comes back with [`Paid`]. While the outcome is unknown (no answer, 5xx, or a conflict
+//! that says when to come back) the same payment is sent again; after the deadline the caller gets
+//! [`PayError::OutcomeUnknown`] and the payment to resume with.
+//!
+//! # What is signed
+//! Only what [`Cap`] allows, from its own asset table: nothing the server says about decimals, symbols or domains is
+//! believed. Authorizations expire within 600 s, whatever the server asks for.
+
+mod body;
+mod budget;
+mod call;
+mod cap;
+mod choose;
+mod clock;
+mod error;
+mod evm;
+mod hints;
+mod journal;
+mod layer;
+mod origin;
+mod payment;
+mod present;
+mod request;
+mod service;
+mod wallet;
+
+pub use budget::Budget;
+pub use cap::{Cap, UnknownAsset};
+pub use error::{ChallengeError, PayError, Unusable};
+pub use evm::{EvmWallet, NoHints};
+pub use hints::HttpHints;
+pub use journal::{CallKey, Journal, JournalUnavailable, NoJournal};
+pub use layer::Pay;
+pub use origin::Origin;
+pub use payment::{BadRecord, Paid, Refused, SignedPayment};
+pub use service::{PayService, ResponseFuture};
+pub use wallet::{Means, SignError, Terms, Wallet};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! A signed payment, and what became of it.
+
+use super::Origin;
+use core::{fmt, str::FromStr};
+use h402_core::{
+    Amount, Assets, Network, Offer, PaymentPayload, Requirements, Resource, asset_id,
+    wire::{
+        WireError,
+        h402::{self, SettleAnswer},
+    },
+};
+use http::HeaderValue;
+use std::sync::Arc;
+
+/// A signed payment and where it may be sent.
+///
+/// As a request extension it makes the pay layer send it instead of signing another: this is how a caller resumes
+/// a call whose outcome is unknown. Whoever holds it can spend it at its payee, so it is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedPayment {
+    header: HeaderValue,
+    origin: Origin,
+    requirements: Requirements,
+    amount: Amount,
+}
+
+/// First line of a record: its version.
+const RECORD: &str = "h402-payment-1";
+
+impl SignedPayment {
+    pub(super) fn new(payload: &PaymentPayload, requirements: Requirements, amount: Amount, origin: Origin) -> Result<Self, WireError> {
+        let header = secret(&h402::encode_payment(payload)?)?;
+        Ok(Self { header, origin, requirements, amount })
+    }
+
+    /// The only origin it is sent to.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The requirements it pays.
+    #[must_use]
+    pub fn requirements(&self) -> &Requirements {
+        &self.requirements
+    }
+
+    /// How much it pays, in the asset's smallest unit.
+    #[must_use]
+    pub fn amount(&self) -> Amount {
+        self.amount
+    }
+
+    pub(super) fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    /// The text for a [`Journal`](super::Journal) to store. It is as secret as the payment.
+    #[must_use]
+    pub fn to_record(&self) -> String {
+        let header = self.header.to_str().unwrap_or_default();
+        let Requirements { offer, resource, lifetime_seconds } = &self.requirements;
+        let lifetime = lifetime_seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
+        let Self { origin, amount, .. } = self;
+        let (network, asset, payee, price) = (offer.network(), offer.asset.id.address, offer.pay_to, offer.amount);
+        // The resource is the server's text and stays last: nothing in it can pass for another line.
+        format!("{RECORD}\n{header}\n{origin}\n{amount}\n{network}\n{asset}\n{payee}\n{price}\n{lifetime}\n{}", resource.url)
+    }
+
+    /// Reads a stored text back. The payment itself is the stored one, byte for byte.
+    ///
+    /// # Errors
+    /// [`BadRecord`] if it is damaged, or its asset is not in `assets`.
+    pub fn from_record(record: &str, assets: &Assets) -> Result<Self, BadRecord> {
+        let lines: Vec<&str> = record.splitn(10, '\n').collect();
+        let Ok([RECORD, header, origin, amount, network, asset, payee, price, lifetime, url]) = <[&str; 10]>::try_from(lines) else {
+            return Err(BadRecord);
+        };
+        h402::decode_payment(header.as_bytes()).map_err(|_| BadRecord)?;
+        let network: Network = parsed(network)?;
+        let id = asset_id(network, asset).map_err(|_| BadRecord)?;
+        let asset = assets.get(&id).ok_or(BadRecord)?.clone();
+        // A price of somebody else's making need not be one that we would offer.
+        let mut offer = Offer::new(asset, Amount::from_atomic(1), parsed(payee)?).map_err(|_| BadRecord)?;
+        offer.amount = amount_of(price)?;
+        let lifetime_seconds = if lifetime.is_empty() { None } else { Some(parsed(lifetime)?) };
+        let resource = Resource { url: url.to_owned(), ..Resource::default() };
+        Ok(Self {
+            header: secret(header).map_err(|_| BadRecord)?,
+            origin: Origin::of_text(origin).ok_or(BadRecord)?,
+            requirements: Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds },
+            amount: amount_of(amount)?,
+        })
+    }
+}
+
+/// A text that is no record of a signed payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the record of a signed payment in a known asset")]
+pub struct BadRecord;
+
+fn parsed<T: FromStr>(text: &str) -> Result<T, BadRecord> {
+    text.parse().map_err(|_| BadRecord)
+}
+
+fn amount_of(text: &str) -> Result<Amount, BadRecord> {
+    Amount::from_atomic_text(text).map_err(|_| BadRecord)
+}
+
+fn secret(text: &str) -> Result<HeaderValue, WireError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| WireError::Base64)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+impl fmt::Debug for SignedPayment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedPayment")
+            .field("origin", &self.origin)
+            .field("asset", &self.requirements.offer.asset.id)
+            .field("amount", &self.amount)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Response extension: a payment was signed and sent for this answer.
+///
+/// The server has it; whether it was settled is what the receipt says, and a receipt is the server's word (T125).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paid {
+    /// The receipt, if there is one that can be read.
+    pub receipt: Option<SettleAnswer>,
+    /// What the server asked for.
+    pub requirements: Requirements,
+    /// What was paid, in the asset's smallest unit.
+    pub amount: Amount,
+    /// The payment: put into the same request's extensions it gets the same answer again, if the server keeps it.
+    pub payment: SignedPayment,
+}
+
+/// Response extension of a 402: this call's payment was presented and refused. No other was signed.
+///
+/// A server that lies may still settle it until it expires, so it stays counted in the [`Budget`](super::Budget).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The refused payment.
+    pub payment: SignedPayment,
+    /// What the server says became of it, if it says so in a receipt.
+    pub receipt: Option<SettleAnswer>,
+}

@@ -1,0 +1,67 @@
+//! The port to whoever holds the keys.
+
+use core::future::Future;
+use h402_core::{Amount, BadKey, PaymentPayload, Requirements, Undecided, UnixSeconds};
+
+/// Signs payments. It is asked once per call and after every limit was checked.
+pub trait Wallet: Send + Sync + 'static {
+    /// By what means it could pay this, if it could. Asks nobody.
+    fn can_pay(&self, requirements: &Requirements) -> Option<Means>;
+
+    /// Signs a payment of exactly these terms. Sends nothing.
+    ///
+    /// # Errors
+    /// [`SignError`]: nothing was signed. # Cancel safety: may be dropped at any time.
+    fn sign(&self, terms: &Terms) -> impl Future<Output = Result<PaymentPayload, SignError>> + Send;
+}
+
+/// By what means a wallet pays; of several offers the one with the earlier means is taken.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Means {
+    /// A signed authorization: it expires by itself, and the payer needs no gas.
+    Authorization,
+    /// A signed transaction: valid until its account nonce is used, and the payer pays for gas.
+    Transaction,
+}
+
+/// What is to be signed, settled to the last field by the pay layer and not by the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// What the server asked for.
+    pub requirements: Requirements,
+    /// What is paid, in the asset's smallest unit: the price, or one unit above it where servers compute in floats.
+    pub amount: Amount,
+    /// The text that ties the payment to what is bought; payload types with a message sign it.
+    pub resource: String,
+    /// Start of the payment's validity.
+    pub valid_after: UnixSeconds,
+    /// End of the payment's validity.
+    pub valid_before: UnixSeconds,
+}
+
+/// Why a wallet did not sign.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// It cannot pay these terms at all.
+    #[error("the wallet cannot pay this")]
+    Unsupported,
+    /// The facts it needs from the chain could not be read.
+    #[error("facts for the transaction: {0}")]
+    Hints(#[from] Undecided),
+    /// The gas alone would cost more than the wallet may spend on it.
+    #[error("gas would cost up to {cost}, {limit} are allowed")]
+    Gas {
+        /// Greatest cost of the gas, in the native coin's smallest unit.
+        cost: Amount,
+        /// What is allowed.
+        limit: Amount,
+    },
+    /// The key does not sign.
+    #[error(transparent)]
+    Key(#[from] BadKey),
+    /// No randomness for a nonce.
+    #[error("the system has no randomness")]
+    Randomness,
+}
