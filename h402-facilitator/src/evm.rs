@@ -1,1 +1,179 @@
-//! EVM chains.
+//! EVM chains: what is read from them and what is sent to them.
+//!
+//! The chain's id comes with every read, in the same HTTP request: a node of another chain decides nothing.
+
+mod abi;
+mod authorization;
+mod blocks;
+mod facts;
+mod fees;
+mod quantity;
+mod question;
+mod receipts;
+mod revert;
+mod send;
+mod start;
+mod window;
+
+pub use authorization::{AuthorizationLog, AuthorizationTrace};
+pub use blocks::Head;
+pub use fees::Fees;
+pub use send::{SendRefusal, Sent};
+pub use start::StartError;
+
+use crate::rpc::{Call, Rpc, RpcError};
+use alloy_primitives::{Bytes, U256};
+use alloy_sol_types::SolCall;
+use blocks::BlockTimes;
+use h402_core::{EvmAddress, Matched, Network, Proof, Undecided, evm::Erc20};
+use quantity::{Quantity, read};
+use serde_json::value::RawValue;
+use std::{fmt, sync::Arc};
+use window::Window;
+
+/// How an EVM chain is reached.
+#[derive(Debug, Clone)]
+pub struct EvmConfig {
+    /// The chain that the node must be of.
+    pub chain_id: u64,
+    /// Where Multicall3 is, if it is there; none also where contracts see another block number than
+    /// transactions have, as on Arbitrum.
+    pub multicall3: Option<EvmAddress>,
+    /// The account that will settle, from which authorizations are tried out.
+    pub simulate_from: EvmAddress,
+    /// The node.
+    pub rpc: Rpc,
+}
+
+/// An EVM chain. Cheap to clone.
+///
+/// ```
+/// use h402_facilitator::{evm::{EvmChain, EvmConfig}, rpc::{Rpc, RpcConfig}};
+/// let rpc = Rpc::new(RpcConfig::new(vec!["http://127.0.0.1:8545".parse()?]));
+/// let chain = EvmChain::new(EvmConfig { chain_id: 8453, multicall3: None, simulate_from: Default::default(), rpc });
+/// assert_eq!(chain.network().to_string(), "eip155:8453");
+/// # Ok::<(), h402_facilitator::rpc::BadEndpoint>(())
+/// ```
+#[derive(Clone)]
+pub struct EvmChain {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    chain_id: u64,
+    multicall3: Option<EvmAddress>,
+    simulate_from: EvmAddress,
+    rpc: Rpc,
+    window: Window,
+    times: BlockTimes,
+    fees: fees::Cache,
+}
+
+/// A node's answers, in the order of the calls.
+type Answers = Vec<Result<Box<RawValue>, RpcError>>;
+
+impl EvmChain {
+    /// Describes a chain; nothing is sent yet.
+    #[must_use]
+    pub fn new(config: EvmConfig) -> Self {
+        let EvmConfig { chain_id, multicall3, simulate_from, rpc } = config;
+        let (window, times, fees) = Default::default();
+        Self { inner: Arc::new(Inner { chain_id, multicall3, simulate_from, rpc, window, times, fees }) }
+    }
+
+    /// The configured network.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        Network::Evm(self.inner.chain_id)
+    }
+
+    /// The node's client, for its counters.
+    #[must_use]
+    pub fn rpc(&self) -> &Rpc {
+        &self.inner.rpc
+    }
+
+    /// Asks the node for its chain id, whatever it is.
+    ///
+    /// # Errors
+    /// [`Undecided`] if the node does not answer.
+    pub async fn chain_id(&self) -> Result<u64, Undecided> {
+        let answer = self.inner.rpc.call(chain_id_call()).await?;
+        chain_id_of(answer.as_ref())
+    }
+
+    /// How many transactions of an account are mined, at the latest block.
+    ///
+    /// # Errors
+    /// [`Undecided`].
+    pub async fn account_nonce(&self, who: EvmAddress) -> Result<u64, Undecided> {
+        let call = Call::new("eth_getTransactionCount", &[who.to_string().as_str(), "latest"]);
+        Ok(self.inner.read_one::<Quantity<u64>>(call).await?.0)
+    }
+
+    /// What an account holds of the native coin in wei, at the latest block.
+    ///
+    /// # Errors
+    /// [`Undecided`].
+    pub async fn native_balance(&self, who: EvmAddress) -> Result<U256, Undecided> {
+        let call = Call::new("eth_getBalance", &[who.to_string().as_str(), "latest"]);
+        Ok(self.inner.read_one::<Quantity<U256>>(call).await?.0)
+    }
+
+    /// The call that settles an authorization: token and call data. None for other kinds of payment.
+    #[must_use]
+    pub fn settlement_call(payment: &Matched) -> Option<(EvmAddress, Bytes)> {
+        let Proof::Authorization { authorization, signature } = payment.proof() else { return None };
+        let token = payment.requirements().offer.asset.id.address.evm()?;
+        let call = Erc20::transferWithAuthorizationCall {
+            from: authorization.from,
+            to: authorization.to,
+            value: authorization.value.to_u256(),
+            validAfter: authorization.valid_after,
+            validBefore: authorization.valid_before,
+            nonce: authorization.nonce,
+            v: 27 + u8::from(signature.v()),
+            r: signature.r().into(),
+            s: signature.s().into(),
+        };
+        Some((token, call.abi_encode().into()))
+    }
+}
+
+impl Inner {
+    /// Asks several things and the chain's id with them, in one HTTP request.
+    async fn ask(&self, calls: impl IntoIterator<Item = Call>) -> Result<Answers, Undecided> {
+        let calls: Vec<Call> = [chain_id_call()].into_iter().chain(calls).collect();
+        let (mut answers, answerer) = self.rpc.ask(&calls, crate::rpc::Reach::UntilAnswered).await?;
+        let rest = answers.split_off(1);
+        let chain_id = chain_id_of(answers.pop().ok_or(Undecided::Chain)?.as_ref())?;
+        if chain_id != self.chain_id {
+            self.rpc.distrust(answerer);
+            return Err(Undecided::WrongChain);
+        }
+        Ok(rest)
+    }
+
+    /// Asks one thing whose answer must be a `T`.
+    async fn read_one<T: serde::de::DeserializeOwned>(&self, call: Call) -> Result<T, Undecided> {
+        let answer = self.ask([call]).await?.pop();
+        Ok(read(&answer.ok_or(Undecided::Chain)?.map_err(|_| Undecided::Chain)?)?)
+    }
+}
+
+fn chain_id_call() -> Call {
+    Call::new("eth_chainId", &[(); 0])
+}
+
+fn chain_id_of<T: AsRef<RawValue>>(answer: Result<&T, &RpcError>) -> Result<u64, Undecided> {
+    Ok(read::<Quantity<u64>>(answer.map_err(|_| Undecided::Chain)?.as_ref())?.0)
+}
+
+impl fmt::Debug for EvmChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EvmChain").field("network", &self.network()).field("rpc", &self.inner.rpc).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Block headers.
+
+use super::{
+    EvmChain, Inner,
+    quantity::{Fixed, Quantity, number, read},
+};
+use crate::rpc::Call;
+use alloy_primitives::B256;
+use h402_core::{Undecided, UnixSeconds};
+use serde::Deserialize;
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
+
+/// A block's header, as far as it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Number.
+    pub number: u64,
+    /// Hash.
+    pub hash: B256,
+    /// Timestamp.
+    pub time: UnixSeconds,
+    /// Base fee in wei per gas; none before EIP-1559.
+    pub base_fee: Option<u128>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireHeader {
+    number: Quantity<u64>,
+    hash: Fixed<B256>,
+    timestamp: Quantity<u64>,
+    #[serde(default)]
+    base_fee_per_gas: Option<Quantity<u128>>,
+}
+
+impl<'de> Deserialize<'de> for Head {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wire = WireHeader::deserialize(deserializer)?;
+        Ok(Self {
+            number: wire.number.0,
+            hash: wire.hash.0,
+            time: UnixSeconds(wire.timestamp.0),
+            base_fee: wire.base_fee_per_gas.map(|fee| fee.0),
+        })
+    }
+}
+
+pub(super) fn latest_call() -> Call {
+    Call::new("eth_getBlockByNumber", &("latest", false))
+}
+
+impl EvmChain {
+    /// The latest block.
+    ///
+    /// # Errors
+    /// [`Undecided`].
+    pub async fn head(&self) -> Result<Head, Undecided> {
+        let head: Head = self.inner.read_one(latest_call()).await?;
+        self.inner.times.put(head.hash, head.time);
+        Ok(head)
+    }
+
+    /// The hash of the block that the chain has at this height now; none above its head.
+    ///
+    /// # Errors
+    /// [`Undecided`].
+    pub async fn block_hash(&self, height: u64) -> Result<Option<B256>, Undecided> {
+        let call = Call::new("eth_getBlockByNumber", &(number(height), false));
+        let head: Option<Head> = self.inner.read_one(call).await?;
+        match head {
+            Some(head) if head.number != height => Err(Undecided::Chain),
+            head => Ok(head.map(|head| head.hash)),
+        }
+    }
+}
+
+/// The timestamps of blocks by their hash, which never change.
+#[derive(Debug, Default)]
+pub(super) struct BlockTimes(Mutex<VecDeque<(B256, UnixSeconds)>>);
+
+/// Enough for every block that watched transactions are in.
+const REMEMBERED: usize = 256;
+
+impl BlockTimes {
+    pub(super) fn get(&self, hash: &B256) -> Option<UnixSeconds> {
+        let times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times.iter().rev().find(|(known, _)| known == hash).map(|(_, time)| *time)
+    }
+
+    pub(super) fn put(&self, hash: B256, time: UnixSeconds) {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.iter().any(|(known, _)| *known == hash) {
+            return;
+        }
+        if times.len() >= REMEMBERED {
+            times.pop_front();
+        }
+        times.push_back((hash, time));
+    }
+}
+
+impl Inner {
+    /// Learns the timestamps of blocks that are not known yet, in at most one HTTP request.
+    pub(super) async fn learn_times(&self, hashes: impl IntoIterator<Item = B256>) -> Result<(), Undecided> {
+        let mut unknown: Vec<B256> = hashes.into_iter().filter(|hash| self.times.get(hash).is_none()).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let calls = unknown.iter().map(|hash| Call::new("eth_getBlockByHash", &(hash.to_string(), false)));
+        let answers = self.ask(calls).await?;
+        for (hash, answer) in unknown.iter().zip(answers) {
+            // A block that is gone by now has no time; whoever asked finds it missing.
+            let Ok(Some(head)) = answer.map_err(drop).and_then(|answer| read::<Option<Head>>(&answer).map_err(drop)) else { continue };
+            if head.hash == *hash {
+                self.times.put(*hash, head.time);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! What has to be asked about one payment, and how its answers are read.
+
+use super::{
+    EvmChain,
+    abi::{DryCall, Multicall3},
+    quantity::{Data, Fixed, Quantity, read},
+    receipts::WireReceipt,
+    revert,
+};
+use crate::rpc::RpcError;
+use alloy_primitives::{B256, U256, hex};
+use alloy_sol_types::SolCall;
+use h402_core::{Checked, EvmAddress, Network, Proof, SentFacts, Simulation, Undecided, evm::Erc20};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// All that is asked about one payment.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    pub(super) payer: EvmAddress,
+    /// The token; none for the native coin.
+    pub(super) token: Option<EvmAddress>,
+    pub(super) kind: Kind,
+}
+
+/// What is asked beyond balance and code.
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    /// Whether the nonce is used, and how the settlement would fare.
+    Authorization { nonce: B256, settlement: DryCall },
+    /// Account nonce and native balance, and how the transaction would fare.
+    Transaction { dry: DryCall },
+    /// The transaction itself.
+    Sent { hash: B256 },
+}
+
+impl Question {
+    /// What to ask about `payment` on the chain of `chain_id`, where `simulate_from` settles.
+    pub(super) fn of(payment: &Checked, chain_id: u64, simulate_from: EvmAddress) -> Result<Self, Undecided> {
+        let matched = payment.matched();
+        let asset = &matched.requirements().offer.asset;
+        let (Some(payer), Some(address)) = (matched.payer().evm(), asset.id.address.evm()) else { return Err(Undecided::WrongChain) };
+        if matched.network() != Network::Evm(chain_id) {
+            return Err(Undecided::WrongChain);
+        }
+        let kind = match matched.proof() {
+            Proof::Authorization { authorization, .. } => {
+                let (to, data) = EvmChain::settlement_call(matched).ok_or(Undecided::WrongChain)?;
+                let dry = |from: EvmAddress| DryCall {
+                    from: Some(from.to_string()),
+                    to: Some(to.to_string()),
+                    value: None,
+                    data: hex::encode_prefixed(&data),
+                };
+                Kind::Authorization { nonce: authorization.nonce, settlement: dry(simulate_from) }
+            }
+            Proof::EvmTransaction { transaction, .. } => Kind::Transaction {
+                dry: DryCall {
+                    from: Some(transaction.sender.to_string()),
+                    to: transaction.to.map(|to| to.to_string()),
+                    value: Some(format!("{:#x}", transaction.value)),
+                    data: hex::encode_prefixed(&transaction.input),
+                },
+            },
+            Proof::EvmSent { hash, .. } => Kind::Sent { hash: *hash },
+            _ => return Err(Undecided::WrongChain),
+        };
+        Ok(Self { payer, token: (!asset.is_native()).then_some(address), kind })
+    }
+
+    /// The words to read from contracts, the balance first.
+    pub(super) fn words(&self) -> Vec<Word> {
+        let mut words = vec![match self.token {
+            Some(token) => Word::Token(token, Erc20::balanceOfCall { account: self.payer }.abi_encode()),
+            None => Word::Native(self.payer),
+        }];
+        match (&self.kind, self.token) {
+            (Kind::Authorization { nonce, .. }, Some(token)) => {
+                words.push(Word::Token(token, Erc20::authorizationStateCall { authorizer: self.payer, nonce: *nonce }.abi_encode()));
+            }
+            (Kind::Transaction { .. }, _) => words.push(Word::Native(self.payer)),
+            (Kind::Authorization { .. } | Kind::Sent { .. }, _) => {}
+        }
+        words
+    }
+}
+
+/// One word of the chain's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Word {
+    /// What a token returns.
+    Token(EvmAddress, Vec<u8>),
+    /// An account's native balance.
+    Native(EvmAddress),
+}
+
+impl Word {
+    /// The same read through Multicall3 at `multicall3`; its failure must not be that of the others.
+    pub(super) fn inner_call(&self, multicall3: EvmAddress) -> Multicall3::Call3 {
+        let (target, data) = match self {
+            Self::Token(token, data) => (*token, data.clone()),
+            Self::Native(who) => (multicall3, Multicall3::getEthBalanceCall { addr: *who }.abi_encode()),
+        };
+        Multicall3::Call3 { target, allowFailure: true, callData: data.into() }
+    }
+}
+
+/// Reads the answer of `eth_estimateGas`. Only what the transfer itself does wrong is the payer's fault.
+pub(super) fn simulation(answer: &Result<Box<RawValue>, RpcError>, payers_own: bool) -> Result<Simulation, Undecided> {
+    match answer {
+        Ok(gas) => Ok(Simulation::Succeeds { gas: read::<Quantity<u64>>(gas)?.0 }),
+        Err(error) if revert::is_revert(error) => Ok(Simulation::Reverts { reason: revert::reason(error) }),
+        Err(error) if payers_own && revert::is_out_of_funds(error) => {
+            Ok(Simulation::Reverts { reason: "sender cannot pay for value and gas".to_owned() })
+        }
+        Err(_) => Err(Undecided::Chain),
+    }
+}
+
+/// Whether there is code at an address.
+pub(super) fn has_code(answer: &RawValue) -> Result<bool, Undecided> {
+    Ok(!read::<Data>(answer)?.0.is_empty())
+}
+
+/// A transaction as a node writes it.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireTransaction {
+    hash: Fixed<B256>,
+    from: Fixed<EvmAddress>,
+    #[serde(default)]
+    to: Option<Fixed<EvmAddress>>,
+    nonce: Quantity<u64>,
+    value: Quantity<U256>,
+    input: Data,
+}
+
+/// A sent transaction and its receipt, whose block's time is not known yet.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) transaction: WireTransaction,
+    pub(super) receipt: Option<WireReceipt>,
+}
+
+impl Found {
+    /// Reads the answers to the questions for a transaction and its receipt.
+    pub(super) fn of(hash: &B256, transaction: &RawValue, receipt: &RawValue) -> Result<Option<Self>, Undecided> {
+        let transaction: Option<WireTransaction> = read(transaction)?;
+        let receipt = WireReceipt::of(hash, receipt)?;
+        match transaction {
+            None if receipt.is_some() => Err(Undecided::Chain),
+            None => Ok(None),
+            Some(transaction) if transaction.hash.0 != *hash => Err(Undecided::Chain),
+            Some(transaction) => Ok(Some(Self { transaction, receipt })),
+        }
+    }
+
+    pub(super) fn facts(self, receipt: Option<h402_core::ReceiptFacts>) -> SentFacts {
+        let WireTransaction { from, to, nonce, value, input, .. } = self.transaction;
+        SentFacts { from: from.0, to: to.map(|to| to.0), nonce: nonce.0, value: value.0, input: input.0, receipt }
+    }
+}

@@ -1,0 +1,121 @@
+//! Receipts, their logs read strictly.
+
+use super::{
+    EvmChain,
+    quantity::{Data, Fixed, Quantity, hash, read},
+};
+use crate::rpc::Call;
+use alloy_primitives::{B256, U256};
+use alloy_sol_types::SolEvent;
+use h402_core::{EvmAddress, ReceiptFacts, TransferLog, Undecided, UnixSeconds, evm::Erc20};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Receipts in one HTTP request; more take several.
+const PER_REQUEST: usize = 100;
+
+/// A receipt as a node writes it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WireReceipt {
+    transaction_hash: Fixed<B256>,
+    pub(super) block_hash: Fixed<B256>,
+    block_number: Quantity<u64>,
+    status: Quantity<u64>,
+    logs: Vec<WireLog>,
+}
+
+/// A log as a node writes it, in a receipt or found by a filter.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WireLog {
+    pub(super) address: Fixed<EvmAddress>,
+    pub(super) topics: Vec<Fixed<B256>>,
+    pub(super) data: Data,
+    #[serde(default)]
+    pub(super) transaction_hash: Option<Fixed<B256>>,
+    #[serde(default)]
+    pub(super) removed: bool,
+}
+
+impl EvmChain {
+    /// The receipts of transactions, in their order; none for what is not mined as far as the node knows.
+    ///
+    /// One HTTP request for up to 100 of them, and one more if their blocks are new.
+    ///
+    /// # Errors
+    /// [`Undecided`] if the node does not answer for all of them.
+    pub async fn receipts(&self, ids: &[B256]) -> Result<Vec<Option<ReceiptFacts>>, Undecided> {
+        let mut wires = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(PER_REQUEST) {
+            let answers = self.inner.ask(ids.iter().map(receipt_call)).await?;
+            for (id, answer) in ids.iter().zip(answers) {
+                wires.push(WireReceipt::of(id, &answer.map_err(|_| Undecided::Chain)?)?);
+            }
+        }
+        self.inner.learn_times(wires.iter().flatten().map(|wire| wire.block_hash.0)).await?;
+        let facts = wires.into_iter().map(|wire| {
+            let wire = wire?;
+            // A block that is gone by the second request takes its receipts with it.
+            let time = self.inner.times.get(&wire.block_hash.0)?;
+            Some(wire.facts(time))
+        });
+        Ok(facts.collect())
+    }
+}
+
+pub(super) fn receipt_call(id: &B256) -> Call {
+    Call::new("eth_getTransactionReceipt", &[hash(id)])
+}
+
+impl WireReceipt {
+    /// Reads the answer to the question for one receipt.
+    pub(super) fn of(id: &B256, answer: &RawValue) -> Result<Option<Self>, Undecided> {
+        let wire: Option<Self> = read(answer)?;
+        match wire {
+            // Another transaction's receipt, or a status that is neither yes nor no.
+            Some(wire) if wire.transaction_hash.0 != *id || wire.status.0 > 1 => Err(Undecided::Chain),
+            wire => Ok(wire),
+        }
+    }
+
+    pub(super) fn facts(&self, time: UnixSeconds) -> ReceiptFacts {
+        let logs = self.logs.iter().filter(|log| !log.removed);
+        ReceiptFacts {
+            success: self.status.0 == 1,
+            block: self.block_number.0,
+            block_hash: self.block_hash.0,
+            time,
+            transfers: logs.clone().filter_map(WireLog::transfer).collect(),
+            authorizations: logs.filter_map(WireLog::authorization).collect(),
+        }
+    }
+}
+
+impl WireLog {
+    /// `Transfer` of an ERC-20 token; one with four topics moves a single non-fungible token (T056).
+    fn transfer(&self) -> Option<TransferLog> {
+        let [signature, from, to] = self.topics.as_slice() else { return None };
+        let amount = <[u8; 32]>::try_from(self.data.0.as_ref()).ok()?;
+        if signature.0 != Erc20::Transfer::SIGNATURE_HASH {
+            return None;
+        }
+        let amount = U256::from_be_bytes(amount).into();
+        Some(TransferLog { token: self.address.0, from: address(&from.0)?, to: address(&to.0)?, amount })
+    }
+
+    /// `AuthorizationUsed` of an EIP-3009 token as (token, authorizer, nonce).
+    pub(super) fn authorization(&self) -> Option<(EvmAddress, EvmAddress, B256)> {
+        let [signature, authorizer, nonce] = self.topics.as_slice() else { return None };
+        if signature.0 != Erc20::AuthorizationUsed::SIGNATURE_HASH || !self.data.0.is_empty() {
+            return None;
+        }
+        Some((self.address.0, address(&authorizer.0)?, nonce.0))
+    }
+}
+
+/// The address in a topic whose first twelve bytes are zero.
+fn address(topic: &B256) -> Option<EvmAddress> {
+    let (padding, address) = topic.split_first_chunk::<12>()?;
+    (*padding == [0; 12]).then(|| EvmAddress::from_slice(address))
+}

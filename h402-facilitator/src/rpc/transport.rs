@@ -1,0 +1,66 @@
+//! HTTP: one POST, one bounded answer.
+
+use super::Endpoint;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use std::time::Duration;
+
+/// Why there is no answer. Whatever the peer wrote stays here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The endpoint does not answer, or not in JSON-RPC.
+    Endpoint,
+    /// It took too long.
+    Deadline,
+    /// We have too many requests under way; nothing was sent.
+    Busy,
+}
+
+pub(super) struct Transport {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    max_body: usize,
+}
+
+/// Shorter than what servers keep idle connections for, so that a request seldom meets a closing one.
+const IDLE: Duration = Duration::from_secs(20);
+
+impl Transport {
+    pub(super) fn new(max_body: usize) -> Self {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        let https = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().enable_http2().wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            // Sends again only what never left on a pooled connection that turned out to be closed.
+            .retry_canceled_requests(true)
+            .build(https);
+        Self { client, max_body }
+    }
+
+    pub(super) async fn post(&self, endpoint: &Endpoint, body: Vec<u8>) -> Result<Bytes, Failure> {
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(endpoint.uri())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|_| Failure::Endpoint)?;
+        if let Some(authorization) = endpoint.authorization() {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
+        }
+        let answer = self.client.request(request).await.map_err(|_| Failure::Endpoint)?;
+        if answer.status() != StatusCode::OK {
+            return Err(Failure::Endpoint);
+        }
+        let body = Limited::new(answer.into_body(), self.max_body).collect().await.map_err(|_| Failure::Endpoint)?;
+        Ok(body.to_bytes())
+    }
+}
