@@ -263,3 +263,6 @@ impl Verified {
         &self.attestation
     }
 }
+
+#[cfg(test)]
+mod tests;

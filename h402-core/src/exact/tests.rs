@@ -1,0 +1,6 @@
+//! Threats against the pure checks: each refusal has its honest twin, the same fixture with the one field unbent.
+
+mod authorization;
+mod fixture;
+mod sent;
+mod transaction;
