@@ -1,8 +1,5 @@
 //! Two tower layers for HTTP 402 payments: `gate` asks for payment, `pay` makes it.
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic))]
 #![warn(missing_docs)]
 
 pub mod gate;
