@@ -1,1 +1,243 @@
-//! The embedded durable store.
+//! The embedded durable store: ledger and grants in one SQLite file, or in one each.
+//!
+//! One task writes. What waited while the last commit ran goes into the next one, so the price of durability is
+//! shared by everybody who waits for it. A call is answered when its commit is on disk (WAL, `synchronous=FULL`).
+//! One process at a time has a database open; `<path>.lock` sees to it.
+//!
+//! # Trouble
+//! A full disk fails the calls of that batch, and the next one is tried again. An error after which nobody knows
+//! what is on disk, such as a failed fsync, ends all writing until the database is opened again.
+//!
+//! # Cancel safety
+//! Dropping the future of a write that was queued does not undo it: it is written, and nobody is told.
+
+mod answers;
+mod batch;
+mod columns;
+mod fault;
+mod grants;
+mod lock;
+mod open;
+mod payments;
+mod reader;
+mod schema;
+mod statement;
+mod transactions;
+mod writer;
+
+pub use open::{OpenError, OpenOptions};
+
+use batch::{Job, Outcome};
+use h402_core::{
+    Address, Applied, AssetId, Change, Claim, Claimed, EvmAddress, Exposure, Grant, Grants, LanePosition, Network, NewGrant, PaymentKey,
+    PaymentRow, Store, StoreUnavailable, StoredAnswer, TransactionId, TransactionRow, UnixMillis, Verified,
+};
+use open::Database;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use writer::Message;
+
+/// The facilitator's ledger in an SQLite file. Clones share it.
+///
+/// The database is closed by [`SqliteStore::close`], or when the last handle to it is gone.
+///
+/// ```
+/// use h402_core::{Change, Store};
+/// use h402_facilitator::sqlite::{OpenOptions, SqliteStore};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = std::env::temp_dir().join(format!("h402-doc-store-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory)?;
+/// let store = SqliteStore::open(directory.join("ledger.db"), OpenOptions::default()).await?;
+/// store.ready().await?;
+/// store.close().await?;
+/// # std::fs::remove_dir_all(&directory)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct SqliteStore(Arc<Database>);
+
+/// A gate's grants in an SQLite file. Clones share it, and gates that share it are one caller to a facilitator.
+///
+/// Answers are kept for [`StoredAnswer::KEPT_SECONDS`] after the change they came with, and only as many bytes of
+/// them as [`OpenOptions::with_answer_budget`] says. A grant that owes nothing goes ten minutes after its payment can
+/// no longer be presented. Rows that a dead process was working on are free at once.
+///
+/// ```
+/// use h402_core::Grants;
+/// use h402_facilitator::sqlite::{OpenOptions, SqlGrants};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = std::env::temp_dir().join(format!("h402-doc-grants-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory)?;
+/// let grants = SqlGrants::open(directory.join("grants.db"), OpenOptions::default()).await?;
+/// let identity = grants.identity();
+/// grants.close().await?;
+/// let again = SqlGrants::open(directory.join("grants.db"), OpenOptions::default()).await?;
+/// assert_eq!(again.identity(), identity);
+/// # again.close().await?;
+/// # std::fs::remove_dir_all(&directory)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct SqlGrants(Arc<Database>);
+
+impl SqliteStore {
+    /// Opens the database at `path`, or creates it, readable by its owner only.
+    ///
+    /// # Errors
+    /// [`OpenError`], which names the file.
+    pub async fn open(path: impl AsRef<Path>, options: OpenOptions) -> Result<Self, OpenError> {
+        Ok(Self(Arc::new(Database::open(path.as_ref(), options).await?)))
+    }
+
+    /// The grants in the same file, written by the same task.
+    #[must_use]
+    pub fn grants(&self) -> SqlGrants {
+        SqlGrants(self.0.clone())
+    }
+
+    /// Writes what is queued, closes the database and lets go of its lock. Calls on any handle fail from now on.
+    ///
+    /// # Errors
+    /// [`StoreUnavailable`] if the file could not be left complete by itself. Nothing is lost by that: what was
+    /// answered as written is in the log beside it.
+    pub async fn close(&self) -> Result<(), StoreUnavailable> {
+        self.0.close().await
+    }
+}
+
+impl SqlGrants {
+    /// Opens the database at `path`, or creates it, readable by its owner only.
+    ///
+    /// # Errors
+    /// [`OpenError`], which names the file.
+    pub async fn open(path: impl AsRef<Path>, options: OpenOptions) -> Result<Self, OpenError> {
+        Ok(Self(Arc::new(Database::open(path.as_ref(), options).await?)))
+    }
+
+    /// Writes what is queued, closes the database and lets go of its lock. Calls on any handle fail from now on.
+    ///
+    /// # Errors
+    /// See [`SqliteStore::close`].
+    pub async fn close(&self) -> Result<(), StoreUnavailable> {
+        self.0.close().await
+    }
+}
+
+fn closed<T>(_: T) -> StoreUnavailable {
+    StoreUnavailable("closed".to_owned())
+}
+
+impl Database {
+    async fn write(&self, job: Job) -> Result<Outcome, StoreUnavailable> {
+        let (reply, outcome) = oneshot::channel();
+        self.writer.send(Message::Write(job, reply)).await.map_err(closed)?;
+        outcome.await.map_err(closed)?
+    }
+
+    async fn close(&self) -> Result<(), StoreUnavailable> {
+        let (reply, done) = oneshot::channel();
+        match self.writer.send(Message::Close(reply)).await {
+            Ok(()) => done.await.map_err(closed)?,
+            // Somebody else has closed it.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Removes from the other names of a payment what is there twice, its own key included.
+fn distinct(key: &PaymentKey, aliases: &mut Vec<PaymentKey>) {
+    aliases.sort_unstable();
+    aliases.dedup();
+    aliases.retain(|alias| alias != key);
+}
+
+impl Store for SqliteStore {
+    async fn apply(&self, mut change: Change) -> Result<Applied, StoreUnavailable> {
+        if let Some(claim) = &mut change.claim {
+            distinct(&claim.row.key, &mut claim.aliases);
+            columns::storable(payments::numbers(&claim.row))?;
+        }
+        columns::storable(change.updates.iter().flat_map(|update| payments::numbers(&update.row)))?;
+        columns::storable(change.transactions.iter().map(|transaction| transaction.nonce))?;
+        match self.0.write(Job::Change(Box::new(change))).await? {
+            Outcome::Done => Ok(Applied::Applied),
+            Outcome::Conflict | Outcome::Known(_) | Outcome::TooManyUnsettled => Ok(Applied::Conflict),
+        }
+    }
+
+    async fn payment(&self, key: &PaymentKey) -> Result<Option<PaymentRow>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(payments::find(lent.connection()?, key).await)
+    }
+
+    async fn transaction(&self, network: Network, id: &TransactionId) -> Result<Option<TransactionRow>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(transactions::find(lent.connection()?, network, id).await)
+    }
+
+    async fn unfinished(&self, network: Network, after: Option<PaymentKey>, limit: u32) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(payments::unfinished(lent.connection()?, network, after, limit).await)
+    }
+
+    async fn lane(&self, network: Network, sender: &EvmAddress) -> Result<LanePosition, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(transactions::lane(lent.connection()?, network, sender).await)
+    }
+
+    async fn is_taken(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(payments::is_taken(lent.connection()?, key).await)
+    }
+
+    async fn ready(&self) -> Result<(), StoreUnavailable> {
+        self.0.write(Job::Touch(self.0.clock.now())).await.map(|_| ())
+    }
+}
+
+impl Grants for SqlGrants {
+    fn identity(&self) -> [u8; 32] {
+        self.0.identity
+    }
+
+    async fn claim(&self, mut grant: NewGrant, verified: Verified) -> Result<Claim, StoreUnavailable> {
+        distinct(&grant.grant.key, &mut grant.aliases);
+        columns::storable([grant.grant.version])?;
+        let row = grant.grant.clone();
+        match self.0.write(Job::Claim(Box::new(grant))).await? {
+            Outcome::Done => Ok(Claim::New(Claimed::assertion(verified.matched().clone(), row))),
+            Outcome::Known(grant) => Ok(Claim::Known(grant)),
+            Outcome::TooManyUnsettled => Ok(Claim::TooManyUnsettled),
+            Outcome::Conflict => Err(StoreUnavailable("a claim was neither taken nor refused".to_owned())),
+        }
+    }
+
+    async fn load(&self, key: &PaymentKey) -> Result<Option<(Grant, Option<StoredAnswer>)>, StoreUnavailable> {
+        let fresh = UnixMillis(self.0.clock.now().0.saturating_sub(StoredAnswer::KEPT_SECONDS * 1000));
+        let mut lent = self.0.readers.lend().await?;
+        read(grants::find_with_answer(lent.connection()?, key, fresh).await)
+    }
+
+    async fn update(&self, grant: &Grant, answer: Option<StoredAnswer>) -> Result<bool, StoreUnavailable> {
+        columns::storable([grant.version])?;
+        let job = Job::Update(Box::new(grant.clone()), answer.filter(answers::is_kept));
+        Ok(self.0.write(job).await? == Outcome::Done)
+    }
+
+    async fn exposure(&self, payer: &Address, asset: &AssetId, failed_since: UnixMillis) -> Result<Exposure, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(grants::exposure(lent.connection()?, payer, asset, failed_since).await)
+    }
+}
+
+fn read<T>(result: sqlx::Result<T>) -> Result<T, StoreUnavailable> {
+    result.map_err(|error| fault::unavailable(&error))
+}
+
+#[cfg(test)]
+mod tests;

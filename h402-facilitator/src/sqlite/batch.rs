@@ -1,0 +1,267 @@
+//! A batch: everything that waited while the last one was written, made durable by one commit.
+//!
+//! Plain claims are one statement for all of them. Everything else runs one by one, each all or nothing under its
+//! own savepoint. A batch that is one statement needs no transaction around it.
+
+use super::{answers, grants, payments, transactions};
+use h402_core::{Address, AssetId, Change, Grant, NewGrant, NewPayment, PaymentKey, PaymentRow, StoredAnswer, UnixMillis};
+use sqlx::{Row as _, SqliteConnection};
+use std::collections::HashSet;
+
+/// One thing to write.
+pub(super) enum Job {
+    Change(Box<Change>),
+    Claim(Box<NewGrant>),
+    Update(Box<Grant>, Option<StoredAnswer>),
+    /// Writes one row, to find out whether that can be done.
+    Touch(UnixMillis),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Done,
+    /// Nothing of it happened: something was taken or changed meanwhile.
+    Conflict,
+    /// The payment was claimed before.
+    Known(Box<Grant>),
+    TooManyUnsettled,
+}
+
+/// Which jobs of a batch go into a statement together, as places in the batch.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Plan {
+    payments: Vec<usize>,
+    grants: Vec<usize>,
+    single: Vec<usize>,
+}
+
+impl Plan {
+    fn new(jobs: &[Job]) -> Self {
+        let mut plan = Self::default();
+        let mut keys: HashSet<(bool, PaymentKey)> = HashSet::new();
+        let mut payers: HashSet<(Address, AssetId)> = HashSet::new();
+        for (at, job) in jobs.iter().enumerate() {
+            let group = match job {
+                Job::Change(change) => match plain_claim(change) {
+                    Some(row) if keys.insert((true, row.key)) => &mut plan.payments,
+                    _ => &mut plan.single,
+                },
+                // The rule of `max_unsettled` counts what was there before a statement, so one row of a payer in each.
+                Job::Claim(new) => {
+                    let alone = payers.insert((new.grant.payer, new.grant.asset));
+                    let first = keys.insert((false, new.grant.key));
+                    if alone && first && new.aliases.is_empty() { &mut plan.grants } else { &mut plan.single }
+                }
+                Job::Update(..) | Job::Touch(_) => &mut plan.single,
+            };
+            group.push(at);
+        }
+        plan
+    }
+
+    /// Whether the batch is one statement, which is a transaction by itself.
+    fn is_one_statement(&self, jobs: &[Job]) -> bool {
+        match (self.payments.is_empty(), self.grants.is_empty(), self.single.as_slice()) {
+            (false, true, []) | (true, false, []) => true,
+            (true, true, [at]) => jobs.get(*at).is_some_and(is_one_statement),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a job is one statement, which is all or nothing by itself.
+fn is_one_statement(job: &Job) -> bool {
+    match job {
+        Job::Change(change) => {
+            let Change { claim, updates, transactions, sent } = &**change;
+            claim.is_none() && transactions.is_empty() && updates.len() + sent.len() <= 1
+        }
+        Job::Claim(_) => false,
+        Job::Update(_, answer) => answer.is_none(),
+        Job::Touch(_) => true,
+    }
+}
+
+/// The row of a change that is nothing but the claim of a payment without other names.
+fn plain_claim(change: &Change) -> Option<&PaymentRow> {
+    match change {
+        Change { claim: Some(NewPayment { row, aliases }), updates, transactions, sent }
+            if aliases.is_empty() && updates.is_empty() && transactions.is_empty() && sent.is_empty() =>
+        {
+            Some(row)
+        }
+        _ => None,
+    }
+}
+
+/// Writes a batch. When this returns `Ok` all of it is durable, and there is one outcome for each job; else none of
+/// it happened, unless the error is one of those after which nothing is certain ([`super::fault`]).
+pub(super) async fn write(conn: &mut SqliteConnection, jobs: &[Job]) -> sqlx::Result<Vec<Outcome>> {
+    let plan = Plan::new(jobs);
+    if plan.is_one_statement(jobs) {
+        return run(conn, jobs, &plan).await;
+    }
+    let written = async {
+        command(conn, "BEGIN IMMEDIATE").await?;
+        let outcomes = run(conn, jobs, &plan).await?;
+        command(conn, "COMMIT").await?;
+        Ok(outcomes)
+    };
+    let written = written.await;
+    if written.is_err() {
+        // SQLite may have rolled back by itself; then this fails, and that is as good.
+        let _rolled_back = command(conn, "ROLLBACK").await;
+    }
+    written
+}
+
+/// Runs a statement without values. Transactions are begun and ended by statements: sqlx keeps its own count of
+/// open ones, which goes wrong when SQLite rolls back by itself, as it does when the disk is full.
+async fn command(conn: &mut SqliteConnection, sql: &'static str) -> sqlx::Result<()> {
+    sqlx::query(sql).execute(conn).await?;
+    Ok(())
+}
+
+async fn run(conn: &mut SqliteConnection, jobs: &[Job], plan: &Plan) -> sqlx::Result<Vec<Outcome>> {
+    let mut outcomes = vec![Outcome::Conflict; jobs.len()];
+    claim_payments(conn, jobs, &plan.payments, &mut outcomes).await?;
+    claim_grants(conn, jobs, &plan.grants, &mut outcomes).await?;
+    for at in &plan.single {
+        if let (Some(job), Some(outcome)) = (jobs.get(*at), outcomes.get_mut(*at)) {
+            *outcome = if is_one_statement(job) { one(conn, job).await? } else { all_or_nothing(conn, job).await? };
+        }
+    }
+    Ok(outcomes)
+}
+
+async fn claim_payments(conn: &mut SqliteConnection, jobs: &[Job], group: &[usize], outcomes: &mut [Outcome]) -> sqlx::Result<()> {
+    if group.is_empty() {
+        return Ok(());
+    }
+    let at_and_row = || {
+        group.iter().filter_map(|at| match jobs.get(*at) {
+            Some(Job::Change(change)) => plain_claim(change).map(|row| (*at, row)),
+            _ => None,
+        })
+    };
+    let rows: Vec<&PaymentRow> = at_and_row().map(|(_, row)| row).collect();
+    let inserted: HashSet<PaymentKey> = payments::insert(conn, &rows).await?.into_iter().collect();
+    for (at, row) in at_and_row() {
+        if let (Some(outcome), true) = (outcomes.get_mut(at), inserted.contains(&row.key)) {
+            *outcome = Outcome::Done;
+        }
+    }
+    Ok(())
+}
+
+async fn claim_grants(conn: &mut SqliteConnection, jobs: &[Job], group: &[usize], outcomes: &mut [Outcome]) -> sqlx::Result<()> {
+    if group.is_empty() {
+        return Ok(());
+    }
+    let at_and_new = || {
+        group.iter().filter_map(|at| match jobs.get(*at) {
+            Some(Job::Claim(new)) => Some((*at, &**new)),
+            _ => None,
+        })
+    };
+    let rows: Vec<&NewGrant> = at_and_new().map(|(_, new)| new).collect();
+    let inserted: HashSet<PaymentKey> = grants::insert(conn, &rows).await?.into_iter().collect();
+    for (at, new) in at_and_new() {
+        let Some(outcome) = outcomes.get_mut(at) else { continue };
+        *outcome = if inserted.contains(&new.grant.key) { Outcome::Done } else { not_claimed(conn, new).await? };
+    }
+    Ok(())
+}
+
+/// Why a grant was not inserted: its payment is known, or its payer has too much open.
+async fn not_claimed(conn: &mut SqliteConnection, new: &NewGrant) -> sqlx::Result<Outcome> {
+    for key in [&new.grant.key].into_iter().chain(&new.aliases) {
+        if let Some(grant) = grants::find(conn, key).await? {
+            return Ok(Outcome::Known(Box::new(grant)));
+        }
+    }
+    Ok(Outcome::TooManyUnsettled)
+}
+
+/// Runs one job under a savepoint, so that a conflict leaves nothing behind.
+async fn all_or_nothing(conn: &mut SqliteConnection, job: &Job) -> sqlx::Result<Outcome> {
+    command(conn, "SAVEPOINT job").await?;
+    let outcome = one(conn, job).await?;
+    if outcome == Outcome::Done {
+        command(conn, "RELEASE job").await?;
+        return Ok(outcome);
+    }
+    command(conn, "ROLLBACK TO job; RELEASE job").await?;
+    match job {
+        Job::Claim(new) => not_claimed(conn, new).await,
+        Job::Change(_) | Job::Update(..) | Job::Touch(_) => Ok(outcome),
+    }
+}
+
+async fn one(conn: &mut SqliteConnection, job: &Job) -> sqlx::Result<Outcome> {
+    let done = match job {
+        Job::Change(change) => apply(conn, change).await?,
+        Job::Claim(new) => claim(conn, new).await?,
+        Job::Update(grant, answer) => {
+            let updated = grants::update(conn, grant).await?;
+            if let (true, Some(answer)) = (updated, answer) {
+                answers::store(conn, grant, answer).await?;
+            }
+            updated
+        }
+        Job::Touch(now) => touch(conn, *now).await?,
+    };
+    Ok(if done { Outcome::Done } else { Outcome::Conflict })
+}
+
+async fn apply(conn: &mut SqliteConnection, change: &Change) -> sqlx::Result<bool> {
+    let Change { claim, updates, transactions: signed, sent } = change;
+    if let Some(NewPayment { row, aliases }) = claim {
+        if payments::insert(conn, &[row]).await?.is_empty() {
+            return Ok(false);
+        }
+        for alias in aliases {
+            if !payments::take_key(conn, alias, Some(&row.key)).await? {
+                return Ok(false);
+            }
+        }
+    }
+    for update in updates {
+        if !payments::update(conn, &update.row).await? {
+            return Ok(false);
+        }
+    }
+    for transaction in signed {
+        if !transactions::insert(conn, transaction).await? {
+            return Ok(false);
+        }
+    }
+    for news in sent {
+        transactions::mark(conn, news).await?;
+    }
+    Ok(true)
+}
+
+async fn claim(conn: &mut SqliteConnection, new: &NewGrant) -> sqlx::Result<bool> {
+    if grants::insert(conn, &[new]).await?.is_empty() {
+        return Ok(false);
+    }
+    for alias in &new.aliases {
+        if !grants::take_key(conn, alias, &new.grant.key).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn touch(conn: &mut SqliteConnection, now: UnixMillis) -> sqlx::Result<bool> {
+    let touched = sqlx::query("INSERT INTO liveness (id, at) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET at = excluded.at RETURNING id")
+        .bind(super::columns::stored_millis(now))
+        .fetch_one(conn)
+        .await?;
+    Ok(touched.try_get::<i64, _>("id")? == 1)
+}
+
+#[cfg(test)]
+mod tests;
