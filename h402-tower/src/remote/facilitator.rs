@@ -1,0 +1,178 @@
+use super::{
+    answer,
+    client::{BadFacilitatorUrl, HttpClient, NoAnswer},
+};
+use core::{fmt, time::Duration};
+use h402_core::{
+    CallerKey, Checked, Claimed, Facilitator, Lookup, Matched, PaymentKey, Receipt, SettleError, Supported, Undecided, Verified,
+    VerifyError, wire::h402,
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+use tokio::time::{Instant, sleep};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// How often one call to settle asks.
+const SETTLE_TRIES: u32 = 3;
+/// Pause before asking again, once and then twice as long.
+const SETTLE_PAUSE: Duration = Duration::from_millis(500);
+/// How long the free questions may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A facilitator reached over HTTP: any that speaks h402 version 1, best one of ours.
+///
+/// The payment is written anew from its typed form, so that the gate and the facilitator judge the same values.
+///
+/// ```
+/// use h402_tower::remote::RemoteFacilitator;
+///
+/// let facilitator = RemoteFacilitator::new("https://facilitator.example/")?;
+/// assert_eq!(format!("{facilitator:?}"), "RemoteFacilitator(\"https://facilitator.example\")");
+/// assert!(RemoteFacilitator::new("https://user:secret@facilitator.example").is_err());
+/// # Ok::<(), h402_tower::remote::BadFacilitatorUrl>(())
+/// ```
+#[derive(Clone)]
+pub struct RemoteFacilitator {
+    http: HttpClient,
+    verify_headers: HeaderMap,
+    settle_headers: HeaderMap,
+    verify_timeout: Duration,
+    settle_timeout: Duration,
+}
+
+impl RemoteFacilitator {
+    /// Speaks to the facilitator at `url`, with or without a trailing slash.
+    ///
+    /// # Errors
+    /// [`BadFacilitatorUrl`].
+    pub fn new(url: &str) -> Result<Self, BadFacilitatorUrl> {
+        Ok(Self {
+            http: HttpClient::new(url)?,
+            verify_headers: HeaderMap::new(),
+            settle_headers: HeaderMap::new(),
+            verify_timeout: Duration::from_secs(10),
+            settle_timeout: Duration::from_secs(28),
+        })
+    }
+
+    /// Sends these headers with every request. They are kept secret.
+    #[must_use]
+    pub fn with_headers(self, headers: HeaderMap) -> Self {
+        self.with_verify_headers(headers.clone()).with_settle_headers(headers)
+    }
+
+    /// Sends these headers with every request but those to settle.
+    #[must_use]
+    pub fn with_verify_headers(mut self, headers: HeaderMap) -> Self {
+        self.verify_headers = secret(headers);
+        self
+    }
+
+    /// Sends these headers with requests to settle.
+    #[must_use]
+    pub fn with_settle_headers(mut self, headers: HeaderMap) -> Self {
+        self.settle_headers = secret(headers);
+        self
+    }
+
+    /// How long verifying may take, 10 s unless set.
+    #[must_use]
+    pub fn with_verify_timeout(mut self, timeout: Duration) -> Self {
+        self.verify_timeout = timeout;
+        self
+    }
+
+    /// How long settling may take with all repetitions, 28 s unless set. Facilitators answer within 25 s.
+    #[must_use]
+    pub fn with_settle_timeout(mut self, timeout: Duration) -> Self {
+        self.settle_timeout = timeout;
+        self
+    }
+}
+
+impl fmt::Debug for RemoteFacilitator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RemoteFacilitator").field(&self.http.base()).finish()
+    }
+}
+
+fn secret(mut headers: HeaderMap) -> HeaderMap {
+    headers.values_mut().for_each(|value| value.set_sensitive(true));
+    headers
+}
+
+fn question(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    headers.insert(ACCEPT, JSON);
+    headers
+}
+
+fn keyed_question(headers: &HeaderMap, caller: CallerKey) -> Result<HeaderMap, Undecided> {
+    let mut headers = question(headers);
+    headers.insert(CONTENT_TYPE, JSON);
+    let mut key = HeaderValue::from_str(&caller.to_header()).map_err(|_| Undecided::Facilitator)?;
+    key.set_sensitive(true);
+    headers.insert(IDEMPOTENCY_KEY, key);
+    Ok(headers)
+}
+
+fn body(payment: &Matched) -> Result<Vec<u8>, Undecided> {
+    h402::encode_request(payment.payload(), payment.requirements()).map_err(|_| Undecided::Facilitator)
+}
+
+impl Facilitator for RemoteFacilitator {
+    async fn supported(&self) -> Result<Supported, Undecided> {
+        let deadline = Instant::now() + READ_TIMEOUT;
+        let answer = self.http.get("/supported", question(&self.verify_headers), deadline).await;
+        answer::supported(&answer.map_err(|_| Undecided::Facilitator)?)
+    }
+
+    async fn verify(&self, payment: Checked, caller: CallerKey) -> Result<Verified, VerifyError> {
+        let deadline = Instant::now() + self.verify_timeout;
+        let headers = keyed_question(&self.verify_headers, caller)?;
+        let answer = self.http.post("/verify", headers, body(payment.matched())?, deadline).await;
+        answer::verify(payment, &answer.map_err(|_| Undecided::Facilitator)?)
+    }
+
+    /// Asks up to three times, with the same key, while the outcome is unknown and time is left.
+    async fn settle(&self, payment: &Claimed, caller: CallerKey) -> Result<Receipt, SettleError> {
+        let deadline = Instant::now() + self.settle_timeout;
+        let headers = keyed_question(&self.settle_headers, caller)?;
+        let body = body(payment.matched())?;
+        // What is known of it, once something may have been sent.
+        let mut open = None;
+        let mut pause = SETTLE_PAUSE;
+        for tries in 1..=SETTLE_TRIES {
+            let said = match self.http.post("/settle", headers.clone(), body.clone(), deadline).await {
+                Ok(answer) => answer::settle(payment, &answer),
+                Err(NoAnswer::NotSent) => Err(Undecided::Facilitator.into()),
+                Err(NoAnswer::Unknown) => Err(SettleError::Pending { transaction: None }),
+            };
+            match (said, open) {
+                (Ok(receipt), _) => return Ok(receipt),
+                (Err(SettleError::Pending { transaction }), known) => open = Some(transaction.or(known.flatten())),
+                // Nothing was asked before, so this is all there is to know.
+                (Err(error), None) => return Err(error),
+                // A facilitator that forgets its callers may refuse what it has just settled for us: proves nothing.
+                (Err(SettleError::Rejected { transaction, .. }), Some(known)) => open = Some(transaction.or(known)),
+                (Err(SettleError::Undecided(_)), Some(_)) => {}
+            }
+            if tries == SETTLE_TRIES || Instant::now() + pause >= deadline {
+                break;
+            }
+            sleep(pause).await;
+            pause *= 2;
+        }
+        tracing::warn!(facilitator = self.http.base(), key = %payment.matched().key(), "outcome of a settlement is unknown");
+        Err(SettleError::Pending { transaction: open.flatten() })
+    }
+
+    async fn lookup(&self, payment: &PaymentKey) -> Result<Lookup, Undecided> {
+        let deadline = Instant::now() + READ_TIMEOUT;
+        let answer = self.http.get(&format!("/payments/{payment}"), question(&self.verify_headers), deadline).await;
+        answer::lookup(&answer.map_err(|_| Undecided::Facilitator)?)
+    }
+}
