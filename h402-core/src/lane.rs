@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// ```
 /// use h402_core::Lane;
 /// let mut lane = Lane::open(5, None, []);
-/// assert_eq!((lane.next(), lane.next()), (5, 6));
+/// assert_eq!((lane.assign(), lane.assign()), (5, 6));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lane {
@@ -36,7 +36,7 @@ impl Lane {
     }
 
     /// Gives out the next nonce.
-    pub fn next(&mut self) -> u64 {
+    pub fn assign(&mut self) -> u64 {
         let nonce = self.next;
         self.next = self.next.saturating_add(1);
         self.open.insert(nonce, None);
@@ -90,9 +90,9 @@ mod tests {
     fn a_restart_goes_on_after_the_stored_nonces() {
         let hash = B256::repeat_byte(1);
         let mut lane = Lane::open(5, Some(6), [(4, hash), (5, hash), (6, hash)]);
-        assert_eq!(lane.next(), 7, "4 is mined, 5 and 6 wait");
+        assert_eq!(lane.assign(), 7, "4 is mined, 5 and 6 wait");
         assert_eq!(lane.waiting().map(|(nonce, _)| nonce).collect::<Vec<_>>(), [5, 6]);
-        assert_eq!(Lane::open(9, Some(4), [(4, hash)]).next(), 9, "somebody used the key meanwhile");
+        assert_eq!(Lane::open(9, Some(4), [(4, hash)]).assign(), 9, "somebody used the key meanwhile");
     }
 
     proptest! {
@@ -103,7 +103,7 @@ mod tests {
             let mut given = std::collections::BTreeSet::new();
             for (step, number) in steps {
                 match step {
-                    0 => prop_assert!(given.insert(lane.next())),
+                    0 => prop_assert!(given.insert(lane.assign())),
                     1 => lane.mined(number),
                     2 => if lane.take_back(number) { prop_assert!(given.remove(&number)); },
                     _ => if given.contains(&number) && lane.holes().any(|hole| hole == number) { lane.stored(number, B256::ZERO) },

@@ -13,7 +13,7 @@ pub struct EvmFacts {
     pub block: u64,
     /// Its timestamp.
     pub time: UnixSeconds,
-    /// Base fee of the block in wei per gas, zero before EIP-1559.
+    /// Base fee of the block in wei per gas, zero before EIP-1559; only for transactions.
     pub base_fee: u128,
     /// Whether the payer is a contract or delegates to one.
     pub payer_has_code: bool,

@@ -1,0 +1,221 @@
+//! The settlement engine: drives the pure machines of `h402-core` through the store and the chains.
+//!
+//! Nothing is decided here that the core could decide; nothing is sent that is not stored first.
+
+mod answer;
+mod clock;
+mod drive;
+mod gas;
+mod lane;
+mod local;
+mod network;
+mod recover;
+mod reserve;
+mod settle;
+mod signer;
+mod verify;
+mod watch;
+
+pub use clock::SystemClock;
+pub use local::LocalFacilitator;
+pub use network::{NetworkConfig, Readiness, NetworkReadiness};
+pub use signer::{SignError, Signer};
+
+use crate::evm::StartError;
+use h402_core::{Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, Store, Supported, SupportedKind, Undecided, UnixSeconds};
+use network::NetworkEngine;
+use reserve::Reservations;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::{Semaphore, watch as signal};
+
+/// Verifies and settles payments on the configured networks. Cheap to clone.
+///
+/// The ledger is the truth: whatever is claimed survives a crash and is driven on by [`Engine::start`].
+pub struct Engine<S, C> {
+    shared: Arc<Shared<S, C>>,
+}
+
+/// How an engine is set up. Every limit is on from the start.
+#[derive(Debug)]
+pub struct EngineConfig {
+    /// The only assets that are accepted.
+    pub assets: Assets,
+    /// The networks, each with its chain and the key that pays for gas.
+    pub networks: Vec<NetworkConfig>,
+    /// Whether callers without an `Idempotency-Key` exclude each other.
+    pub callers: Callers,
+    /// Payments that one payer may have open at once.
+    pub max_open_per_payer: usize,
+    /// Requests worked on at once; more are answered `busy`.
+    pub max_concurrent: usize,
+    /// Whether payments that the payer has already sent are accepted.
+    pub accept_sent: bool,
+    /// How long a settlement is waited for before it is answered as pending.
+    pub answer_within: Duration,
+}
+
+/// Who calls a facilitator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Callers {
+    /// Anybody: two callers without a key exclude each other.
+    Guarded,
+    /// Only servers that remember what they were paid with.
+    Trusted,
+}
+
+impl EngineConfig {
+    /// The safe defaults.
+    #[must_use]
+    pub fn new(assets: Assets, networks: Vec<NetworkConfig>) -> Self {
+        Self {
+            assets,
+            networks,
+            callers: Callers::Guarded,
+            max_open_per_payer: 16,
+            max_concurrent: 1024,
+            accept_sent: false,
+            answer_within: Duration::from_secs(25),
+        }
+    }
+}
+
+/// How long an accepted verify keeps the payer's balance reserved.
+pub(crate) const HOLD: Duration = Duration::from_secs(60);
+
+pub(crate) struct Shared<S, C> {
+    store: S,
+    clock: C,
+    assets: Assets,
+    networks: BTreeMap<Network, NetworkEngine>,
+    reservations: Reservations,
+    callers: Callers,
+    max_open_per_payer: usize,
+    accept_sent: bool,
+    answer_within: Duration,
+    permits: Arc<Semaphore>,
+    max_concurrent: usize,
+    started: UnixSeconds,
+    stop: signal::Sender<bool>,
+}
+
+impl<S, C> Clone for Engine<S, C> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<S, C> std::fmt::Debug for Engine<S, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("networks", &self.shared.networks.keys()).finish_non_exhaustive()
+    }
+}
+
+impl<S: Store, C: Clock> Engine<S, C> {
+    /// Checks every network and asset against its chain, then starts driving what the ledger holds unfinished.
+    ///
+    /// An unreachable chain does not stop the start: the engine is not ready until it answers. Must be called
+    /// inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError::Mismatch`] if a chain contradicts the configuration.
+    pub async fn start(config: EngineConfig, store: S, clock: C) -> Result<Self, StartError> {
+        let mut networks = BTreeMap::new();
+        for network in config.networks {
+            let engine = NetworkEngine::check(network, &config.assets).await?;
+            networks.insert(engine.network(), engine);
+        }
+        let started = clock.now().seconds();
+        let shared = Arc::new(Shared {
+            store,
+            clock,
+            assets: config.assets,
+            networks,
+            reservations: Reservations::default(),
+            callers: config.callers,
+            max_open_per_payer: config.max_open_per_payer,
+            accept_sent: config.accept_sent,
+            answer_within: config.answer_within,
+            permits: Arc::new(Semaphore::new(config.max_concurrent)),
+            max_concurrent: config.max_concurrent,
+            started,
+            stop: signal::Sender::new(false),
+        });
+        for network in shared.networks.keys() {
+            tokio::spawn(recover::run(shared.clone(), *network));
+        }
+        Ok(Self { shared })
+    }
+
+    /// The assets that are accepted.
+    #[must_use]
+    pub fn assets(&self) -> &Assets {
+        &self.shared.assets
+    }
+
+    /// What can be verified and settled here.
+    #[must_use]
+    pub fn supported(&self) -> Supported {
+        let kinds = self.shared.networks.keys().map(|network| SupportedKind {
+            dialect: h402_core::Dialect::H402V1,
+            scheme: h402_core::Scheme::Exact,
+            network: *network,
+        });
+        Supported { kinds: kinds.collect(), reserves: true }
+    }
+
+    /// How a payment stands, by its key or one of its aliases.
+    ///
+    /// # Errors
+    /// [`Undecided::Store`].
+    pub async fn payment(&self, key: &PaymentKey) -> Result<Option<PaymentRow>, Undecided> {
+        Ok(self.shared.store.payment(key).await?)
+    }
+
+    /// Whether payments can be taken now: store, chains, chain ids, assets and gas.
+    pub async fn ready(&self) -> Readiness {
+        let stopping = *self.shared.stop.borrow();
+        let store = self.shared.store.ready().await.map_err(|_| Undecided::Store);
+        let mut networks = Vec::new();
+        for (network, engine) in &self.shared.networks {
+            networks.push(NetworkReadiness { network: *network, state: engine.ready(&self.shared.assets).await });
+        }
+        Readiness { stopping, store, networks }
+    }
+
+    /// Takes no new work, waits until running requests have their answers or `deadline` has passed, and stops.
+    ///
+    /// What is not finished stays in the ledger for the next start.
+    pub async fn shutdown(&self, deadline: Duration) {
+        self.shared.stop.send_replace(true);
+        let all = u32::try_from(self.shared.max_concurrent).unwrap_or(u32::MAX);
+        // Getting every permit means that nobody works any more; a deadline that passes is the other way to stop.
+        drop(tokio::time::timeout(deadline, self.shared.permits.acquire_many(all)).await);
+        self.shared.permits.close();
+    }
+}
+
+impl<S: Store, C: Clock> Shared<S, C> {
+    fn policy(&self) -> CheckPolicy {
+        CheckPolicy::facilitator(self.clock.now())
+    }
+
+    fn network(&self, network: Network) -> Result<&NetworkEngine, h402_core::Reject> {
+        self.networks.get(&network).ok_or(h402_core::Reject::Network(network))
+    }
+
+    /// One of the bounded places to work at.
+    fn admit(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Undecided> {
+        if *self.stop.borrow() {
+            return Err(Undecided::ShuttingDown);
+        }
+        self.permits.clone().try_acquire_owned().map_err(|_| Undecided::Busy)
+    }
+}
+
+/// Named places where a crash test may end the process; nothing at all without feature `chaos`.
+pub(crate) fn crash_point(name: &'static str) {
+    #[cfg(feature = "chaos")]
+    crate::chaos::reach(name);
+    #[cfg(not(feature = "chaos"))]
+    let _ = name;
+}

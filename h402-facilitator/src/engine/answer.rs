@@ -1,0 +1,84 @@
+//! What a caller is told about a settlement that somebody has begun before.
+
+use super::{Shared, network::NetworkEngine, settle::Taken};
+use h402_core::{
+    Applied, CallerKey, Change, Clock, PaymentRow, PaymentUpdate, Receipt, Reject, SettleError, Settlement, SettlementAnswer, Store, Undecided,
+};
+
+impl<S: Store, C: Clock> Shared<S, C> {
+    /// A second call for a payment that is in the ledger.
+    pub(super) fn again(&self, network: &NetworkEngine, row: PaymentRow, caller: Option<CallerKey>) -> Result<Taken, SettleError> {
+        let transaction = row.state.transaction();
+        if row.state.is_settled() || !row.state.is_open() {
+            return Ok(Taken::Ended(row));
+        }
+        match (row.caller, caller) {
+            (Some(first), Some(now)) if first == now => match network.find(&row.key) {
+                Some(open) => Ok(Taken::Open(open)),
+                None => Err(SettleError::Pending { transaction }),
+            },
+            (Some(_), _) => Err(Reject::DuplicateSettlement { transaction }.into()),
+            (None, _) => Err(SettleError::Pending { transaction }),
+        }
+    }
+
+    /// Answers a settlement that has ended. A success is told to one caller only: to the one whose key began it,
+    /// or, if it was begun without a key, to the first that is told at all.
+    pub(super) async fn answer(&self, network: &NetworkEngine, row: PaymentRow, caller: Option<CallerKey>) -> Result<Receipt, SettleError> {
+        let transaction = row.state.transaction();
+        let duplicate = SettleError::from(Reject::DuplicateSettlement { transaction });
+        let Some(carrier) = transaction.filter(|_| row.state.is_settled()) else {
+            let reject = match &row.answer {
+                Some(SettlementAnswer::Refused { word, text }) => stored_refusal(word, text),
+                Some(SettlementAnswer::Settled) | None => Reject::TransferNotObserved,
+            };
+            return Err(SettleError::Rejected { reject, transaction });
+        };
+        let receipt = Receipt { network: network.network(), transaction: carrier, payer: row.payer };
+        match (row.caller, caller) {
+            (Some(first), Some(now)) if first == now => Ok(receipt),
+            (Some(_), _) => Err(duplicate),
+            (None, _) => match self.first_to_be_told(network, row).await? {
+                true => Ok(receipt),
+                false => Err(duplicate),
+            },
+        }
+    }
+
+    /// Stores that the success is being told; `false` if it was told before.
+    async fn first_to_be_told(&self, network: &NetworkEngine, row: PaymentRow) -> Result<bool, Undecided> {
+        let told = |row: &PaymentRow| PaymentRow { answer: Some(SettlementAnswer::Settled), version: row.version + 1, ..row.clone() };
+        if let Some(open) = network.find(&row.key) {
+            let current = open.row.lock().await;
+            if current.answer.is_some() {
+                return Ok(false);
+            }
+            let next = told(&current);
+            self.store_row(network, &open, current, next, Change::default()).await?;
+            return Ok(true);
+        }
+        let current = self.store.payment(&row.key).await?.unwrap_or(row);
+        if current.answer.is_some() {
+            return Ok(false);
+        }
+        let change = Change { updates: vec![PaymentUpdate { row: told(&current) }], ..Change::default() };
+        Ok(self.store.apply(change).await? == Applied::Applied)
+    }
+}
+
+/// The refusal that was stored, as its typed self where callers act on it.
+fn stored_refusal(word: &str, text: &str) -> Reject {
+    let expired = Reject::ExpiresTooSoon { left: 0, required: 0 };
+    if word == Reject::TransferNotObserved.word() {
+        Reject::TransferNotObserved
+    } else if word == expired.word() {
+        expired
+    } else {
+        Reject::Reverts(text.to_owned())
+    }
+}
+
+/// Whether nothing but the depth of its block is open.
+pub(super) fn is_waiting_for_depth(state: &Settlement) -> bool {
+    matches!(state, Settlement::Included { .. })
+}

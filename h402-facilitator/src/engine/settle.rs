@@ -1,0 +1,197 @@
+//! `settle`: claim, hand to the lane, wait for the chain.
+
+use super::{
+    Engine, Shared, crash_point,
+    lane::Job,
+    network::{NetworkEngine, OpenPayment},
+    verify::claimant,
+};
+use crate::evm::EvmChain;
+use h402_core::{
+    Applied, Attestation, BlockRef, CallerKey, Change, Checked, Clock, EvmFacts, Matched, NewPayment, PaymentKind, PaymentRow, Proof, Receipt,
+    Reject, SettleError, Settlement, Simulation, Store, TransactionId, Undecided, VerifyError,
+};
+use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
+
+/// A settlement that was taken on, or had been.
+pub(super) enum Taken {
+    /// Its end has to be waited for.
+    Open(Arc<OpenPayment>),
+    /// It has ended.
+    Ended(PaymentRow),
+}
+
+impl<S: Store, C: Clock> Engine<S, C> {
+    /// Settles a payment and answers within the configured time: with a receipt, a refusal, or as pending.
+    ///
+    /// Calling again is safe: the same caller gets the same answer, another one a refusal, and the payment is
+    /// never sent twice.
+    ///
+    /// # Errors
+    /// [`SettleError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop a settlement that has begun; it goes on in its own task.
+    pub async fn settle(&self, payment: Matched, caller: Option<CallerKey>) -> Result<Receipt, SettleError> {
+        let deadline = Instant::now() + self.shared.answer_within;
+        let permit = self.shared.admit()?;
+        let key = payment.key();
+        let network = payment.network();
+        let shared = self.shared.clone();
+        let begun = tokio::spawn(async move { shared.take_on(payment, caller).await });
+        let taken = match timeout_at(deadline, begun).await {
+            Ok(Ok(taken)) => taken?,
+            // The task ended without an answer, or is not done: what it has stored decides.
+            Ok(Err(_)) | Err(_) => {
+                let row = self.shared.store.payment(&key).await.map_err(Undecided::from)?;
+                return Err(row.map_or(Undecided::Deadline.into(), |row| SettleError::Pending { transaction: row.state.transaction() }));
+            }
+        };
+        let network = self.shared.network(network)?;
+        let row = match taken {
+            Taken::Ended(row) => row,
+            Taken::Open(open) => {
+                let mut news = open.news.subscribe();
+                let ended = timeout_at(deadline, news.wait_for(|row| row.state.is_settled() || !row.state.is_open())).await;
+                match ended {
+                    Ok(Ok(row)) => row.clone(),
+                    Ok(Err(_)) | Err(_) => {
+                        let transaction = open.news.borrow().state.transaction();
+                        return Err(SettleError::Pending { transaction });
+                    }
+                }
+            }
+        };
+        let answer = self.shared.answer(network, row, caller).await;
+        drop(permit);
+        crash_point("answered");
+        answer
+    }
+}
+
+impl<S: Store, C: Clock> Shared<S, C> {
+    async fn take_on(&self, payment: Matched, caller: Option<CallerKey>) -> Result<Taken, SettleError> {
+        let network = self.accepts(&payment)?;
+        if !network.is_recovered() {
+            // Until the ledger's open rows are driven again, their reservations are not known.
+            return Err(Undecided::Busy.into());
+        }
+        if let Some(row) = self.store.payment(&payment.key()).await.map_err(Undecided::from)? {
+            return self.again(network, row, caller);
+        }
+        let checked = payment.check(&self.policy())?;
+        self.untaken(&checked).await.map_err(refused)?;
+        if matches!(checked.matched().proof(), Proof::Authorization { .. }) {
+            network.gas.enough(network).await?;
+        }
+        let (attestation, facts) = self.judge_for_settlement(network, &checked).await.map_err(refused)?;
+        let row = self.new_row(&checked, &attestation, &facts, caller);
+        let claim = NewPayment { row: row.clone(), aliases: attestation.aliases.clone() };
+        let applied = self.store.apply(Change { claim: Some(claim), ..Change::default() }).await;
+        if applied != Ok(Applied::Applied) {
+            return self.lost_claim(network, &checked, &row, caller, applied.is_err()).await;
+        }
+        crash_point("claimed");
+        tracing::info!(payment.id = %row.key, network = %network.network(), payer = %row.payer, amount_atomic = %row.amount, "claimed");
+        if !row.state.is_open() || row.state.is_settled() {
+            network.enter(row.clone());
+            return Ok(Taken::Ended(row));
+        }
+        let open = network.enter(row);
+        self.begin(network, &open, checked.matched(), &facts).await;
+        Ok(Taken::Open(open))
+    }
+
+    /// Somebody else's claim was first, or the store is away.
+    async fn lost_claim(
+        &self,
+        network: &NetworkEngine,
+        checked: &Checked,
+        row: &PaymentRow,
+        caller: Option<CallerKey>,
+        store_failed: bool,
+    ) -> Result<Taken, SettleError> {
+        let stored = self.store.payment(&row.key).await;
+        if let Ok(Some(stored)) = stored {
+            if network.find(&stored.key).is_some() || !stored.state.is_open() {
+                return self.again(network, stored, caller);
+            }
+            if !store_failed {
+                return Err(SettleError::Pending { transaction: stored.state.transaction() });
+            }
+            // The store said no and did it all the same: drive it on like a restart would.
+            network.enter(stored);
+            return Err(SettleError::Pending { transaction: None });
+        }
+        let claimant = claimant(checked.matched());
+        self.reservations.release(claimant.payer, claimant.asset, &claimant.key);
+        Err(if store_failed { Undecided::Store.into() } else { Reject::AlreadyUsed.into() })
+    }
+
+    /// Hands a claimed payment to whatever sends it.
+    async fn begin(&self, network: &NetworkEngine, open: &Arc<OpenPayment>, payment: &Matched, facts: &EvmFacts) {
+        match payment.proof() {
+            Proof::Authorization { .. } => {
+                let gas = match facts.simulation {
+                    Some(Simulation::Succeeds { gas }) => gas,
+                    Some(Simulation::Reverts { .. }) | None => network.config.max_gas,
+                };
+                network.lane.put(Job { open: open.clone(), gas });
+            }
+            Proof::EvmTransaction { .. } => self.send_payers_own(network, open).await,
+            Proof::EvmSent { .. } => {}
+        }
+    }
+
+    /// What is stored when a payment is claimed.
+    fn new_row(&self, checked: &Checked, attestation: &Attestation, facts: &EvmFacts, caller: Option<CallerKey>) -> PaymentRow {
+        let payment = checked.matched();
+        let offer = &payment.requirements().offer;
+        let now = self.clock.now();
+        let (kind, nonce, raw, state) = match payment.proof() {
+            Proof::Authorization { authorization, .. } => {
+                // The call is kept so that a restart can sign and send it without the payer.
+                let call = EvmChain::settlement_call(payment).map(|(_, input)| input);
+                (PaymentKind::Authorization, Some(authorization.nonce.0), call, Settlement::Claimed)
+            }
+            Proof::EvmTransaction { transaction, raw, .. } => {
+                let transaction = TransactionId::Evm(transaction.hash);
+                (PaymentKind::EvmTransaction, None, Some(raw.clone()), Settlement::Signed { transaction })
+            }
+            Proof::EvmSent { hash, .. } => {
+                let transaction = TransactionId::Evm(*hash);
+                let receipt = facts.sent.as_ref().and_then(|sent| sent.receipt.as_ref());
+                let state = receipt.map_or(Settlement::Broadcast { transaction }, |receipt| Settlement::Included {
+                    transaction,
+                    block: BlockRef { number: receipt.block, hash: receipt.block_hash },
+                });
+                (PaymentKind::EvmSent, None, None, state)
+            }
+        };
+        PaymentRow {
+            key: attestation.key,
+            asset: offer.asset.id,
+            payer: attestation.payer,
+            pay_to: offer.pay_to,
+            amount: payment.amount(),
+            kind,
+            nonce,
+            caller,
+            state,
+            answer: None,
+            expires: payment.expires(),
+            raw,
+            claimed_at: now,
+            updated_at: now,
+            version: 1,
+        }
+    }
+}
+
+fn refused(error: VerifyError) -> SettleError {
+    match error {
+        VerifyError::Rejected(reject) => reject.into(),
+        VerifyError::Undecided(undecided) => undecided.into(),
+    }
+}

@@ -1,0 +1,280 @@
+//! The watcher: one per network, looks for what was sent right after the send and then block by block.
+
+use super::{
+    Shared,
+    answer::is_waiting_for_depth,
+    drive::Failure,
+    network::{NetworkEngine, OpenPayment},
+};
+use crate::evm::Head;
+use alloy_primitives::B256;
+use h402_core::{
+    BlockRef, Clock, Network, PaymentKind, PaymentRow, ReceiptFacts, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Receipts asked for in one request.
+const CHUNK: usize = 100;
+/// How often the stored bytes of an unseen transaction are sent again.
+const RESEND: Duration = Duration::from_secs(3);
+/// Seconds of chain time after which an expired authorization cannot come back with a reorg.
+const EXPIRED_FOR_GOOD: u64 = 60;
+
+/// Looks until the engine stops.
+pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network) {
+    let Ok(engine) = shared.network(network) else { return };
+    let mut stop = shared.stop.subscribe();
+    let mut watcher = Watcher { shared: &shared, network: engine, asked: HashSet::new(), sent: HashMap::new(), head: None };
+    let mut tick = tokio::time::interval(engine.config.poll);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let every_block = tokio::select! {
+            () = engine.sent.notified() => false,
+            _ = tick.tick() => true,
+            // Waiting callers still want their answers while the engine drains.
+            () = drained(&mut stop, engine) => return,
+        };
+        let looked = if every_block { watcher.block().await } else { watcher.fresh().await };
+        if let Err(error) = looked {
+            tracing::debug!(%network, %error, "could not look at the chain");
+        }
+    }
+}
+
+async fn drained(stop: &mut tokio::sync::watch::Receiver<bool>, network: &NetworkEngine) {
+    // A dropped sender means that the engine is gone.
+    drop(stop.wait_for(|stop| *stop).await);
+    while network.all_open().iter().any(|open| !is_waiting_for_depth(&open.news.borrow().state)) {
+        tokio::time::sleep(network.config.poll).await;
+    }
+}
+
+struct Watcher<'a, S, C> {
+    shared: &'a Arc<Shared<S, C>>,
+    network: &'a NetworkEngine,
+    /// Transactions that were asked for at least once.
+    asked: HashSet<B256>,
+    /// When unseen transactions were last sent.
+    sent: HashMap<B256, Instant>,
+    head: Option<Head>,
+}
+
+impl<S: Store, C: Clock> Watcher<'_, S, C> {
+    /// Right after a send: only what has not been asked for yet.
+    async fn fresh(&mut self) -> Result<(), Undecided> {
+        let open = self.unseen(|asked, hash| !asked.contains(&hash));
+        self.look(open).await
+    }
+
+    /// Once per poll: if there is a new block, everything that is open; then what only time can settle.
+    async fn block(&mut self) -> Result<(), Undecided> {
+        self.shared.reservations.sweep(self.shared.clock.now());
+        let all = self.network.all_open();
+        if all.is_empty() {
+            self.asked.clear();
+            self.sent.clear();
+            return Ok(());
+        }
+        let head = self.network.config.chain.head().await?;
+        let news = self.head.is_none_or(|known| known.hash != head.hash);
+        self.head = Some(head);
+        if news {
+            let open = self.unseen(|_, _| true);
+            self.look(open).await?;
+            self.deepen(&all, head).await?;
+        }
+        self.expire(&all, head).await;
+        self.resend(&all).await;
+        Ok(())
+    }
+
+    fn unseen(&self, wanted: impl Fn(&HashSet<B256>, B256) -> bool) -> Vec<(B256, Arc<OpenPayment>)> {
+        let mut unseen = Vec::new();
+        for open in self.network.all_open() {
+            let state = open.news.borrow().state;
+            if let (false, Some(TransactionId::Evm(hash))) = (state.is_settled(), state.transaction())
+                && wanted(&self.asked, hash)
+            {
+                unseen.push((hash, open));
+            }
+        }
+        unseen
+    }
+
+    async fn look(&mut self, open: Vec<(B256, Arc<OpenPayment>)>) -> Result<(), Undecided> {
+        for chunk in open.chunks(CHUNK) {
+            let hashes: Vec<B256> = chunk.iter().map(|(hash, _)| *hash).collect();
+            let receipts = self.network.config.chain.receipts(&hashes).await?;
+            self.asked.extend(&hashes);
+            let seen = chunk.iter().zip(receipts).filter_map(|((hash, open), receipt)| Some((*hash, open, receipt?)));
+            futures_util::future::join_all(seen.map(|(hash, open, receipt)| self.seen(hash, open, receipt))).await;
+        }
+        Ok(())
+    }
+
+    /// A transaction is in a block: is the payment in it, too?
+    async fn seen(&self, hash: B256, open: &OpenPayment, receipt: ReceiptFacts) {
+        let row = open.news.borrow().clone();
+        let block = BlockRef { number: receipt.block, hash: receipt.block_hash };
+        let depth = self.head.map_or(1, |head| head.number.saturating_add(1).saturating_sub(block.number));
+        if self.network.config.accept_depth > depth.max(1) {
+            return;
+        }
+        let transaction = TransactionId::Evm(hash);
+        let result = if shows_payment(&row, &receipt) {
+            self.shared.advance(self.network, open, SettlementEvent::Paid { transaction, block }, None).await
+        } else {
+            self.without_payment(open, &row, transaction, block, &receipt).await
+        };
+        if let Err(error) = result {
+            tracing::warn!(payment.id = %row.key, %error, "could not store what the chain shows");
+        }
+    }
+
+    /// Our transaction did not carry the payment. Perhaps somebody else's did (T010).
+    async fn without_payment(
+        &self,
+        open: &OpenPayment,
+        row: &PaymentRow,
+        transaction: TransactionId,
+        block: BlockRef,
+        receipt: &ReceiptFacts,
+    ) -> Result<(), Undecided> {
+        if let Some((carrier, block)) = self.carried_by_another(row, block.number).await? {
+            return self.shared.advance(self.network, open, SettlementEvent::Paid { transaction: carrier, block }, None).await;
+        }
+        let reject = if receipt.success { Reject::TransferNotObserved } else { Reject::Reverts("the transaction failed on chain".into()) };
+        let failure = Failure { word: reject.word(), text: reject.to_string() };
+        self.shared.advance(self.network, open, SettlementEvent::Failed { transaction, block }, Some(failure)).await
+    }
+
+    /// Looks for the same authorization in any transaction.
+    async fn carried_by_another(&self, row: &PaymentRow, up_to: u64) -> Result<Option<(TransactionId, BlockRef)>, Undecided> {
+        let (Some(nonce), Some(token), Some(from)) = (row.nonce, row.asset.address.evm(), row.payer.evm()) else {
+            return Ok(None);
+        };
+        // An authorization lives for minutes; this many blocks cover them on any configured chain.
+        let trace = self.network.config.chain.authorization(token, from, B256::from(nonce), up_to.saturating_sub(4096)).await?;
+        let carried = trace.log.filter(|log| trace.used && shows_payment(row, &log.receipt));
+        Ok(carried.map(|log| {
+            let block = BlockRef { number: log.receipt.block, hash: log.receipt.block_hash };
+            (TransactionId::Evm(log.transaction), block)
+        }))
+    }
+
+    /// Included payments become final with depth, or lose their block.
+    async fn deepen(&self, all: &[Arc<OpenPayment>], head: Head) -> Result<(), Undecided> {
+        let mut hashes: HashMap<u64, Option<B256>> = HashMap::new();
+        for open in all {
+            let Settlement::Included { block, .. } = open.news.borrow().state else { continue };
+            let hash = match hashes.get(&block.number) {
+                Some(hash) => *hash,
+                None => {
+                    let hash = self.network.config.chain.block_hash(block.number).await?;
+                    hashes.insert(block.number, hash);
+                    hash
+                }
+            };
+            let depth = head.number.saturating_add(1).saturating_sub(block.number);
+            if hash != Some(block.hash) {
+                tracing::warn!(payment.id = %open.news.borrow().key, block = block.number, "block is gone");
+                self.shared.advance(self.network, open, SettlementEvent::Vanished, None).await?;
+            } else if depth >= self.network.config.final_depth {
+                self.shared.advance(self.network, open, SettlementEvent::Deep, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What has expired by chain time with its nonce unused cannot land any more.
+    async fn expire(&self, all: &[Arc<OpenPayment>], head: Head) {
+        for open in all {
+            let row = open.news.borrow().clone();
+            let over = row.expires.is_some_and(|expires| head.time.0 > expires.0.saturating_add(EXPIRED_FOR_GOOD));
+            if row.state.is_settled() || !over {
+                continue;
+            }
+            let result = match self.carried_by_another(&row, head.number).await {
+                Ok(Some((transaction, block))) => {
+                    self.shared.advance(self.network, open, SettlementEvent::Paid { transaction, block }, None).await
+                }
+                Ok(None) => {
+                    let reject = Reject::ExpiresTooSoon { left: 0, required: 0 };
+                    let failure = Failure { word: reject.word(), text: "the authorization expired before it was settled".into() };
+                    self.shared.advance(self.network, open, SettlementEvent::Expired, Some(failure)).await
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = result {
+                tracing::warn!(payment.id = %row.key, %error, "could not end an expired settlement");
+            }
+        }
+    }
+
+    /// Sends the stored bytes of what is not in a block again; never anything else.
+    async fn resend(&mut self, all: &[Arc<OpenPayment>]) {
+        let now = Instant::now();
+        for open in all {
+            let row = open.news.borrow().clone();
+            let (false, Some(TransactionId::Evm(hash))) = (row.state.is_settled(), row.state.transaction()) else { continue };
+            let last = *self.sent.entry(hash).or_insert(now);
+            if now.duration_since(last) < RESEND {
+                continue;
+            }
+            self.sent.insert(hash, now);
+            let raw = match row.kind {
+                PaymentKind::EvmTransaction => row.raw.clone(),
+                PaymentKind::Authorization => {
+                    let stored = self.shared.store.transaction(self.network.network(), &TransactionId::Evm(hash)).await;
+                    stored.ok().flatten().map(|stored| stored.raw)
+                }
+                PaymentKind::EvmSent => None,
+            };
+            if let Some(raw) = raw {
+                tracing::debug!(payment.id = %row.key, "sending again");
+                tokio::spawn(super::lane::send(self.shared.clone(), self.network.network(), open.clone(), raw));
+            }
+            self.replaced(open, &row).await;
+        }
+    }
+
+    /// A payer's own transaction whose nonce is used up by another one never lands (T044).
+    async fn replaced(&self, open: &OpenPayment, row: &PaymentRow) {
+        let (PaymentKind::EvmTransaction, Some(raw), Some(payer)) = (row.kind, &row.raw, row.payer.evm()) else { return };
+        let Ok(transaction) = h402_core::evm::EvmTransaction::decode(raw) else { return };
+        let chain = &self.network.config.chain;
+        // The nonce is read before the receipt: a transaction mined in between shows in the receipt.
+        let (Ok(next), Ok(receipts)) = (chain.account_nonce(payer).await, chain.receipts(&[transaction.hash]).await) else { return };
+        if next > transaction.nonce && receipts.first().is_some_and(Option::is_none) {
+            let reject = Reject::TransactionState("it was replaced by another transaction of its sender");
+            let failure = Failure { word: reject.word(), text: reject.to_string() };
+            if let Err(error) = self.shared.advance(self.network, open, SettlementEvent::Expired, Some(failure)).await {
+                tracing::warn!(payment.id = %row.key, %error, "could not end a replaced payment");
+            }
+        }
+    }
+}
+
+/// The receipt status alone proves nothing (T061): the payment's own events must be there.
+fn shows_payment(row: &PaymentRow, receipt: &ReceiptFacts) -> bool {
+    let (Some(token), Some(from), Some(to)) = (row.asset.address.evm(), row.payer.evm(), row.pay_to.evm()) else {
+        return false;
+    };
+    if !receipt.success {
+        return false;
+    }
+    match (row.kind, row.nonce) {
+        (PaymentKind::Authorization, Some(nonce)) => {
+            receipt.authorizations.contains(&(token, from, B256::from(nonce))) && receipt.shows_transfer(token, from, to, row.amount)
+        }
+        (PaymentKind::Authorization, None) => false,
+        // Value and recipient of a native transfer were checked in the signed bytes.
+        (PaymentKind::EvmTransaction | PaymentKind::EvmSent, _) if row.asset.address.is_zero() => true,
+        (PaymentKind::EvmTransaction | PaymentKind::EvmSent, _) => receipt.shows_transfer(token, from, to, row.amount),
+    }
+}

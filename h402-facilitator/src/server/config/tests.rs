@@ -1,0 +1,85 @@
+use super::*;
+
+const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+const GOOD: &str = r#"
+listen = "127.0.0.1:9000"
+[[network]]
+id = "eip155:84532"
+rpc = ["https://user:hunter2@rpc.example/v1/hunter3?key=hunter4"]
+assets = ["USDC"]
+"#;
+
+fn with_key(name: &str) -> Option<String> {
+    (name == "H402_KEY_84532").then(|| KEY.to_owned())
+}
+
+#[tokio::test]
+async fn a_good_file_is_read() {
+    let config: Config = GOOD.parse().unwrap();
+    let engine = config.engine(with_key).unwrap();
+    assert_eq!(engine.assets.iter().count(), 1, "only what is listed is accepted");
+    assert_eq!(engine.networks[0].max_gas, 150_000);
+    assert_eq!(engine.networks[0].signer.address().to_string(), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+}
+
+#[tokio::test]
+async fn the_starter_file_is_good() {
+    let config: Config = include_str!("../starter.toml").parse().unwrap();
+    assert!(config.engine(with_key).is_ok());
+}
+
+#[tokio::test]
+async fn the_environment_overrides_the_file() {
+    let mut config: Config = GOOD.parse().unwrap();
+    let env = |name: &str| match name {
+        "H402_LISTEN" => Some("127.0.0.1:9001".to_owned()),
+        "H402_RPC_84532" => Some("http://127.0.0.1:1, http://127.0.0.1:2".to_owned()),
+        _ => None,
+    };
+    config.override_from(env).unwrap();
+    assert_eq!(config.listen.port(), 9001);
+    assert_eq!(config.network[0].rpc.len(), 2);
+}
+
+#[tokio::test]
+async fn mistakes_are_named() {
+    let cases = [
+        (GOOD.replace("listen", "lisen"), "lisen"),
+        (GOOD.replace("assets = [\"USDC\"]", ""), "assets"),
+        (GOOD.replace("[\"USDC\"]", "[]"), "at least one asset"),
+        (GOOD.replace("USDC", "USDX"), "USDX is not known"),
+        (GOOD.replace("eip155:84532", "base-sepolia"), "names no network"),
+        (GOOD.replace("127.0.0.1:9000", "localhost"), "line 2"),
+        (format!("{GOOD}\nmultical3 = \"none\""), "multical3"),
+        (format!("{GOOD}\nmulticall3 = \"yes\""), "multicall3"),
+        (format!("{GOOD}\n[network.minimum]\nUSDT = \"1\""), "USDT is not among the assets"),
+        (format!("{GOOD}\n[network.minimum]\nUSDC = \"0.0000001\""), "fraction digits"),
+        (format!("{GOOD}{}", GOOD.replace("listen = \"127.0.0.1:9000\"", "")), "is there twice"),
+    ];
+    for (text, word) in cases {
+        let error = text.parse::<Config>().and_then(|config| config.engine(with_key)).err().expect(word).to_string();
+        assert!(error.contains(word), "{error} should name {word}");
+    }
+    let error = GOOD.parse::<Config>().unwrap().engine(|_| None).unwrap_err().to_string();
+    assert!(error.contains("H402_KEY_84532"), "{error}");
+}
+
+#[test]
+fn a_public_listener_has_to_be_meant() {
+    let config: Config = GOOD.replace("127.0.0.1", "0.0.0.0").parse().unwrap();
+    assert!(config.check_bind(false).is_err());
+    assert!(config.check_bind(true).is_ok());
+    assert!(GOOD.parse::<Config>().unwrap().check_bind(false).is_ok());
+}
+
+/// T114: no part of a URL's credentials and no key shows, wherever a configuration is printed.
+#[tokio::test]
+async fn t114_secrets_are_not_shown() {
+    let config: Config = GOOD.parse().unwrap();
+    let engine = config.engine(with_key).unwrap();
+    let bad_key = GOOD.parse::<Config>().unwrap().engine(|_| Some("hunter5".into())).unwrap_err();
+    let bad_line = GOOD.replace("rpc = [", "rpc = [hunter6 ").parse::<Config>().unwrap_err();
+    let bad_url = GOOD.replace("https://user", "ftp://user").parse::<Config>().unwrap().engine(with_key).unwrap_err();
+    let shown = format!("{config:?} {engine:?} {bad_key:?} {bad_key} {bad_line:?} {bad_line} {bad_url:?} {bad_url}");
+    assert!(!shown.contains("hunter") && !shown.contains(&KEY[..16]), "{shown}");
+}

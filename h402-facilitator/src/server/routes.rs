@@ -1,0 +1,169 @@
+//! What each path answers.
+
+use crate::Engine;
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header},
+    routing::{get, post},
+};
+use h402_core::{
+    CallerKey, Clock, Matched, PaymentKey, Reject, SettleError, Store, Undecided, VerifyError,
+    wire::h402::{self, RequestError, SettleAnswer, VerifyAnswer, WireError},
+};
+use tower_service::Service;
+
+/// Longest request body in bytes.
+const MAX_BODY: usize = 64 * 1024;
+/// Longest `Idempotency-Key` in bytes.
+const MAX_CALLER_KEY: usize = 255;
+
+type Answer = Response<Body>;
+
+/// The server as a service, for any listener.
+///
+/// `//verify` (a configured URL with a trailing slash) and `/api/verify` reach the same routes.
+pub fn router<S: Store, C: Clock>(engine: Engine<S, C>) -> Router {
+    let routes = Router::new()
+        .route("/verify", post(verify::<S, C>))
+        .route("/settle", post(settle::<S, C>))
+        .route("/supported", get(supported::<S, C>))
+        .route("/health", get(health::<S, C>))
+        .route("/ready", get(ready::<S, C>))
+        .route("/payments/{id}", get(payment::<S, C>))
+        .fallback(async || error(StatusCode::NOT_FOUND, "not_found", "no such path"))
+        .method_not_allowed_fallback(async || error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "method is not allowed here"))
+        .with_state(engine);
+    Router::new().fallback_service(tower::service_fn(move |mut request: Request<Body>| {
+        if let Some(uri) = plain(request.uri()) {
+            *request.uri_mut() = uri;
+        }
+        routes.clone().call(request)
+    }))
+}
+
+/// The path without doubled slashes and without `/api`, if it has them.
+fn plain(uri: &Uri) -> Option<Uri> {
+    let path = uri.path();
+    let single = format!("/{}", path.trim_start_matches('/'));
+    let plain = single.strip_prefix("/api").filter(|rest| rest.starts_with('/')).unwrap_or(&single);
+    if plain == path { None } else { plain.parse().ok() }
+}
+
+async fn verify<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, headers: HeaderMap, body: Body) -> Answer {
+    let caller = match caller(&headers) {
+        Ok(caller) => caller,
+        Err(answer) => return answer,
+    };
+    let payment = match read(&engine, body).await {
+        Ok(Ok(payment)) => payment,
+        Ok(Err(reject)) => return json(StatusCode::OK, h402::encode_verify(&VerifyAnswer::failed(&reject.into(), None))),
+        Err(answer) => return answer,
+    };
+    let payer = payment.payer();
+    match engine.verify(payment, caller).await {
+        Ok(verified) => json(StatusCode::OK, h402::encode_verify(&VerifyAnswer::verified(&verified))),
+        Err(VerifyError::Undecided(why)) => undecided(&why),
+        Err(refused) => json(StatusCode::OK, h402::encode_verify(&VerifyAnswer::failed(&refused, Some(payer)))),
+    }
+}
+
+async fn settle<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, headers: HeaderMap, body: Body) -> Answer {
+    let caller = match caller(&headers) {
+        Ok(caller) => caller,
+        Err(answer) => return answer,
+    };
+    let payment = match read(&engine, body).await {
+        Ok(Ok(payment)) => payment,
+        Ok(Err(reject)) => return json(StatusCode::OK, h402::encode_settle(&SettleAnswer::failed(&reject.into(), None, None))),
+        Err(answer) => return answer,
+    };
+    let (network, payer) = (payment.network(), payment.payer());
+    match engine.settle(payment, caller).await {
+        Ok(receipt) => json(StatusCode::OK, h402::encode_settle(&SettleAnswer::settled(&receipt))),
+        Err(SettleError::Undecided(why)) => undecided(&why),
+        Err(failed) => json(StatusCode::OK, h402::encode_settle(&SettleAnswer::failed(&failed, network, Some(payer)))),
+    }
+}
+
+async fn supported<S: Store, C: Clock>(State(engine): State<Engine<S, C>>) -> Answer {
+    json(StatusCode::OK, h402::encode_supported(&engine.supported()))
+}
+
+/// Alive: says nothing about whether payments can be taken.
+async fn health<S: Store, C: Clock>(State(_): State<Engine<S, C>>) -> Answer {
+    json(StatusCode::OK, Ok(br#"{"status":"ok"}"#.to_vec()))
+}
+
+async fn ready<S: Store, C: Clock>(State(engine): State<Engine<S, C>>) -> Answer {
+    let readiness = engine.ready().await;
+    let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let word = |state: &Result<(), Undecided>| state.as_ref().map_or_else(|why| why.to_string(), |()| "ok".into());
+    let mut parts = vec![("store".to_owned(), word(&readiness.store))];
+    parts.extend(readiness.networks.iter().map(|network| (network.network.to_string(), word(&network.state))));
+    if readiness.stopping {
+        parts.push(("shutdown".to_owned(), Undecided::ShuttingDown.to_string()));
+    }
+    json(status, h402::encode_readiness(readiness.is_ready(), &parts))
+}
+
+async fn payment<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, Path(id): Path<String>) -> Answer {
+    let Ok(key) = id.parse::<PaymentKey>() else {
+        return error(StatusCode::BAD_REQUEST, "invalid_request", "a payment id is 64 hex digits");
+    };
+    match engine.payment(&key).await {
+        Ok(Some(row)) => json(StatusCode::OK, h402::encode_payment_status(&row)),
+        Ok(None) => error(StatusCode::NOT_FOUND, "not_found", "no such payment"),
+        Err(why) => undecided(&why),
+    }
+}
+
+/// Reads the body and matches the payload with its one requirement.
+async fn read<S: Store, C: Clock>(engine: &Engine<S, C>, body: Body) -> Result<Result<Matched, Reject>, Answer> {
+    let body: Bytes = match axum::body::to_bytes(body, MAX_BODY).await {
+        Ok(body) => body,
+        Err(_) => return Err(error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "body is longer than 64 KiB or broke off")),
+    };
+    match h402::decode_request(&body, engine.assets()) {
+        Ok(request) => Ok(request.matched()),
+        Err(RequestError::Malformed(why)) => Err(error(StatusCode::BAD_REQUEST, "invalid_request", why)),
+        Err(RequestError::Rejected(reject)) => Ok(Err(reject)),
+    }
+}
+
+fn caller(headers: &HeaderMap) -> Result<Option<CallerKey>, Answer> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let refuse = || error(StatusCode::BAD_REQUEST, "invalid_request", "Idempotency-Key is one header of at most 255 visible characters");
+    match (keys.next(), keys.next()) {
+        (None, _) => Ok(None),
+        (Some(key), None) => match key.to_str() {
+            Ok(text) if !text.is_empty() && text.len() <= MAX_CALLER_KEY => Ok(Some(CallerKey::of_text(text))),
+            _ => Err(refuse()),
+        },
+        (Some(_), Some(_)) => Err(refuse()),
+    }
+}
+
+fn undecided(why: &Undecided) -> Answer {
+    let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, why.word(), &why.to_string());
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
+
+fn error(status: StatusCode, word: &str, text: &str) -> Answer {
+    json(status, Ok(h402::encode_error(word, text)))
+}
+
+fn json(status: StatusCode, body: Result<Vec<u8>, WireError>) -> Answer {
+    // Encoding fails only for amounts that no offer can hold; such an answer is ours to explain.
+    let (status, body) = match body {
+        Ok(body) => (status, body),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, h402::encode_error("dependency_unavailable", "the answer cannot be written")),
+    };
+    let mut answer = Response::new(Body::from(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
