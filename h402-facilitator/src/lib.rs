@@ -15,6 +15,8 @@ mod engine;
 #[cfg(feature = "evm")]
 pub mod evm;
 pub mod rpc;
+#[cfg(all(feature = "server", feature = "evm"))]
+pub mod server;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

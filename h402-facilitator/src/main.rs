@@ -1,1 +1,11 @@
-fn main() {}
+//! `h402-facilitator serve | check-config | init`
+
+fn main() -> std::process::ExitCode {
+    match h402_facilitator::server::run(std::env::args_os()) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("h402-facilitator: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

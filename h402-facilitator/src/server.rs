@@ -32,8 +32,9 @@ pub async fn serve<S: Store, C: Clock>(
     let drain = async move {
         stop.await;
         draining.shutdown(DRAIN).await;
-        // Connections that idle must not keep the process; the server below may be gone already.
-        drop(stopped.send(()));
+        if stopped.send(()).is_err() {
+            tracing::debug!("the listener ended first");
+        }
     };
     let server = axum::serve(listener, router(engine)).with_graceful_shutdown(async move {
         drop(stopping.await);

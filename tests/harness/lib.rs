@@ -1,1 +1,6 @@
+//! What the end-to-end tests stand on: real chains, real files, real sockets.
+#![allow(missing_docs, missing_debug_implementations)]
 
+pub mod contract;
+pub mod http;
+pub mod rig;

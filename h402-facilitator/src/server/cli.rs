@@ -1,7 +1,7 @@
 //! `serve | check-config | init`.
 
 use super::config::{Config, ConfigError};
-use crate::{Engine, SystemClock, evm::StartError, sqlite::SqliteStore};
+use crate::{Engine, SystemClock, evm::StartError, sqlite::{OpenOptions, SqliteStore}};
 use clap::{Parser, Subcommand};
 use std::{
     ffi::OsString,
@@ -87,7 +87,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), CliError
 }
 
 async fn serve(config: Config) -> Result<(), CliError> {
-    let store = SqliteStore::open(&config.database).await.map_err(|error| CliError::Store(error.to_string()))?;
+    let store = SqliteStore::open(&config.database, OpenOptions::default()).await.map_err(|error| CliError::Store(error.to_string()))?;
     let engine = Engine::start(config.engine(from_env)?, store.clone(), SystemClock).await?;
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(io(&format!("listen on {}", config.listen)))?;
     let address = listener.local_addr().map_err(io("listen"))?;
@@ -102,8 +102,7 @@ async fn serve(config: Config) -> Result<(), CliError> {
         tracing::info!("stopping");
     };
     super::serve(listener, engine, stop).await.map_err(io("serve"))?;
-    store.close().await;
-    Ok(())
+    store.close().await.map_err(|error| CliError::Store(error.to_string()))
 }
 
 fn read(path: &Path) -> Result<Config, CliError> {

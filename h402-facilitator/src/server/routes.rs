@@ -35,12 +35,13 @@ pub fn router<S: Store, C: Clock>(engine: Engine<S, C>) -> Router {
         .fallback(async || error(StatusCode::NOT_FOUND, "not_found", "no such path"))
         .method_not_allowed_fallback(async || error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "method is not allowed here"))
         .with_state(engine);
-    Router::new().fallback_service(tower::service_fn(move |mut request: Request<Body>| {
+    Router::new().fallback(move |mut request: Request<Body>| {
         if let Some(uri) = plain(request.uri()) {
             *request.uri_mut() = uri;
         }
-        routes.clone().call(request)
-    }))
+        let mut routes = routes.clone();
+        async move { routes.call(request).await }
+    })
 }
 
 /// The path without doubled slashes and without `/api`, if it has them.

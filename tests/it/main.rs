@@ -1,0 +1,4 @@
+//! End-to-end tests, in one binary.
+
+mod settle;
+mod store;
