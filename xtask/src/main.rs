@@ -1,1 +1,57 @@
-fn main() {}
+//! The house's own commands: `cargo xtask ci`, `cargo xtask tidy` and the rest. `justfile` is a face over this.
+
+mod anvil;
+mod bench;
+mod ci;
+mod features;
+mod metadata;
+mod package;
+mod profile;
+mod starter;
+mod step;
+mod suite;
+mod tidy;
+mod torture;
+
+use std::process::ExitCode;
+use step::Failure;
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  ci          every check, in the order of .ci/run, with the time of each
+  tidy        the rules of the house that no compiler checks
+  features    lint each published crate with no feature, each feature alone, and all
+  package     build each published crate from its own package
+  anvil       the end-to-end suite, on anvil
+  starter     the facilitator's `init` and `check-config`, as the README shows them
+  torture N   the crash and race tests, N times each, with a new seed each time
+  bench       the measurements, from a release build
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["ci"] => ci::run(),
+        ["tidy"] => tidy::run(),
+        ["features"] => features::run(),
+        ["package", rest @ ..] => package::run(rest),
+        ["anvil", rest @ ..] => anvil::run(rest),
+        ["starter"] => starter::run(),
+        ["torture", rounds] => torture::run(rounds),
+        ["bench", rest @ ..] => bench::run(rest),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(Failure::new(format!("unknown command\n\n{USAGE}"))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,49 @@
+# A face over cargo and `cargo xtask`; everything works without just.
+
+# List the commands
+default:
+    @just --list
+
+# Every check, as .ci/run does it
+ci:
+    cargo xtask ci
+
+# Types and lints
+check:
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+# All tests and doctests; `just test NAME` runs those whose name contains NAME
+test *names:
+    cargo test --workspace {{names}}
+
+# The end-to-end suite on anvil
+anvil *names:
+    cargo xtask anvil {{names}}
+
+# The rules of the house
+tidy:
+    cargo xtask tidy
+
+# Each published crate with no feature, each feature alone, and all
+features:
+    cargo xtask features
+
+# Build each published crate from its own package
+package *flags:
+    cargo xtask package {{flags}}
+
+# The end-to-end suite N times
+torture n="10":
+    cargo xtask torture {{n}}
+
+# The measurements, from a release build
+bench *names:
+    cargo xtask bench {{names}}
+
+# Format everything
+fmt:
+    cargo fmt --all
+
+# The demonstration
+quickstart:
+    cargo run -p h402-examples --bin quickstart

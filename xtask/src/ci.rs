@@ -1,0 +1,47 @@
+//! Everything that must hold, in order. `.ci/run` prepares a machine and calls this.
+
+use crate::{
+    anvil, features, package, starter,
+    step::{Failure, Line, Timings},
+    suite, tidy,
+};
+
+/// The README's two commands.
+pub(crate) const TEST: &str = "cargo test --workspace";
+pub(crate) const QUICKSTART: &str = "cargo run -p h402-examples --bin quickstart";
+
+type Step = (&'static str, fn() -> Result<(), Failure>);
+
+const STEPS: [Step; 10] = [
+    ("format", || Line::new("cargo fmt --all --check").run()),
+    ("clippy", || Line::new("cargo clippy --workspace --all-targets --all-features --locked -- -D warnings").run()),
+    ("tidy", tidy::run),
+    ("tests and doctests", || suite::run(&Line::new(TEST))),
+    ("end to end, on anvil", || anvil::run(&[])),
+    ("quickstart", || Line::new(QUICKSTART).run()),
+    ("facilitator's first steps", starter::run),
+    ("features", features::run),
+    ("documentation", documentation),
+    ("package", || package::run(&[])),
+];
+
+/// Runs every step, and stops at the first that fails.
+pub(crate) fn run() -> Result<(), Failure> {
+    Line::new("cargo fetch --locked").run()?;
+    let mut timings = Timings::default();
+    let mut outcome = Ok(());
+    for (name, step) in STEPS {
+        outcome = timings.time(name, step);
+        if outcome.is_err() {
+            break;
+        }
+    }
+    eprintln!("\n{timings}");
+    outcome
+}
+
+/// Broken links and unclosed examples in what docs.rs would show.
+fn documentation() -> Result<(), Failure> {
+    let line = "cargo doc --no-deps --all-features --locked -p h402-core -p h402-tower -p h402-facilitator";
+    Line::new(line).env("RUSTDOCFLAGS", "-D warnings").run()
+}
