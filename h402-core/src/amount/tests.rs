@@ -114,9 +114,9 @@ proptest! {
 
     #[test]
     fn no_text_panics(text in "[0-9eE.+x -]{0,100}", decimals: u8) {
-        let _ = Amount::from_units(&text, decimals);
-        let _ = Amount::from_atomic_text(&text);
-        let _ = Amount::as_float_client_reads(&text, decimals);
+        drop(Amount::from_units(&text, decimals));
+        drop(Amount::from_atomic_text(&text));
+        drop(Amount::as_float_client_reads(&text, decimals));
     }
 
     #[test]
