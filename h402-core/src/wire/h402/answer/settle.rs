@@ -69,7 +69,6 @@ impl SettleAnswer {
     /// # Errors
     /// What was answered. A success without a transaction, or on another network, is [`SettleError::Pending`]: it
     /// proves nothing, and the payment may have been sent.
-    #[allow(clippy::result_large_err, reason = "once per settlement")]
     pub fn receipt(&self, network: Network, payer: Address) -> Result<Receipt, SettleError> {
         if !self.success {
             return Err(refusal::settle_error(self.reason, self.error.as_deref(), self.transaction));

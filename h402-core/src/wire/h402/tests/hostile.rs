@@ -32,6 +32,9 @@ fn key_of(header: &[u8]) -> PaymentKey {
     Matched::new(decode_payment(header).unwrap(), &offers, &Arc::clone(&price.resource), None).unwrap().key()
 }
 
+/// A payment as JSON from payer, nonce, value and signature.
+type Layout = fn(&str, &str, &str, &str) -> String;
+
 /// T012: whatever is done to the bytes of one payment, it stays one payment.
 #[test]
 fn t012_every_encoding_of_a_payment_has_its_key() {
@@ -48,7 +51,7 @@ fn t012_every_encoding_of_a_payment_has_its_key() {
     let signatures = [low.to_vec(), high.to_vec(), parity.to_vec(), signature.as_erc2098().to_vec()];
 
     let value = [r#""10000""#, "10000", r#""\u0031\u0030000""#];
-    let layouts: [fn(&str, &str, &str, &str) -> String; 3] = [
+    let layouts: [Layout; 3] = [
         |from, nonce, value, signature| {
             format!(
                 r#"{{"h402Version":1,"scheme":"exact","namespace":"evm","networkId":"8453","resource":"{URL}","payload":{{"type":"authorization","signature":"{signature}","authorization":{{"from":"{from}","to":"{PAYEE}","value":{value},"validAfter":"5","validBefore":"2000000000","nonce":"{nonce}","version":"2"}}}}}}"#
