@@ -109,6 +109,11 @@ pub enum GrantEvent {
     },
     /// Settlement was refused for good.
     SettleRefused,
+    /// The answer was served and is not kept; the route lets the handler run again.
+    Redeliver {
+        /// Most runs of the handler in all.
+        limit: u8,
+    },
 }
 
 /// The event cannot follow the state: a bug or a lost race, never a payer's doing.
@@ -155,6 +160,10 @@ impl Grant {
             }
             (S::Settling, _, E::SettleRefused) => S::Refused,
             (S::Owed, _, E::Delivered) => S::Served,
+            (S::Served, _, E::Redeliver { limit }) if self.runs < *limit => {
+                self.runs += 1;
+                S::Served
+            }
             (S::Owed, _, E::NotDelivered) if self.runs >= Self::MAX_OWED_RUNS => S::Credited,
             (S::Owed, _, E::NotDelivered) => S::Owed,
             (state, _, _) => return Err(GrantOutOfOrder { state, event }),

@@ -107,3 +107,16 @@ proptest! {
         prop_assert!(served <= 1);
     }
 }
+
+#[test]
+fn a_served_answer_is_made_again_as_often_as_the_route_says() {
+    let mut row = Grant { state: GrantState::Served, receipt: Some(receipt()), ..grant(Flow::Capture) };
+    for runs in 2..=3 {
+        row = row.step(GrantEvent::Redeliver { limit: 3 }, UnixMillis(1)).unwrap();
+        assert_eq!((row.state, row.runs), (GrantState::Served, runs));
+    }
+    assert!(row.clone().step(GrantEvent::Redeliver { limit: 3 }, UnixMillis(1)).is_err());
+    for state in GrantState::ALL.into_iter().filter(|state| *state != GrantState::Served) {
+        assert!(Grant { state, ..grant(Flow::Capture) }.step(GrantEvent::Redeliver { limit: 9 }, UnixMillis(1)).is_err(), "{state:?}");
+    }
+}
