@@ -1,0 +1,104 @@
+//! What the facilitator can do: asked in the background, old answers kept while it does not answer.
+
+use super::layer::Shared;
+use h402_core::{Facilitator, Grants, Supported, Undecided, UnixMillis};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::Notify, time::timeout};
+
+/// How long an answer is good.
+const FRESH: Duration = Duration::from_secs(300);
+/// How soon to ask again after a failure.
+const RETRY: Duration = Duration::from_secs(5);
+/// How long one question may take.
+const GIVE_UP: Duration = Duration::from_secs(10);
+/// How long the first paid request waits for the first answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Open payments per payer and asset at a facilitator that reserves balances.
+const RESERVED: u32 = 16;
+/// And at one that does not, where every open payment could be the payer's last coin.
+const UNRESERVED: u32 = 1;
+
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    state: Mutex<State>,
+    answered: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    reserves: Option<bool>,
+    asking: bool,
+    next_ask: UnixMillis,
+}
+
+impl Facts {
+    /// Whether it is time to ask; if so, the caller does.
+    fn is_due(&self, now: UnixMillis) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = now >= state.next_ask && !state.asking;
+        state.asking |= due;
+        due
+    }
+
+    fn learn(&self, answer: Result<Supported, Undecided>, now: UnixMillis) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.asking = false;
+        state.next_ask = now.plus(RETRY);
+        match answer {
+            Ok(supported) => {
+                state.reserves = Some(supported.reserves);
+                state.next_ask = now.plus(FRESH);
+            }
+            Err(error) => tracing::warn!(%error, "facilitator does not say what it supports"),
+        }
+        drop(state);
+        self.answered.notify_waiters();
+    }
+
+    /// Whether balances are reserved; not known yet is no.
+    async fn reserves(&self) -> bool {
+        let mut answered = pin!(self.answered.notified());
+        // Listening must begin before looking, or an answer in between would be missed.
+        answered.as_mut().enable();
+        let (known, asking) = self.look();
+        if known.is_none() && asking {
+            let _known_or_late = timeout(PATIENCE, answered).await;
+        }
+        self.look().0.unwrap_or_default()
+    }
+
+    fn look(&self) -> (Option<bool>, bool) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.reserves, state.asking)
+    }
+}
+
+impl<F: Facilitator, G: Grants> Shared<F, G> {
+    /// Asks again if it is time, without keeping anybody waiting.
+    pub(super) fn refresh_facts(self: &Arc<Self>) {
+        if !self.facts.is_due(self.now()) {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let gate = self.clone();
+            runtime.spawn(async move {
+                let answer = timeout(GIVE_UP, gate.facilitator.supported()).await;
+                gate.facts.learn(answer.unwrap_or(Err(Undecided::Deadline)), gate.now());
+            });
+        } else {
+            self.facts.learn(Err(Undecided::Busy), self.now());
+        }
+    }
+
+    /// How many payments of one payer in one asset may be unsettled at once.
+    pub(super) async fn max_unsettled(&self) -> u32 {
+        if let Some(configured) = self.limits.max_unsettled {
+            return configured;
+        }
+        if self.facts.reserves().await { RESERVED } else { UNRESERVED }
+    }
+}

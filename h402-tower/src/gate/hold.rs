@@ -1,0 +1,213 @@
+//! A payment in this process's hands.
+
+use super::{answer::Refusal, flight::Flight, layer::Shared, payment::Payment};
+use h402_core::{
+    CallerKey, Claimed, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, Matched, Receipt, StoredAnswer, Undecided, UnixMillis,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::runtime::Handle;
+
+/// How often a change that must not be lost is tried.
+const ATTEMPTS: u32 = 3;
+/// How long between two tries.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A claimed payment and its row, held by one request at a time.
+///
+/// Dropped unfinished (the client went away, the handler panicked), a spawned task puts it back, so that the same
+/// payment can be presented again at once (T014).
+pub(super) struct Hold<F: Facilitator, G: Grants> {
+    gate: Arc<Shared<F, G>>,
+    matched: Matched,
+    grant: Grant,
+    flight: Option<Flight>,
+    runtime: Handle,
+    /// Whether dropping it puts it back.
+    ours: bool,
+}
+
+/// Whether somebody goes on working on a payment after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    GoesOn,
+    Ends,
+}
+
+impl<F: Facilitator, G: Grants> Hold<F, G> {
+    pub(super) fn new(gate: Arc<Shared<F, G>>, matched: Matched, grant: Grant, flight: Flight, runtime: Handle) -> Self {
+        Self { gate, matched, grant, flight: Some(flight), runtime, ours: true }
+    }
+
+    pub(super) fn gate(&self) -> &Shared<F, G> {
+        &self.gate
+    }
+
+    pub(super) fn matched(&self) -> &Matched {
+        &self.matched
+    }
+
+    pub(super) fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    pub(super) fn receipt(&self) -> Option<Receipt> {
+        self.grant.receipt.clone()
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// What the facilitator settles.
+    pub(super) fn claimed(&self) -> Claimed {
+        Claimed::assertion(self.matched.clone(), self.grant.clone())
+    }
+
+    /// Under which key it is asked.
+    pub(super) fn caller(&self) -> CallerKey {
+        Claimed::caller(&self.gate.grants.identity(), &self.grant.fingerprint)
+    }
+
+    /// What the handler gets to know.
+    pub(super) fn payment(&self) -> Payment {
+        Payment {
+            payer: self.grant.payer,
+            amount: self.grant.amount,
+            asset: self.matched.requirements().offer.asset.clone(),
+            network: self.matched.network(),
+            key: self.grant.key,
+            transaction: self.grant.receipt.as_ref().map(|receipt| receipt.transaction),
+            run: self.grant.runs,
+        }
+    }
+
+    /// Applies one event and stores the row.
+    pub(super) async fn advance(&mut self, event: GrantEvent, work: Work, answer: Option<StoredAnswer>) -> Result<(), Refusal> {
+        let now = self.gate.now();
+        let next = self.grant.clone().step(event, now).map_err(|error| {
+            tracing::error!(payment.id = %self.grant.key, %error, "grant out of order");
+            Refusal::Undecided(Undecided::Store)
+        })?;
+        self.store(self.timed(next, now, work), answer).await
+    }
+
+    /// Stores that somebody begins to work on it, in the state it is in.
+    pub(super) async fn take_up(&mut self) -> Result<(), Refusal> {
+        let now = self.gate.now();
+        let next = self.timed(touched(self.grant.clone(), now), now, Work::GoesOn);
+        self.store(next, None).await
+    }
+
+    /// As [`Hold::advance`], for what has happened and must be written down: tried again while the store is away.
+    pub(super) async fn record(&mut self, event: GrantEvent, work: Work, answer: Option<StoredAnswer>) -> Result<(), Refusal> {
+        let mut attempt = 1;
+        loop {
+            match self.advance(event.clone(), work, answer.clone()).await {
+                Err(Refusal::Undecided(Undecided::Store)) if attempt < ATTEMPTS => tokio::time::sleep(PAUSE * attempt).await,
+                result => return result,
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Records that a charged request was served. Goes on by itself if the caller is dropped.
+    pub(super) async fn delivered(mut self, kept: Option<StoredAnswer>) -> Result<Self, Refusal> {
+        let receipt = self.receipt();
+        let task = self.runtime.clone().spawn(async move {
+            match self.grant.state {
+                // Served again: there is nothing new to say but that the work ends.
+                GrantState::Served => self.write_back().await,
+                _ => self.record(GrantEvent::Delivered, Work::Ends, kept).await?,
+            }
+            Ok(self)
+        });
+        match (task.await.unwrap_or(Err(Undecided::Store.into())), receipt) {
+            // Durable before visible: an answer that is not on record would be given twice.
+            (Err(_), Some(receipt)) => Err(Refusal::Unrecorded(receipt)),
+            (result, _) => result,
+        }
+    }
+
+    /// Lets go of a payment there is nothing left to do about.
+    pub(super) fn finish(mut self) {
+        self.ours = false;
+    }
+
+    /// Gives the payment up, so that it can be presented again.
+    pub(super) async fn put_back(mut self) {
+        self.write_back().await;
+        self.ours = false;
+    }
+
+    async fn write_back(&mut self) {
+        if let Some(next) = given_up(self.grant.clone(), self.gate.now()) {
+            // If it fails, the row lapses by itself when `busy_until` has passed.
+            let _lapses = self.store(next, None).await;
+        }
+    }
+
+    async fn store(&mut self, next: Grant, answer: Option<StoredAnswer>) -> Result<(), Refusal> {
+        match self.gate.grants.update(&next, answer).await {
+            Ok(true) => {
+                self.grant = next;
+                Ok(())
+            }
+            Ok(false) => {
+                // Somebody else took the row up after we had seemed gone; it is theirs now.
+                self.ours = false;
+                Err(Refusal::InProgress)
+            }
+            Err(error) => {
+                tracing::warn!(payment.id = %self.grant.key, %error, "grant is not stored");
+                Err(Refusal::Undecided(Undecided::Store))
+            }
+        }
+    }
+
+    fn timed(&self, grant: Grant, now: UnixMillis, work: Work) -> Grant {
+        match work {
+            Work::GoesOn => grant.busy(now, self.gate.limits.deadline),
+            Work::Ends => grant.idle(),
+        }
+    }
+}
+
+impl<F: Facilitator, G: Grants> Drop for Hold<F, G> {
+    fn drop(&mut self) {
+        if !self.ours {
+            return;
+        }
+        let (gate, grant, flight) = (self.gate.clone(), self.grant.clone(), self.flight.take());
+        self.runtime.spawn(async move {
+            if let Some(next) = given_up(grant, gate.now()) {
+                for attempt in 1..=ATTEMPTS {
+                    if gate.grants.update(&next, None).await.is_ok() {
+                        break;
+                    }
+                    tokio::time::sleep(PAUSE * attempt).await;
+                }
+            }
+            drop(flight);
+        });
+    }
+}
+
+/// The row of a payment that nobody works on any more; `None` if nothing has to be said.
+fn given_up(grant: Grant, now: UnixMillis) -> Option<Grant> {
+    let next = match (grant.state, grant.flow) {
+        (GrantState::Running, Flow::Capture) | (GrantState::Owed, _) => grant.step(GrantEvent::NotDelivered, now).ok()?,
+        (GrantState::Running, Flow::Upfront) | (GrantState::Settling | GrantState::Served, _) => touched(grant, now),
+        (GrantState::Released | GrantState::Credited | GrantState::Refused, _) => return None,
+    };
+    if next.state == GrantState::Credited {
+        tracing::error!(payment.id = %next.key, payer = %next.payer, amount_atomic = %next.amount, "charged and not delivered: a credit");
+    }
+    Some(next.idle())
+}
+
+/// A new version of the row in the same state.
+fn touched(mut grant: Grant, now: UnixMillis) -> Grant {
+    grant.version += 1;
+    grant.updated_at = now;
+    grant
+}

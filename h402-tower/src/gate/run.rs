@@ -1,0 +1,122 @@
+//! Running the handler for a payment, and telling a delivery from anything else.
+
+use super::{
+    answer::{Refusal, with_receipt},
+    body::{GateBody, gather},
+    hold::Hold,
+    payment::Delivery,
+    service::{Admission, own},
+    stored::{keep, make_private},
+};
+use h402_core::{Facilitator, GrantState, Grants, Receipt, StoredAnswer, wire::h402::SettleAnswer};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use tower_service::Service;
+
+/// Why the handler's work is not paid for.
+pub(super) enum Undelivered<B, E> {
+    /// It said so.
+    Answer(Response<GateBody<B>>),
+    /// It took too long.
+    TimedOut,
+    /// Its body broke off.
+    BrokeOff,
+    /// It returned an error.
+    Failed(E),
+}
+
+impl<F: Facilitator, G: Grants> Admission<F, G> {
+    /// Runs the handler. Of a delivery, a body that is short enough to be kept is read to its end first.
+    pub(super) async fn run<S, ReqBody, ResBody>(
+        &self,
+        hold: &Hold<F, G>,
+        mut ready: S,
+        mut request: Request<ReqBody>,
+    ) -> Result<(Response<GateBody<ResBody>>, Option<StoredAnswer>), Undelivered<ResBody, S::Error>>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        ResBody: Body,
+    {
+        request.extensions_mut().insert(hold.payment());
+        let work = async {
+            let mut response = ready.call(request).await.map_err(Undelivered::Failed)?;
+            let delivered = self.is_delivery(&mut response);
+            make_private(response.headers_mut(), &self.gate.limits);
+            if !delivered {
+                return Err(Undelivered::Answer(response.map(GateBody::inner)));
+            }
+            self.keep(response).await
+        };
+        tokio::time::timeout(self.gate.limits.handler_timeout, work).await.unwrap_or(Err(Undelivered::TimedOut))
+    }
+
+    /// Runs the handler for a payment that is charged, and remembers whether it delivered.
+    pub(super) async fn deliver<S, ReqBody, ResBody>(
+        &self,
+        hold: Hold<F, G>,
+        ready: S,
+        request: Request<ReqBody>,
+    ) -> Result<Response<GateBody<ResBody>>, S::Error>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        ResBody: Body,
+    {
+        match self.run(&hold, ready, request).await {
+            Ok((response, kept)) => match hold.delivered(kept).await {
+                Ok(hold) => Ok(hold.served(response)),
+                Err(refusal) => Ok(own(&self.gate, &self.visit, refusal)),
+            },
+            Err(undelivered) => {
+                let receipt = hold.receipt();
+                hold.put_back().await;
+                undelivered.into_answer(receipt, |refusal| own(&self.gate, &self.visit, refusal))
+            }
+        }
+    }
+
+    /// A 2xx is a delivery; 304, 416 and redirects are not (T100), unless the handler says otherwise.
+    fn is_delivery<B>(&self, response: &mut Response<B>) -> bool {
+        match response.extensions_mut().remove::<Delivery>() {
+            Some(said) => said == Delivery::Delivered,
+            None => response.status().is_success() || (self.visit.upgrade && response.status() == StatusCode::SWITCHING_PROTOCOLS),
+        }
+    }
+
+    async fn keep<B: Body, E>(&self, response: Response<B>) -> Result<(Response<GateBody<B>>, Option<StoredAnswer>), Undelivered<B, E>> {
+        let longest = u64::try_from(StoredAnswer::MAX_BODY).unwrap_or(u64::MAX);
+        let short = response.body().size_hint().upper().is_some_and(|length| length <= longest);
+        if !short || self.visit.upgrade {
+            return Ok((response.map(GateBody::inner), None));
+        }
+        let (parts, body) = response.into_parts();
+        let whole = gather(body, StoredAnswer::MAX_BODY).await.map_err(|_| Undelivered::BrokeOff)?;
+        let kept = keep(&parts, &whole);
+        Ok((Response::from_parts(parts, whole.into()), kept))
+    }
+}
+
+impl<B, E> Undelivered<B, E> {
+    /// What the client gets instead; with the receipt if it was charged.
+    pub(super) fn into_answer(
+        self,
+        receipt: Option<Receipt>,
+        own: impl FnOnce(Refusal) -> Response<GateBody<B>>,
+    ) -> Result<Response<GateBody<B>>, E> {
+        match self {
+            Self::Answer(response) => Ok(with_receipt(response, receipt.as_ref().map(SettleAnswer::settled).as_ref())),
+            Self::TimedOut => Ok(own(Refusal::HandlerTimedOut(receipt))),
+            Self::BrokeOff => Ok(own(Refusal::HandlerBrokeOff(receipt))),
+            Self::Failed(error) => Err(error),
+        }
+    }
+}
+
+impl<F: Facilitator, G: Grants> Hold<F, G> {
+    /// The handler's answer with its receipt.
+    pub(super) fn served<B>(self, response: Response<GateBody<B>>) -> Response<GateBody<B>> {
+        debug_assert_eq!(self.grant().state, GrantState::Served);
+        let receipt = self.receipt();
+        self.finish();
+        with_receipt(response, receipt.as_ref().map(SettleAnswer::settled).as_ref())
+    }
+}
