@@ -7,8 +7,10 @@ mod authorization;
 mod blocks;
 mod facts;
 mod fees;
+mod plan;
 mod quantity;
 mod question;
+mod reading;
 mod receipts;
 mod revert;
 mod send;
@@ -21,10 +23,10 @@ pub use fees::Fees;
 pub use send::{SendRefusal, Sent};
 pub use start::StartError;
 
-use crate::rpc::{Call, Rpc, RpcError};
+use crate::rpc::{Answerer, Answers, Call, Reach, Rpc, RpcError};
 use alloy_primitives::{Bytes, U256};
 use alloy_sol_types::SolCall;
-use blocks::BlockTimes;
+use blocks::{BlockTimes, Highest};
 use h402_core::{EvmAddress, Matched, Network, Proof, Undecided, evm::Erc20};
 use quantity::{Quantity, read};
 use serde_json::value::RawValue;
@@ -66,19 +68,17 @@ struct Inner {
     rpc: Rpc,
     window: Window,
     times: BlockTimes,
+    highest: Highest,
     fees: fees::Cache,
 }
-
-/// A node's answers, in the order of the calls.
-type Answers = Vec<Result<Box<RawValue>, RpcError>>;
 
 impl EvmChain {
     /// Describes a chain; nothing is sent yet.
     #[must_use]
     pub fn new(config: EvmConfig) -> Self {
         let EvmConfig { chain_id, multicall3, simulate_from, rpc } = config;
-        let (window, times, fees) = Default::default();
-        Self { inner: Arc::new(Inner { chain_id, multicall3, simulate_from, rpc, window, times, fees }) }
+        let (window, times, highest, fees) = Default::default();
+        Self { inner: Arc::new(Inner { chain_id, multicall3, simulate_from, rpc, window, times, highest, fees }) }
     }
 
     /// The configured network.
@@ -143,15 +143,20 @@ impl EvmChain {
 impl Inner {
     /// Asks several things and the chain's id with them, in one HTTP request.
     async fn ask(&self, calls: impl IntoIterator<Item = Call>) -> Result<Answers, Undecided> {
+        Ok(self.ask_whom(calls).await?.0)
+    }
+
+    /// As [`Inner::ask`], and tells who answered.
+    async fn ask_whom(&self, calls: impl IntoIterator<Item = Call>) -> Result<(Answers, Answerer), Undecided> {
         let calls: Vec<Call> = [chain_id_call()].into_iter().chain(calls).collect();
-        let (mut answers, answerer) = self.rpc.ask(&calls, crate::rpc::Reach::UntilAnswered).await?;
+        let (mut answers, answerer) = self.rpc.ask(&calls, Reach::UntilAnswered).await?;
         let rest = answers.split_off(1);
         let chain_id = chain_id_of(answers.pop().ok_or(Undecided::Chain)?.as_ref())?;
         if chain_id != self.chain_id {
             self.rpc.distrust(answerer);
             return Err(Undecided::WrongChain);
         }
-        Ok(rest)
+        Ok((rest, answerer))
     }
 
     /// Asks one thing whose answer must be a `T`.

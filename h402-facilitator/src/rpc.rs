@@ -39,7 +39,7 @@ pub struct RpcConfig {
     pub timeout: Duration,
     /// The longest answer that is read, in bytes.
     pub max_body: usize,
-    /// HTTP requests under way at once; more wait for up to `timeout`.
+    /// HTTP requests under way at once; more wait for up to half of `timeout`.
     pub max_in_flight: usize,
 }
 
@@ -152,6 +152,20 @@ impl Rpc {
         }
     }
 
+    /// How many endpoints there are.
+    #[must_use]
+    pub fn endpoints(&self) -> usize {
+        self.inner.pool.len()
+    }
+
+    /// Ends all rests, as time would.
+    #[cfg(test)]
+    pub(crate) fn forget_failures(&self) {
+        for index in 0..self.endpoints() {
+            self.inner.pool.succeeded(index);
+        }
+    }
+
     /// Hands a signed transaction to the node. The bytes are the same wherever they go.
     ///
     /// # Errors
@@ -172,7 +186,7 @@ impl Rpc {
     async fn ask_one(&self, index: usize, calls: &[Call]) -> Result<Answers, Failure> {
         let inner = &*self.inner;
         let Some(endpoint) = inner.pool.endpoint(index) else { return Err(Failure::Endpoint) };
-        let permit = timeout(inner.timeout, inner.permits.acquire()).await;
+        let permit = timeout(inner.timeout / 2, inner.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(Failure::Busy) };
         let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
         // An id is never used twice, so an answer that belongs to another request is noticed.

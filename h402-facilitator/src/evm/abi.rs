@@ -26,7 +26,6 @@ mod interface {
             function getChainId() external view returns (uint256 chainid);
             function getBlockNumber() external view returns (uint256 blockNumber);
             function getCurrentBlockTimestamp() external view returns (uint256 timestamp);
-            function getBasefee() external view returns (uint256 basefee);
             function getEthBalance(address addr) external view returns (uint256 balance);
         }
     }

@@ -4,14 +4,16 @@ use super::{
     EvmChain, Inner,
     quantity::{Fixed, Quantity, number, read},
 };
-use crate::rpc::Call;
+use crate::rpc::{Answerer, Call};
 use alloy_primitives::B256;
 use h402_core::{Undecided, UnixSeconds};
 use serde::Deserialize;
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// A block's header, as far as it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +58,11 @@ impl EvmChain {
     /// The latest block.
     ///
     /// # Errors
-    /// [`Undecided`].
+    /// [`Undecided`], also if the node is more than three blocks behind what another endpoint has shown.
     pub async fn head(&self) -> Result<Head, Undecided> {
-        let head: Head = self.inner.read_one(latest_call()).await?;
+        let (mut answers, answerer) = self.inner.ask_whom([latest_call()]).await?;
+        let head: Head = read(&answers.pop().ok_or(Undecided::Chain)?.map_err(|_| Undecided::Chain)?)?;
+        self.inner.keeps_up(head.number, answerer)?;
         self.inner.times.put(head.hash, head.time);
         Ok(head)
     }
@@ -102,7 +106,39 @@ impl BlockTimes {
     }
 }
 
+/// The highest block that was seen lately, and when it was first seen.
+#[derive(Debug, Default)]
+pub(super) struct Highest(Mutex<Option<(u64, Instant)>>);
+
+/// Blocks by which endpoints of one chain differ without harm.
+const NEAR: u64 = 3;
+/// After this a chain without a higher block is believed to be shorter now.
+const LATELY: Duration = Duration::from_secs(30);
+
+impl Highest {
+    /// Whether a block is near the highest, which it may be itself.
+    fn is_near(&self, block: u64) -> bool {
+        let mut highest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match *highest {
+            Some((known, since)) if block <= known && since.elapsed() < LATELY => block.saturating_add(NEAR) >= known,
+            _ => {
+                *highest = Some((block, Instant::now()));
+                true
+            }
+        }
+    }
+}
+
 impl Inner {
+    /// Leaves an endpoint for another if it is behind what that one has shown (T147).
+    pub(super) fn keeps_up(&self, block: u64, answerer: Answerer) -> Result<(), Undecided> {
+        if self.highest.is_near(block) || self.rpc.endpoints() < 2 {
+            return Ok(());
+        }
+        self.rpc.distrust(answerer);
+        Err(Undecided::Chain)
+    }
+
     /// Learns the timestamps of blocks that are not known yet, in at most one HTTP request.
     pub(super) async fn learn_times(&self, hashes: impl IntoIterator<Item = B256>) -> Result<(), Undecided> {
         let mut unknown: Vec<B256> = hashes.into_iter().filter(|hash| self.times.get(hash).is_none()).collect();

@@ -63,7 +63,6 @@ impl Question {
                 },
             },
             Proof::EvmSent { hash, .. } => Kind::Sent { hash: *hash },
-            _ => return Err(Undecided::WrongChain),
         };
         Ok(Self { payer, token: (!asset.is_native()).then_some(address), kind })
     }

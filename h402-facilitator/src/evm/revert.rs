@@ -46,7 +46,7 @@ pub(super) fn reason(error: &RpcError) -> String {
         Some((_, reason)) => reason.to_owned(),
         None => "no reason given".to_owned(),
     });
-    printable(text.trim(), MAX_REASON)
+    printable(&text, MAX_REASON).trim().to_owned()
 }
 
 fn decode(data: &[u8]) -> Option<String> {
@@ -62,4 +62,74 @@ fn decode(data: &[u8]) -> Option<String> {
     }
     let known = CUSTOM_ERRORS.iter().find(|(known, _)| known == selector).map(|(_, name)| (*name).to_owned());
     Some(known.unwrap_or_else(|| format!("error {}", hex::encode_prefixed(selector))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::Bytes;
+
+    fn error(code: i64, message: &str, data: &str) -> RpcError {
+        let data = (!data.is_empty()).then(|| data.parse::<Bytes>().unwrap());
+        RpcError { code, message: message.to_owned(), data }
+    }
+
+    /// Error data as `cast abi-encode` and the Solidity documentation give it.
+    #[test]
+    fn reasons_are_decoded() {
+        let text = "08c379a0\
+            0000000000000000000000000000000000000000000000000000000000000020\
+            000000000000000000000000000000000000000000000000000000000000001a\
+            4e6f7420656e6f7567682045746865722070726f76696465642e000000000000";
+        let panic = "4e487b710000000000000000000000000000000000000000000000000000000000000011";
+        let cases = [
+            (error(3, "execution reverted: x", &format!("0x{text}")), "Not enough Ether provided."),
+            (error(-32015, "VM execution error.", &format!("0x{text}")), "Not enough Ether provided."),
+            (error(3, "execution reverted", &format!("0x{panic}")), "panic: arithmetic underflow or overflow"),
+            (error(3, "execution reverted", &format!("0x{}ff", &panic[..panic.len() - 2])), "panic: 0xff"),
+            (error(3, "execution reverted", "0x8f7808c1"), "ERC3009UsedAuthorization"),
+            (error(3, "execution reverted", "0xe450d38c00"), "ERC20InsufficientBalance"),
+            (error(3, "execution reverted", "0x12345678ffff"), "error 0x12345678"),
+            // An Error(string) that is cut or lies about its length is only an error of that selector.
+            (error(3, "execution reverted", "0x08c379a0"), "error 0x08c379a0"),
+            (error(3, "execution reverted", &format!("0x08c379a0{}", "ff".repeat(64))), "error 0x08c379a0"),
+            (error(3, "execution reverted", "0x"), "no reason given"),
+            (error(3, "execution reverted: Pausable: paused", ""), "Pausable: paused"),
+            (error(3, "execution reverted", "0x1234"), "no reason given"),
+        ];
+        for (error, want) in cases {
+            assert_eq!(reason(&error), want, "{error:?}");
+            assert!(is_revert(&error), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn reasons_are_short_and_printable() {
+        use alloy_sol_types::SolError as _;
+        let hostile = Revert { reason: format!("\u{1b}[31m\n{}", "é".repeat(500)) }.abi_encode();
+        let reason = reason(&RpcError { code: 3, message: String::new(), data: Some(hostile.into()) });
+        assert!(reason.len() <= MAX_REASON && !reason.chars().any(char::is_control), "{reason:?}");
+        assert!(reason.starts_with("[31m é"), "{reason:?}");
+    }
+
+    /// The names in the table are those that the selectors are made of.
+    #[test]
+    fn selectors_are_of_the_named_errors() {
+        for (signature, name) in [
+            ("ERC20InsufficientBalance(address,uint256,uint256)", "ERC20InsufficientBalance"),
+            ("ERC20InsufficientAllowance(address,uint256,uint256)", "ERC20InsufficientAllowance"),
+            ("ERC20InvalidSender(address)", "ERC20InvalidSender"),
+            ("ERC20InvalidReceiver(address)", "ERC20InvalidReceiver"),
+            ("EnforcedPause()", "EnforcedPause"),
+            ("OwnableUnauthorizedAccount(address)", "OwnableUnauthorizedAccount"),
+            ("ECDSAInvalidSignature()", "ECDSAInvalidSignature"),
+            ("ECDSAInvalidSignatureLength(uint256)", "ECDSAInvalidSignatureLength"),
+            ("ECDSAInvalidSignatureS(bytes32)", "ECDSAInvalidSignatureS"),
+            ("TransferFailed()", "TransferFailed"),
+        ] {
+            let hash = alloy_primitives::keccak256(signature);
+            let known = CUSTOM_ERRORS.iter().find(|(_, known)| *known == name).unwrap();
+            assert_eq!(known.0, hash[..4], "{name}");
+        }
+    }
 }

@@ -63,6 +63,14 @@ impl Window {
         taken
     }
 
+    /// Returns when this many wait.
+    #[cfg(test)]
+    pub(super) async fn waits_for(&self, count: usize) {
+        while self.queue().waiting.len() < count {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

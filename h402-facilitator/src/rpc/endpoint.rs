@@ -164,6 +164,10 @@ impl Pool {
         Self { members: endpoints.into_iter().map(member).collect(), trial }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     pub(super) fn endpoint(&self, index: usize) -> Option<&Endpoint> {
         self.members.get(index).map(|member| &member.endpoint)
     }

@@ -129,10 +129,10 @@ impl WireError {
     }
 }
 
-/// At most `max` bytes of printable text, cut between characters.
+/// At most `max` bytes of letters, digits and ASCII, cut between characters: nothing that turns a log line around.
 pub(crate) fn printable(text: &str, max: usize) -> String {
     let mut kept = String::new();
-    for char in text.chars().map(|char| if char.is_control() { ' ' } else { char }) {
+    for char in text.chars().map(|char| if char.is_ascii_graphic() || char.is_alphanumeric() { char } else { ' ' }) {
         if kept.len() + char.len_utf8() > max {
             break;
         }
