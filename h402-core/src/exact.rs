@@ -214,6 +214,12 @@ impl Matched {
     /// # Errors
     /// A [`Reject`] naming the field.
     pub fn check(self, policy: &CheckPolicy) -> Result<Checked, Reject> {
+        // Not part of matching: a payment that is used elsewhere is to be recognised whatever it claims to be for.
+        // Requirements of others may name no resource: then there is nothing to compare the payer's with.
+        let offered = &self.requirements.resource.url;
+        if !offered.is_empty() && self.payload.resource.as_ref().is_some_and(|claimed| claimed != offered) {
+            return Err(Reject::Resource);
+        }
         if let Proof::Authorization { authorization, .. } = &self.proof {
             authorization::check(authorization, policy)?;
         }

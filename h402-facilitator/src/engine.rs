@@ -22,7 +22,7 @@ pub use network::{NetworkConfig, Readiness, NetworkReadiness};
 pub use signer::{SignError, Signer};
 
 use crate::evm::StartError;
-use h402_core::{Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, Store, Supported, SupportedKind, Undecided, UnixSeconds};
+use h402_core::{Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, Store, Supported, SupportedKind, TransactionId, Undecided, UnixSeconds};
 use network::NetworkEngine;
 use reserve::Reservations;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -169,6 +169,21 @@ impl<S: Store, C: Clock> Engine<S, C> {
     /// [`Undecided::Store`].
     pub async fn payment(&self, key: &PaymentKey) -> Result<Option<PaymentRow>, Undecided> {
         Ok(self.shared.store.payment(key).await?)
+    }
+
+    /// How the payment stands that a transaction of this network carries: a payer's own, or one of ours.
+    ///
+    /// # Errors
+    /// [`Undecided::Store`].
+    pub async fn payment_in(&self, network: Network, transaction: &TransactionId) -> Result<Option<PaymentRow>, Undecided> {
+        if let Some(row) = self.payment(&PaymentKey::of_transaction(network, transaction)).await? {
+            return Ok(Some(row));
+        }
+        let carrier = self.shared.store.transaction(network, transaction).await?;
+        match carrier.and_then(|carrier| carrier.payments.first().copied()) {
+            Some(key) => self.payment(&key).await,
+            None => Ok(None),
+        }
     }
 
     /// Whether payments can be taken now: store, chains, chain ids, assets and gas.

@@ -13,10 +13,6 @@ pub(super) fn select(
     resource: &Arc<Resource>,
     lifetime_seconds: Option<u64>,
 ) -> Result<Matched, Reject> {
-    // Requirements of others may name no resource: then there is nothing to compare the payer's with.
-    if !resource.url.is_empty() && payload.resource.as_ref().is_some_and(|claimed| *claimed != resource.url) {
-        return Err(Reject::Resource);
-    }
     if resource.url.is_empty() && matches!(payload.payload, Payload::EvmTransaction(_) | Payload::EvmSent(_)) {
         return Err(Reject::Requirements("resource is missing, and this payload type is tied to its payer by it"));
     }
@@ -56,7 +52,7 @@ fn authorization(signed: &SignedAuthorization, mut candidates: Vec<Arc<Offer>>) 
     for offer in candidates.into_iter().take(MAX_CANDIDATES) {
         let Some(domain) = offer.asset.eip712_domain() else { continue };
         let hash = evm::transfer_with_authorization_hash(terms, &domain);
-        if evm::recover(&signature, &hash)? == terms.from {
+        if evm::recover(&signature, &hash).is_ok_and(|signer| signer == terms.from) {
             paid.push(offer);
         }
     }

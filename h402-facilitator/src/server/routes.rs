@@ -9,7 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use h402_core::{
-    CallerKey, Clock, Matched, PaymentKey, Reject, SettleError, Store, Undecided, VerifyError,
+    CallerKey, Clock, Matched, PaymentKey, PaymentRow, Reject, SettleError, Store, TransactionId, Undecided, VerifyError,
     wire::h402::{self, RequestError, SettleAnswer, VerifyAnswer, WireError},
 };
 use tower_service::Service;
@@ -110,14 +110,27 @@ async fn ready<S: Store, C: Clock>(State(engine): State<Engine<S, C>>) -> Answer
 }
 
 async fn payment<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, Path(id): Path<String>) -> Answer {
-    let Ok(key) = id.parse::<PaymentKey>() else {
-        return error(StatusCode::BAD_REQUEST, "invalid_request", "a payment id is 64 hex digits");
-    };
-    match engine.payment(&key).await {
-        Ok(Some(row)) => json(StatusCode::OK, h402::encode_payment_status(&row)),
-        Ok(None) => error(StatusCode::NOT_FOUND, "not_found", "no such payment"),
-        Err(why) => undecided(&why),
+    match find(&engine, &id).await {
+        Some(Ok(Some(row))) => json(StatusCode::OK, h402::encode_payment_status(&row)),
+        Some(Ok(None)) => error(StatusCode::NOT_FOUND, "not_found", "no such payment"),
+        Some(Err(why)) => undecided(&why),
+        None => error(StatusCode::BAD_REQUEST, "invalid_request", "neither a payment id of 64 hex digits nor a transaction hash"),
     }
+}
+
+/// Finds a payment by its id, or by the transaction that carries it on any network; `None` if `id` is neither.
+async fn find<S: Store, C: Clock>(engine: &Engine<S, C>, id: &str) -> Option<Result<Option<PaymentRow>, Undecided>> {
+    if let Ok(key) = id.parse::<PaymentKey>() {
+        return Some(engine.payment(&key).await);
+    }
+    let transaction = id.parse::<TransactionId>().ok()?;
+    for kind in engine.supported().kinds {
+        match engine.payment_in(kind.network, &transaction).await {
+            Ok(None) => {}
+            found => return Some(found),
+        }
+    }
+    Some(Ok(None))
 }
 
 /// Reads the body and matches the payload with its one requirement.

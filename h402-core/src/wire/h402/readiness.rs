@@ -1,3 +1,5 @@
+//! `GET /ready`, which is ours.
+
 use crate::wire::{WireError, json};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -12,6 +14,13 @@ struct WireReadiness<'a> {
 ///
 /// # Errors
 /// [`WireError`] if it cannot be written.
+///
+/// ```
+/// use h402_core::wire::h402::encode_readiness;
+/// let parts = [("store".to_owned(), "ok".to_owned())];
+/// assert_eq!(encode_readiness(true, &parts)?, br#"{"ready":true,"checks":{"store":"ok"}}"#);
+/// # Ok::<(), h402_core::wire::WireError>(())
+/// ```
 pub fn encode_readiness(ready: bool, parts: &[(String, String)]) -> Result<Vec<u8>, WireError> {
     let checks = parts.iter().map(|(part, state)| (part.as_str(), state.as_str())).collect();
     json::write(&WireReadiness { ready, checks })

@@ -1,7 +1,7 @@
 //! What facilitators are asked.
 
 use super::{BASE, PAYER, USDC, address, asset, captured, payer_key, requirements};
-use crate::{
+use crate::{CheckPolicy, UnixMillis, 
     Amount, Assets, Authorization, Dialect, Payload, PaymentPayload, Reject, Requirements, Resource, Scheme, SentEvmTransaction,
     UnixSeconds, wire::h402::*,
 };
@@ -115,7 +115,8 @@ fn t050_without_a_resource_only_authorizations_match() {
         Request { payload, requirements: Requirements { resource, ..price.clone() } }
     };
     assert!(request(signed_authorization(Some("402 signature 1")), "").matched().is_ok());
-    assert_eq!(request(signed_authorization(Some("402 signature 1")), "https://a.example").matched().unwrap_err(), Reject::Resource);
+    let elsewhere = request(signed_authorization(Some("402 signature 1")), "https://a.example").matched().unwrap();
+    assert_eq!(elsewhere.check(&CheckPolicy::facilitator(UnixMillis(0))).unwrap_err(), Reject::Resource);
 
     let sent = |url: &str| PaymentPayload {
         payload: Payload::EvmSent(SentEvmTransaction {
