@@ -1,9 +1,9 @@
 //! What facilitators are asked.
 
 use super::{BASE, PAYER, USDC, address, asset, captured, payer_key, requirements};
-use crate::{CheckPolicy, UnixMillis, 
-    Amount, Assets, Authorization, Dialect, Payload, PaymentPayload, Reject, Requirements, Resource, Scheme, SentEvmTransaction,
-    UnixSeconds, wire::h402::*,
+use crate::{
+    Amount, Assets, Authorization, CheckPolicy, Dialect, Payload, PaymentPayload, Reject, Requirements, Resource, Scheme,
+    SentEvmTransaction, UnixMillis, UnixSeconds, wire::h402::*,
 };
 use alloy_primitives::{B256, U256};
 use std::sync::Arc;
@@ -114,9 +114,11 @@ fn t050_without_a_resource_only_authorizations_match() {
         let resource = Arc::new(Resource { url: url.to_owned(), ..Resource::default() });
         Request { payload, requirements: Requirements { resource, ..price.clone() } }
     };
-    assert!(request(signed_authorization(Some("402 signature 1")), "").matched().is_ok());
-    let elsewhere = request(signed_authorization(Some("402 signature 1")), "https://a.example").matched().unwrap();
-    assert_eq!(elsewhere.check(&CheckPolicy::facilitator(UnixMillis(0))).unwrap_err(), Reject::Resource);
+    let policy = CheckPolicy::facilitator(UnixMillis(1_999_999_900_000));
+    let check = |url: &str| request(signed_authorization(Some("402 signature 1")), url).matched().unwrap().check(&policy);
+    assert!(check("").is_ok());
+    assert_eq!(check("https://a.example").unwrap_err(), Reject::Resource);
+    assert!(check("402 signature 1").is_ok());
 
     let sent = |url: &str| PaymentPayload {
         payload: Payload::EvmSent(SentEvmTransaction {
