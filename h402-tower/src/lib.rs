@@ -6,3 +6,6 @@ pub mod gate;
 pub mod pay;
 #[cfg(feature = "remote")]
 pub mod remote;
+
+#[cfg(test)]
+mod loopback;

@@ -80,7 +80,10 @@ impl<H> EvmWallet<H> {
 
 impl<H> fmt::Debug for EvmWallet<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EvmWallet").field("address", &self.address()).field("transactions", &self.transactions.is_some()).finish()
+        f.debug_struct("EvmWallet")
+            .field("address", &h402_core::Address::from(self.address()))
+            .field("transactions", &self.transactions.is_some())
+            .finish()
     }
 }
 

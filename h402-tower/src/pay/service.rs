@@ -9,6 +9,7 @@ use core::{
     pin::Pin,
     task::{Context, Poll},
 };
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
@@ -89,7 +90,7 @@ impl<S: fmt::Debug, W, J> fmt::Debug for PayService<S, W, J> {
 
 /// The answer to come. Made by [`PayService`].
 #[must_use]
-pub struct ResponseFuture<RB, E>(Pin<Box<dyn Future<Output = Result<Response<RB>, PayError<E>>> + Send>>);
+pub struct ResponseFuture<RB, E>(BoxFuture<'static, Result<Response<RB>, PayError<E>>>);
 
 impl<RB, E> Future for ResponseFuture<RB, E> {
     type Output = Result<Response<RB>, PayError<E>>;

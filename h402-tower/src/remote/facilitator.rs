@@ -125,7 +125,7 @@ fn body(payment: &Matched) -> Result<Vec<u8>, Undecided> {
 
 impl Facilitator for RemoteFacilitator {
     async fn supported(&self) -> Result<Supported, Undecided> {
-        let deadline = Instant::now() + READ_TIMEOUT;
+        let deadline = Instant::now() + READ_TIMEOUT.min(self.verify_timeout);
         let answer = self.http.get("/supported", question(&self.verify_headers), deadline).await;
         answer::supported(&answer.map_err(|_| Undecided::Facilitator)?)
     }
@@ -171,7 +171,7 @@ impl Facilitator for RemoteFacilitator {
     }
 
     async fn lookup(&self, payment: &PaymentKey) -> Result<Lookup, Undecided> {
-        let deadline = Instant::now() + READ_TIMEOUT;
+        let deadline = Instant::now() + READ_TIMEOUT.min(self.verify_timeout);
         let answer = self.http.get(&format!("/payments/{payment}"), question(&self.verify_headers), deadline).await;
         answer::lookup(&answer.map_err(|_| Undecided::Facilitator)?)
     }
