@@ -21,6 +21,7 @@ mod call;
 mod cap;
 mod choose;
 mod clock;
+mod directory;
 mod error;
 mod evm;
 mod hints;
@@ -35,6 +36,7 @@ mod wallet;
 
 pub use budget::Budget;
 pub use cap::{Cap, UnknownAsset};
+pub use directory::DirectoryJournal;
 pub use error::{ChallengeError, PayError, Unusable};
 pub use evm::{EvmWallet, NoHints};
 pub use hints::HttpHints;

@@ -1,6 +1,7 @@
 //! Why a call has no answer.
 
 use super::{JournalUnavailable, Origin, SignError, SignedPayment};
+use core::fmt;
 use h402_core::{
     Amount, AssetId, TransactionId,
     wire::{WireError, h402::SkippedOffer},
@@ -61,7 +62,7 @@ pub enum PayError<E> {
         price: Amount,
     },
     /// Nothing that is offered can be paid: one reason for each offer.
-    #[error("none of {} offers can be paid", .0.len())]
+    #[error("no offer can be paid: {}", Reasons(.0))]
     NothingAffordable(Vec<Unusable>),
     /// The wallet did not sign.
     #[error(transparent)]
@@ -97,6 +98,21 @@ pub enum PayError<E> {
         /// Why there was no last answer, if the inner service said why.
         source: Option<E>,
     },
+}
+
+struct Reasons<'a>(&'a [Unusable]);
+
+impl fmt::Display for Reasons<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("there is none");
+        }
+        for (at, why) in self.0.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}{why}")?;
+        }
+        Ok(())
+    }
 }
 
 /// Why a 402 cannot be read.

@@ -147,4 +147,7 @@ pub struct Refused {
     pub payment: SignedPayment,
     /// What the server says became of it, if it says so in a receipt.
     pub receipt: Option<SettleAnswer>,
+    /// Whether this was the answer to the first sending. If not, an earlier one had no known outcome, and a server
+    /// without a memory may refuse what it has settled: look at the chain before paying again.
+    pub first_answer: bool,
 }

@@ -63,7 +63,7 @@ where
         let attempt = deadline.min(Instant::now() + patience.attempt);
         let asked = match timeout_at(attempt, inner.call(request.paid(&payment))).await {
             Ok(Ok(response)) => match outcome(&response) {
-                Outcome::Known => return Ok(known(response, payment)),
+                Outcome::Known => return Ok(known(response, payment, unknown.sends == 1)),
                 Outcome::Unknown { retry_after } => {
                     unknown.answered(&response);
                     retry_after
@@ -107,11 +107,11 @@ fn outcome<RB>(response: &Response<RB>) -> Outcome {
 }
 
 /// Marks the answer with what became of the payment.
-fn known<RB>(mut response: Response<RB>, payment: SignedPayment) -> Response<RB> {
+fn known<RB>(mut response: Response<RB>, payment: SignedPayment, first_answer: bool) -> Response<RB> {
     let receipt = receipt(&response);
     if response.status() == StatusCode::PAYMENT_REQUIRED {
         // Final: a second payment for one call is never made (T121).
-        response.extensions_mut().insert(Refused { payment, receipt });
+        response.extensions_mut().insert(Refused { payment, receipt, first_answer });
     } else {
         let (requirements, amount) = (payment.requirements().clone(), payment.amount());
         response.extensions_mut().insert(Paid { receipt, requirements, amount, payment });

@@ -133,7 +133,12 @@ impl Facilitator for RemoteFacilitator {
     async fn verify(&self, payment: Checked, caller: CallerKey) -> Result<Verified, VerifyError> {
         let deadline = Instant::now() + self.verify_timeout;
         let headers = keyed_question(&self.verify_headers, caller)?;
-        let answer = self.http.post("/verify", headers, body(payment.matched())?, deadline).await;
+        let body = body(payment.matched())?;
+        let mut answer = self.http.post("/verify", headers.clone(), body.clone(), deadline).await;
+        if answer.is_err() {
+            // Most likely the server closed a connection that had been idle: a new one will do.
+            answer = self.http.post("/verify", headers, body, deadline).await;
+        }
         answer::verify(payment, &answer.map_err(|_| Undecided::Facilitator)?)
     }
 

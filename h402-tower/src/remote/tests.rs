@@ -246,6 +246,18 @@ async fn an_unknown_settlement_is_asked_for_again_with_the_same_key() {
     }
 }
 
+/// A connection that broke, as idle ones do: verifying changes nothing, so it is simply asked again, once.
+#[tokio::test]
+async fn verifying_is_asked_again_after_a_broken_connection() {
+    let server = Server::start(vec![Behaviour::Close, Behaviour::json(200, VALID)]).await;
+    assert!(hasty(&server.url("")).verify(checked(payment()), caller()).await.is_ok());
+    let received = server.received();
+    assert_eq!(received[0].value("idempotency-key"), received[1].value("idempotency-key"));
+    let server = Server::start(vec![Behaviour::Close]).await;
+    assert!(hasty(&server.url("")).verify(checked(payment()), caller()).await.is_err());
+    assert_eq!(server.received().len(), 2);
+}
+
 /// A facilitator without a memory refuses what it settled a moment ago. Believing that would make the payer pay twice.
 #[tokio::test]
 async fn a_refusal_after_an_unknown_outcome_proves_nothing() {

@@ -1,7 +1,7 @@
 //! A call that is cut short anywhere sends the same payment when it is made again (T122, G27).
 
 use super::*;
-use crate::pay::{CallKey, Journal, JournalUnavailable, SignedPayment};
+use crate::pay::{CallKey, DirectoryJournal, Journal, JournalUnavailable, SignedPayment};
 use futures_util::FutureExt;
 use std::collections::HashMap;
 
@@ -100,4 +100,68 @@ async fn records_read_back_whole_or_not_at_all() {
     }
     let cut: String = record.split_inclusive('\n').take(8).collect();
     assert!(SignedPayment::from_record(&cut, cap().assets()).is_err());
+}
+
+/// A directory of this test alone, gone with it.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("h402-{name}-{}", std::process::id()));
+        std::fs::remove_dir_all(&path).ok();
+        Self(path)
+    }
+
+    fn open(&self) -> DirectoryJournal {
+        DirectoryJournal::open(&self.0, cap().assets().clone()).unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// T122: as above, with a journal on disk and a second process.
+#[tokio::test]
+async fn t122_a_payment_on_disk_outlives_its_process() {
+    let scratch = Scratch::new("outlives");
+    let shop = Shop::asking([answer(200, "lost on the way to the caller")]);
+    call(&Pay::new(spy(), cap()).with_journal(scratch.open()), &shop, keyed("../order 1")).await.unwrap();
+
+    let (again, wallet) = (Shop::new([answer(200, "bought")]), spy());
+    let pay = Pay::new(wallet.clone(), cap()).with_journal(scratch.open());
+    call(&pay, &again, keyed("../order 1")).await.unwrap();
+    assert_eq!((again.payments(), wallet.signatures()), (vec![Some(shop.payment())], 0));
+
+    // One file, named without the caller's text, for nobody else to read.
+    let files: Vec<_> = std::fs::read_dir(&scratch.0).unwrap().map(|entry| entry.unwrap()).collect();
+    assert_eq!(files.len(), 1);
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&files[0].metadata().unwrap().permissions()) & 0o777, 0o600);
+
+    // A damaged file is trouble, not a reason to sign again.
+    std::fs::write(files[0].path(), "?").unwrap();
+    let outcome = call(&pay, &Shop::asking([answer(200, "bought")]), keyed("../order 1")).await;
+    assert!(matches!(outcome, Err(PayError::Journal(_))), "{outcome:?}");
+}
+
+/// Of many calls of one key at once, all send what the first one stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_key_is_one_file() {
+    let scratch = Scratch::new("one-file");
+    let pay = Pay::new(spy(), cap()).with_journal(scratch.open());
+    let calls = (0..32).map(|_| {
+        let pay = pay.clone();
+        tokio::spawn(async move {
+            let shop = Shop::asking([answer(200, "bought")]);
+            let outcome = call(&pay, &shop, keyed("order")).await;
+            assert!(outcome.is_ok(), "{outcome:?}");
+            shop.payment()
+        })
+    });
+    let mut payments: Vec<String> = futures_util::future::join_all(calls).await.into_iter().map(Result::unwrap).collect();
+    payments.dedup();
+    assert_eq!(payments.len(), 1);
 }

@@ -81,10 +81,20 @@ async fn t121_a_server_that_always_asks_sees_two_requests() {
         let response = call(&pay, &shop, get()).await.unwrap();
         assert_eq!(response.status(), StatusCode::PAYMENT_REQUIRED);
         let refused = response.extensions().get::<Refused>().unwrap();
-        assert_eq!(refused.payment.amount(), Amount::from_atomic(10_000));
+        assert_eq!((refused.payment.amount(), refused.first_answer), (Amount::from_atomic(10_000), true));
         assert!(response.extensions().get::<Paid>().is_none());
         assert_eq!((shop.payments().len(), wallet.signatures()), (2, 1));
     }
+}
+
+/// T123: a refusal that follows a lost answer is not proof that nothing was paid, and says so.
+#[tokio::test(start_paused = true)]
+async fn t123_a_refusal_after_a_lost_answer_says_so() {
+    let (pay, wallet) = pay();
+    let shop = Shop::asking([Act::Lose, answer(402, challenge())]);
+    let response = call(&pay, &shop, get()).await.unwrap();
+    assert!(!response.extensions().get::<Refused>().unwrap().first_answer);
+    assert_eq!((shop.payments().len(), wallet.signatures()), (3, 1));
 }
 
 /// T123: while the outcome is unknown the same bytes go out again, and nothing is ever signed twice.
