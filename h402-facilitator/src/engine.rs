@@ -18,11 +18,13 @@ mod watch;
 
 pub use clock::SystemClock;
 pub use local::LocalFacilitator;
-pub use network::{NetworkConfig, Readiness, NetworkReadiness};
+pub use network::{NetworkConfig, NetworkReadiness, Readiness};
 pub use signer::{SignError, Signer};
 
 use crate::evm::StartError;
-use h402_core::{Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, Store, Supported, SupportedKind, TransactionId, Undecided, UnixSeconds};
+use h402_core::{
+    Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, Store, Supported, SupportedKind, TransactionId, Undecided, UnixSeconds,
+};
 use network::NetworkEngine;
 use reserve::Reservations;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -95,7 +97,18 @@ pub(crate) struct Shared<S, C> {
     permits: Arc<Semaphore>,
     max_concurrent: usize,
     started: UnixSeconds,
-    stop: signal::Sender<bool>,
+    phase: signal::Sender<Phase>,
+}
+
+/// How far the engine is on its way down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// It takes work.
+    Open,
+    /// It takes none, and finishes what it has.
+    Draining,
+    /// Lanes and watchers end; what is unfinished waits in the ledger.
+    Stopped,
 }
 
 impl<S, C> Clone for Engine<S, C> {
@@ -138,7 +151,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
             permits: Arc::new(Semaphore::new(config.max_concurrent)),
             max_concurrent: config.max_concurrent,
             started,
-            stop: signal::Sender::new(false),
+            phase: signal::Sender::new(Phase::Open),
         });
         for network in shared.networks.keys() {
             tokio::spawn(recover::run(shared.clone(), *network));
@@ -188,7 +201,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
 
     /// Whether payments can be taken now: store, chains, chain ids, assets and gas.
     pub async fn ready(&self) -> Readiness {
-        let stopping = *self.shared.stop.borrow();
+        let stopping = *self.shared.phase.borrow() > Phase::Open;
         let store = self.shared.store.ready().await.map_err(|_| Undecided::Store);
         let mut networks = Vec::new();
         for (network, engine) in &self.shared.networks {
@@ -201,11 +214,11 @@ impl<S: Store, C: Clock> Engine<S, C> {
     ///
     /// What is not finished stays in the ledger for the next start.
     pub async fn shutdown(&self, deadline: Duration) {
-        self.shared.stop.send_replace(true);
+        self.shared.phase.send_replace(Phase::Draining);
         let all = u32::try_from(self.shared.max_concurrent).unwrap_or(u32::MAX);
         // Getting every permit means that nobody works any more; a deadline that passes is the other way to stop.
         drop(tokio::time::timeout(deadline, self.shared.permits.acquire_many(all)).await);
-        self.shared.permits.close();
+        self.shared.phase.send_replace(Phase::Stopped);
     }
 }
 
@@ -218,9 +231,15 @@ impl<S: Store, C: Clock> Shared<S, C> {
         self.networks.get(&network).ok_or(h402_core::Reject::Network(network))
     }
 
+    /// Resolves once lanes and watchers are to end.
+    async fn stopped(&self) {
+        // A closed channel means the same: the engine is gone.
+        drop(self.phase.subscribe().wait_for(|phase| *phase == Phase::Stopped).await);
+    }
+
     /// One of the bounded places to work at.
     fn admit(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Undecided> {
-        if *self.stop.borrow() {
+        if *self.phase.borrow() > Phase::Open {
             return Err(Undecided::ShuttingDown);
         }
         self.permits.clone().try_acquire_owned().map_err(|_| Undecided::Busy)

@@ -2,7 +2,7 @@
 
 use super::{Shared, network::NetworkEngine, settle::Taken};
 use h402_core::{
-    Applied, CallerKey, Change, Clock, PaymentRow, PaymentUpdate, Receipt, Reject, SettleError, Settlement, SettlementAnswer, Store, Undecided,
+    Applied, CallerKey, Change, Clock, PaymentRow, PaymentUpdate, Receipt, Reject, SettleError, SettlementAnswer, Store, Undecided,
 };
 
 impl<S: Store, C: Clock> Shared<S, C> {
@@ -76,9 +76,4 @@ fn stored_refusal(word: &str, text: &str) -> Reject {
     } else {
         Reject::Reverts(text.to_owned())
     }
-}
-
-/// Whether nothing but the depth of its block is open.
-pub(super) fn is_waiting_for_depth(state: &Settlement) -> bool {
-    matches!(state, Settlement::Included { .. })
 }

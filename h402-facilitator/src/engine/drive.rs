@@ -4,7 +4,9 @@ use super::{
     Shared, crash_point,
     network::{NetworkEngine, OpenPayment},
 };
-use h402_core::{Applied, Change, Clock, PaymentRow, SentState, Settlement, SettlementAnswer, SettlementEvent, Store, TransactionId, Undecided};
+use h402_core::{
+    Applied, Change, Clock, PaymentRow, SentState, Settlement, SettlementAnswer, SettlementEvent, Store, TransactionId, Undecided,
+};
 use tokio::sync::MutexGuard;
 
 /// The payer-facing end of a failed settlement.
@@ -81,7 +83,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
             Settlement::Rejected | Settlement::Abandoned { .. } | Settlement::Reverted { .. } => {
                 self.reservations.release(row.payer, row.asset, &row.key);
             }
-            Settlement::Claimed | Settlement::Signed { .. } | Settlement::Broadcast { .. } | Settlement::Reorged { .. } | Settlement::Final { .. } => {}
+            Settlement::Claimed
+            | Settlement::Signed { .. }
+            | Settlement::Broadcast { .. }
+            | Settlement::Reorged { .. }
+            | Settlement::Final { .. } => {}
         }
         if !row.state.is_open() {
             network.leave(&row.key);

@@ -27,6 +27,10 @@ impl GasTank {
         let config = &network.config;
         let balance = config.chain.native_balance(config.signer.address()).await?;
         let fees = config.chain.fees().await?;
+        // The fee that is bid is about twice the base fee; a base fee above the cap would only strand the transaction.
+        if fees.max_fee_per_gas / 2 > config.max_fee_per_gas {
+            return Err(Undecided::Gas);
+        }
         let price = fees.max_fee_per_gas.min(config.max_fee_per_gas);
         let needed = u128::from(config.max_gas).saturating_mul(price).saturating_mul(RESERVE);
         let enough = balance >= alloy_primitives::U256::from(needed);

@@ -69,12 +69,11 @@ struct Prepared {
 pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network, mut lane: Lane) {
     let Ok(engine) = shared.network(network) else { return };
     let Some(mut jobs) = engine.lane.receiver() else { return };
-    let mut stop = shared.stop.subscribe();
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {
             count = jobs.recv_many(&mut batch, BATCH) => if count == 0 { return },
-            _ = stop.wait_for(|stop| *stop) => if jobs.is_empty() { return },
+            () = shared.stopped() => return,
         }
         if lane.depth() > REMEMBERED
             && let Ok(mined) = engine.config.chain.account_nonce(engine.config.signer.address()).await

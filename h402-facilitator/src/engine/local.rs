@@ -1,6 +1,7 @@
 use super::Engine;
 use h402_core::{
-    CallerKey, Checked, Claimed, Clock, Facilitator, Lookup, PaymentKey, Receipt, SettleError, Store, Supported, Undecided, Verified, VerifyError,
+    CallerKey, Checked, Claimed, Clock, Facilitator, Lookup, PaymentKey, Receipt, SettleError, Store, Supported, Undecided, Verified,
+    VerifyError,
 };
 
 /// A facilitator in the caller's own process: the engine behind the port.

@@ -16,7 +16,6 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Recovers a network and then runs its lane and its watcher. Tries until it succeeds or the engine stops.
 pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network) {
     let Ok(engine) = shared.network(network) else { return };
-    let mut stop = shared.stop.subscribe();
     let lane = loop {
         match recover(&shared, engine).await {
             Ok(lane) => break lane,
@@ -24,7 +23,7 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: 
         }
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = shared.stopped() => return,
         }
     };
     engine.set_recovered();

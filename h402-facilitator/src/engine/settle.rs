@@ -8,8 +8,8 @@ use super::{
 };
 use crate::evm::EvmChain;
 use h402_core::{
-    Applied, Attestation, BlockRef, CallerKey, Change, Checked, Clock, EvmFacts, Matched, NewPayment, PaymentKind, PaymentRow, Proof, Receipt,
-    Reject, SettleError, Settlement, Simulation, Store, TransactionId, Undecided, VerifyError,
+    Applied, Attestation, BlockRef, CallerKey, Change, Checked, Clock, EvmFacts, Matched, NewPayment, PaymentKind, PaymentRow, Proof,
+    Receipt, Reject, SettleError, Settlement, Simulation, Store, TransactionId, Undecided, VerifyError,
 };
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
@@ -35,11 +35,17 @@ impl<S: Store, C: Clock> Engine<S, C> {
     /// Dropping the future does not stop a settlement that has begun; it goes on in its own task.
     pub async fn settle(&self, payment: Matched, caller: Option<CallerKey>) -> Result<Receipt, SettleError> {
         let deadline = Instant::now() + self.shared.answer_within;
-        let permit = self.shared.admit()?;
+        // Held by whatever lasts longer, the task or the wait: callers that hang up free no place early.
+        let permit = Arc::new(self.shared.admit()?);
         let key = payment.key();
         let network = payment.network();
         let shared = self.shared.clone();
-        let begun = tokio::spawn(async move { shared.take_on(payment, caller).await });
+        let place = permit.clone();
+        let begun = tokio::spawn(async move {
+            let taken = shared.take_on(payment, caller).await;
+            drop(place);
+            taken
+        });
         let taken = match timeout_at(deadline, begun).await {
             Ok(Ok(taken)) => taken?,
             // The task ended without an answer, or is not done: what it has stored decides.

@@ -6,7 +6,8 @@ use super::{
     reserve::{Claimant, Holder, Terms},
 };
 use h402_core::{
-    Attestation, CallerKey, CheckPolicy, Checked, Clock, JudgePolicy, Matched, PaymentClass, Proof, Reject, Store, Undecided, UnixSeconds, Verified, VerifyError,
+    Attestation, CallerKey, CheckPolicy, Checked, Clock, JudgePolicy, Matched, PaymentClass, Proof, Reject, Store, Undecided, UnixSeconds,
+    Verified, VerifyError,
 };
 
 impl<S: Store, C: Clock> Engine<S, C> {
@@ -90,7 +91,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
     }
 
     /// Judges and reserves for a settlement.
-    pub(super) async fn judge_for_settlement(&self, network: &NetworkEngine, checked: &Checked) -> Result<(Attestation, h402_core::EvmFacts), VerifyError> {
+    pub(super) async fn judge_for_settlement(
+        &self,
+        network: &NetworkEngine,
+        checked: &Checked,
+    ) -> Result<(Attestation, h402_core::EvmFacts), VerifyError> {
         let facts = network.config.chain.facts(checked).await?;
         let terms = Terms {
             holder: Holder::Settlement,
@@ -100,9 +105,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
             hold: HOLD,
             max_open: self.max_open_per_payer,
         };
-        let attestation = self.reservations.decide(claimant(checked.matched()), terms, |reserved| {
-            checked.judge(&facts, &self.judge_policy(network, reserved))
-        })?;
+        let attestation = self
+            .reservations
+            .decide(claimant(checked.matched()), terms, |reserved| checked.judge(&facts, &self.judge_policy(network, reserved)))?;
         Ok((attestation, facts))
     }
 }

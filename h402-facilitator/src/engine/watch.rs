@@ -2,7 +2,6 @@
 
 use super::{
     Shared,
-    answer::is_waiting_for_depth,
     drive::Failure,
     network::{NetworkEngine, OpenPayment},
 };
@@ -28,7 +27,6 @@ const EXPIRED_FOR_GOOD: u64 = 60;
 /// Looks until the engine stops.
 pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network) {
     let Ok(engine) = shared.network(network) else { return };
-    let mut stop = shared.stop.subscribe();
     let mut watcher = Watcher { shared: &shared, network: engine, asked: HashSet::new(), sent: HashMap::new(), head: None };
     let mut tick = tokio::time::interval(engine.config.poll);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -36,21 +34,12 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: 
         let every_block = tokio::select! {
             () = engine.sent.notified() => false,
             _ = tick.tick() => true,
-            // Waiting callers still want their answers while the engine drains.
-            () = drained(&mut stop, engine) => return,
+            () = shared.stopped() => return,
         };
         let looked = if every_block { watcher.block().await } else { watcher.fresh().await };
         if let Err(error) = looked {
             tracing::debug!(%network, %error, "could not look at the chain");
         }
-    }
-}
-
-async fn drained(stop: &mut tokio::sync::watch::Receiver<bool>, network: &NetworkEngine) {
-    // A dropped sender means that the engine is gone.
-    drop(stop.wait_for(|stop| *stop).await);
-    while network.all_open().iter().any(|open| !is_waiting_for_depth(&open.news.borrow().state)) {
-        tokio::time::sleep(network.config.poll).await;
     }
 }
 
