@@ -29,6 +29,7 @@ use alloy_sol_types::SolCall;
 use blocks::{BlockTimes, Highest};
 use h402_core::{EvmAddress, Matched, Network, Proof, Undecided, evm::Erc20};
 use quantity::{Quantity, read};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::{fmt, sync::Arc};
 use window::Window;
@@ -46,6 +47,9 @@ pub struct EvmConfig {
     /// The node.
     pub rpc: Rpc,
 }
+
+/// A node's answer to one call.
+type Answer = Result<Box<RawValue>, RpcError>;
 
 /// An EVM chain. Cheap to clone.
 ///
@@ -151,8 +155,8 @@ impl Inner {
         let calls: Vec<Call> = [chain_id_call()].into_iter().chain(calls).collect();
         let (mut answers, answerer) = self.rpc.ask(&calls, Reach::UntilAnswered).await?;
         let rest = answers.split_off(1);
-        let chain_id = chain_id_of(answers.pop().ok_or(Undecided::Chain)?.as_ref())?;
-        if chain_id != self.chain_id {
+        let chain_id: Quantity<u64> = self.read_answer(answers.pop(), answerer)?;
+        if chain_id.0 != self.chain_id {
             self.rpc.distrust(answerer);
             return Err(Undecided::WrongChain);
         }
@@ -160,9 +164,23 @@ impl Inner {
     }
 
     /// Asks one thing whose answer must be a `T`.
-    async fn read_one<T: serde::de::DeserializeOwned>(&self, call: Call) -> Result<T, Undecided> {
-        let answer = self.ask([call]).await?.pop();
-        Ok(read(&answer.ok_or(Undecided::Chain)?.map_err(|_| Undecided::Chain)?)?)
+    async fn read_one<T: DeserializeOwned>(&self, call: Call) -> Result<T, Undecided> {
+        let (mut answers, answerer) = self.ask_whom([call]).await?;
+        self.read_answer(answers.pop(), answerer)
+    }
+
+    /// Reads the answer to something that every node can answer, and leaves the endpoint alone that did not.
+    fn read_answer<T: DeserializeOwned>(&self, answer: Option<Answer>, answerer: Answerer) -> Result<T, Undecided> {
+        let read = answer.and_then(Result::ok).and_then(|answer| read(&answer).ok());
+        read.ok_or_else(|| {
+            self.rpc.distrust(answerer);
+            Undecided::Chain
+        })
+    }
+
+    /// How many calls a request has room for beside the one for the chain id.
+    fn calls_beside_chain_id(&self) -> usize {
+        self.rpc.max_calls().saturating_sub(1).max(1)
     }
 }
 

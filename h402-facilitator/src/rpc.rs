@@ -39,15 +39,17 @@ pub struct RpcConfig {
     pub timeout: Duration,
     /// The longest answer that is read, in bytes.
     pub max_body: usize,
+    /// Calls that the node takes in one request. Reads that are shared or many are cut to it; [`Rpc::batch`] is not.
+    pub max_calls: usize,
     /// HTTP requests under way at once; more wait for up to half of `timeout`.
     pub max_in_flight: usize,
 }
 
 impl RpcConfig {
-    /// The usual limits: 2 s, 8 MiB, 64 requests at once.
+    /// The usual limits: 2 s, 8 MiB, 100 calls in a request, 64 requests at once.
     #[must_use]
     pub fn new(endpoints: Vec<Endpoint>) -> Self {
-        Self { endpoints, timeout: Duration::from_secs(2), max_body: 8 << 20, max_in_flight: 64 }
+        Self { endpoints, timeout: Duration::from_secs(2), max_body: 8 << 20, max_calls: 100, max_in_flight: 64 }
     }
 }
 
@@ -68,6 +70,7 @@ pub struct Rpc {
 
 struct Inner {
     pool: Pool,
+    max_calls: usize,
     transport: Transport,
     timeout: Duration,
     permits: Semaphore,
@@ -94,8 +97,9 @@ impl Rpc {
         let counts = Counts::new(config.endpoints.iter().map(ToString::to_string));
         let transport = Transport::new(config.max_body);
         let permits = Semaphore::new(config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS));
-        let pool = Pool::new(config.endpoints, config.timeout);
-        Self { inner: Arc::new(Inner { pool, transport, timeout: config.timeout, permits, counts, next_id: AtomicU64::new(1) }) }
+        let pool = Pool::new(config.endpoints.clone(), config.timeout);
+        let RpcConfig { timeout, max_calls, .. } = config;
+        Self { inner: Arc::new(Inner { pool, max_calls, transport, timeout, permits, counts, next_id: AtomicU64::new(1) }) }
     }
 
     /// Asks one thing.
@@ -150,6 +154,12 @@ impl Rpc {
             self.inner.counts.failed(index);
             self.inner.pool.failed(index);
         }
+    }
+
+    /// How many calls the node takes in one request.
+    #[must_use]
+    pub fn max_calls(&self) -> usize {
+        self.inner.max_calls
     }
 
     /// How many endpoints there are.

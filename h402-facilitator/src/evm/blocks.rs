@@ -2,7 +2,7 @@
 
 use super::{
     EvmChain, Inner,
-    quantity::{Fixed, Quantity, number, read},
+    quantity::{Fixed, Quantity, number},
 };
 use crate::rpc::{Answerer, Call};
 use alloy_primitives::B256;
@@ -61,7 +61,7 @@ impl EvmChain {
     /// [`Undecided`], also if the node is more than three blocks behind what another endpoint has shown.
     pub async fn head(&self) -> Result<Head, Undecided> {
         let (mut answers, answerer) = self.inner.ask_whom([latest_call()]).await?;
-        let head: Head = read(&answers.pop().ok_or(Undecided::Chain)?.map_err(|_| Undecided::Chain)?)?;
+        let head: Head = self.inner.read_answer(answers.pop(), answerer)?;
         self.inner.keeps_up(head.number, answerer)?;
         self.inner.times.put(head.hash, head.time);
         Ok(head)
@@ -139,23 +139,24 @@ impl Inner {
         Err(Undecided::Chain)
     }
 
-    /// Learns the timestamps of blocks that are not known yet, in at most one HTTP request.
+    /// Learns the timestamps of blocks that are not known yet. A block that is gone by now stays unknown.
     pub(super) async fn learn_times(&self, hashes: impl IntoIterator<Item = B256>) -> Result<(), Undecided> {
         let mut unknown: Vec<B256> = hashes.into_iter().filter(|hash| self.times.get(hash).is_none()).collect();
         unknown.sort_unstable();
         unknown.dedup();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let calls = unknown.iter().map(|hash| Call::new("eth_getBlockByHash", &(hash.to_string(), false)));
-        let answers = self.ask(calls).await?;
-        for (hash, answer) in unknown.iter().zip(answers) {
-            // A block that is gone by now has no time; whoever asked finds it missing.
-            let Ok(Some(head)) = answer.map_err(drop).and_then(|answer| read::<Option<Head>>(&answer).map_err(drop)) else { continue };
-            if head.hash == *hash {
-                self.times.put(*hash, head.time);
+        let mut learned = Ok(());
+        for hashes in unknown.chunks(self.calls_beside_chain_id()) {
+            let calls = hashes.iter().map(|hash| Call::new("eth_getBlockByHash", &(hash.to_string(), false)));
+            let (answers, answerer) = self.ask_whom(calls).await?;
+            for (hash, answer) in hashes.iter().zip(answers) {
+                match self.read_answer::<Option<Head>>(Some(answer), answerer) {
+                    Ok(Some(head)) if head.hash == *hash => self.times.put(*hash, head.time),
+                    Ok(None) => {}
+                    // One bad answer does not keep the other blocks unknown.
+                    Ok(Some(_)) | Err(_) => learned = Err(Undecided::Chain),
+                }
             }
         }
-        Ok(())
+        learned
     }
 }

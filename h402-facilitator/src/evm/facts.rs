@@ -39,6 +39,10 @@ impl Inner {
             self.rpc.distrust(answerer);
             return questions.iter().map(|_| Err(Undecided::WrongChain)).collect();
         }
+        if reading.headers().next().is_none() {
+            // Not even the block: that is the node's trouble and no token's.
+            self.rpc.distrust(answerer);
+        }
         if let Some(lowest) = reading.headers().map(|header| header.block).min()
             && let Err(behind) = self.keeps_up(lowest, answerer)
         {

@@ -50,6 +50,9 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Calls in a request that are not about one payment: the chain id and the head.
+    pub(super) const SHARED_CALLS: usize = 2;
+
     pub(super) fn new(questions: &[Question], multicall3: Option<EvmAddress>) -> Self {
         let mut plan = Self::default();
         if multicall3.is_none() {

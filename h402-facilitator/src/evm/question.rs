@@ -67,6 +67,15 @@ impl Question {
         Ok(Self { payer, token: (!asset.is_native()).then_some(address), kind })
     }
 
+    /// How many calls it has at most: code, what its kind needs, and its words or the Multicall3 call for them.
+    pub(super) fn calls(&self, multicall: bool) -> usize {
+        let of_kind = match self.kind {
+            Kind::Authorization { .. } => 1,
+            Kind::Transaction { .. } | Kind::Sent { .. } => 2,
+        };
+        1 + of_kind + if multicall { 1 } else { self.words().len() }
+    }
+
     /// The words to read from contracts, the balance first.
     pub(super) fn words(&self) -> Vec<Word> {
         let mut words = vec![match self.token {

@@ -11,9 +11,6 @@ use h402_core::{EvmAddress, ReceiptFacts, TransferLog, Undecided, UnixSeconds, e
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Receipts in one HTTP request; more take several.
-const PER_REQUEST: usize = 100;
-
 /// A receipt as a node writes it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,16 +38,17 @@ pub(super) struct WireLog {
 impl EvmChain {
     /// The receipts of transactions, in their order; none for what is not mined as far as the node knows.
     ///
-    /// One HTTP request for up to 100 of them, and one more if their blocks are new.
+    /// One HTTP request for as many as the node takes calls, and one more if their blocks are new.
     ///
     /// # Errors
     /// [`Undecided`] if the node does not answer for all of them.
     pub async fn receipts(&self, ids: &[B256]) -> Result<Vec<Option<ReceiptFacts>>, Undecided> {
         let mut wires = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(PER_REQUEST) {
-            let answers = self.inner.ask(ids.iter().map(receipt_call)).await?;
+        for ids in ids.chunks(self.inner.calls_beside_chain_id()) {
+            let (answers, answerer) = self.inner.ask_whom(ids.iter().map(receipt_call)).await?;
             for (id, answer) in ids.iter().zip(answers) {
-                wires.push(WireReceipt::of(id, &answer.map_err(|_| Undecided::Chain)?)?);
+                let wire = answer.map_err(|_| Undecided::Chain).and_then(|answer| WireReceipt::of(id, &answer));
+                wires.push(wire.inspect_err(|_| self.inner.rpc.distrust(answerer))?);
             }
         }
         self.inner.learn_times(wires.iter().flatten().map(|wire| wire.block_hash.0)).await?;

@@ -1,6 +1,6 @@
 //! The window at which payments wait for their facts: whoever comes while it is busy shares the next read.
 
-use super::{Inner, question::Question};
+use super::{Inner, plan::Plan, question::Question};
 use futures_util::future::join_all;
 use h402_core::{EvmFacts, Undecided};
 use std::{
@@ -9,7 +9,7 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Payments in one HTTP request.
+/// Payments in one HTTP request, if the node takes so many calls.
 const PER_REQUEST: usize = 32;
 /// Payments that may wait.
 const MAX_WAITING: usize = 256;
@@ -101,11 +101,23 @@ pub(super) async fn read_until_empty(chain: Arc<Inner>) {
         }
         let mut requests = Vec::new();
         while !taken.is_empty() {
-            let rest = taken.split_off(taken.len().min(PER_REQUEST));
+            let rest = taken.split_off(portion(&taken, chain.rpc.max_calls(), chain.multicall3.is_some()));
             requests.push(read_together(&chain, std::mem::replace(&mut taken, rest)));
         }
         join_all(requests).await;
     }
+}
+
+/// How many of those who wait fit into one request: one at least.
+fn portion(waiting: &[Waiting], max_calls: usize, multicall: bool) -> usize {
+    let mut left = max_calls.saturating_sub(Plan::SHARED_CALLS);
+    let fitting = waiting.iter().take(PER_REQUEST).take_while(|waiting| {
+        let calls = waiting.question.calls(multicall);
+        let fits = calls <= left;
+        left = left.saturating_sub(calls);
+        fits
+    });
+    fitting.count().max(1).min(waiting.len())
 }
 
 async fn read_together(chain: &Inner, taken: Vec<Waiting>) {

@@ -60,6 +60,34 @@ async fn t148_reads_go_on_with_one_of_two_endpoints() {
     }
 }
 
+/// A node that answers, and only with errors or nonsense, costs one read; then the other is asked.
+#[tokio::test]
+async fn t148_a_node_that_answers_only_errors_is_left_for_another() {
+    let error = || Fault::Error(h402_devnet::RpcError::new(-32603, "internal error"));
+    for (method, fault) in [
+        (ANY, error()),
+        ("eth_call", error()),
+        ("eth_getBlockByNumber", error()),
+        ("eth_getBlockByNumber", Fault::Answer(serde_json::json!(1))),
+        ("eth_getTransactionReceipt", error()),
+        ("eth_getTransactionCount", error()),
+    ] {
+        let (bad, good) = (Chain::builder().start().await.unwrap(), Bench::start().await);
+        bad.faults().add(method, fault.clone(), Times::Always);
+        let evm = both(&bad, &good.chain);
+        let payment = good.payment(1, 1_500, 1);
+        let read = async || match method {
+            "eth_getBlockByNumber" => evm.head().await.map(drop),
+            "eth_getTransactionReceipt" => evm.receipts(&[B256::ZERO]).await.map(drop),
+            "eth_getTransactionCount" => evm.account_nonce(account(1).address).await.map(drop),
+            _ => evm.facts(&payment).await.map(drop),
+        };
+        assert_eq!(read().await, Err(Undecided::Chain), "{method} {fault:?}");
+        assert_eq!(read().await, Ok(()), "{method} {fault:?}");
+        assert_eq!((bad.faults().requests(), good.chain.faults().requests()), (1, 1), "{method} {fault:?}");
+    }
+}
+
 #[tokio::test]
 async fn t148_a_node_that_is_gone_is_undecided_and_comes_back() {
     let bench = Bench::start().await;

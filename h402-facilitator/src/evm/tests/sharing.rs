@@ -74,6 +74,28 @@ async fn callers_beyond_a_requests_worth_go_out_side_by_side() {
     assert_eq!(bench.chain.faults().requests(), 1 + 3, "70 in requests of at most 32");
 }
 
+/// A node that takes few calls in a request gets smaller ones, and says nothing against them.
+#[tokio::test]
+async fn reads_fit_what_the_node_takes() {
+    let bench = Bench::start().await;
+    let hashes: Vec<B256> = (1..=5).map(B256::repeat_byte).collect();
+    let limited = |max_calls| {
+        let mut config = RpcConfig::new(vec![bench.chain.url().parse().unwrap()]);
+        config.max_calls = max_calls;
+        let rpc = Rpc::new(config);
+        EvmChain::new(EvmConfig { chain_id: bench.chain.chain_id(), multicall3: None, simulate_from: account(0).address, rpc })
+    };
+    for (max_calls, requests_for_receipts, requests_for_facts) in [(100, 1, 1), (10, 1, 3), (6, 1, 5), (4, 2, 5), (0, 5, 5)] {
+        let evm = limited(max_calls);
+        let (asked, receipts) = requests(&bench.chain, evm.receipts(&hashes)).await;
+        assert_eq!((asked, receipts), (requests_for_receipts, Ok(vec![None; 5])), "{max_calls}");
+        let payments: Vec<_> = (1..=5).map(|tag| bench.payment(usize::from(tag), 1, tag)).collect();
+        let (asked, facts) = requests(&bench.chain, join_all(payments.iter().map(|payment| evm.facts(payment)))).await;
+        assert!(facts.iter().all(Result::is_ok));
+        assert_eq!(asked, requests_for_facts, "{max_calls}");
+    }
+}
+
 /// T160: a crowd is told to come again; nobody's read is lost by it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t160_a_crowd_is_told_to_come_again() {
