@@ -1,0 +1,90 @@
+//! Durable claims through the store port against a raw append and fdatasync of the same folder.
+
+use crate::measure::{line, ratio};
+use h402_core::*;
+use h402_facilitator::sqlite::{OpenOptions, SqliteStore};
+use h402_tests::rig::{Folder, nonce};
+use std::{
+    fs::File,
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+const SPAN: Duration = Duration::from_secs(3);
+
+pub(crate) async fn run() {
+    let folder = Folder::new();
+    for callers in [1, 64] {
+        let raw = append(&folder);
+        let claims = claims(&folder, callers).await;
+        line("raw append + fdatasync, per s", format!("{raw:.0}"));
+        line(&format!("durable claims at {callers} caller(s), per s"), format!("{claims:.0}"));
+        let goal = if callers == 1 { ">= 0.55" } else { ">= 2.5" };
+        ratio(&format!("claims at {callers} caller(s) / raw append"), claims / raw, goal);
+    }
+}
+
+/// One record of a claim's size, written and synced, again and again.
+fn append(folder: &Folder) -> f64 {
+    let mut file = File::create(folder.path().join("raw")).unwrap();
+    let start = Instant::now();
+    let mut count = 0.0;
+    while start.elapsed() < SPAN {
+        file.write_all(&[7; 256]).unwrap();
+        file.sync_data().unwrap();
+        count += 1.0;
+    }
+    count / start.elapsed().as_secs_f64()
+}
+
+async fn claims(folder: &Folder, callers: usize) -> f64 {
+    let path = folder.path().join(format!("claims-{callers}.sqlite"));
+    let store = SqliteStore::open(path, OpenOptions::default()).await.unwrap();
+    let count = Arc::new(AtomicU64::new(0));
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| {
+            let (store, count) = (store.clone(), count.clone());
+            tokio::spawn(async move {
+                while start.elapsed() < SPAN {
+                    let claim = NewPayment { row: row(), aliases: Vec::new() };
+                    let applied = store.apply(Change { claim: Some(claim), ..Change::default() }).await.unwrap();
+                    assert_eq!(applied, Applied::Applied);
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let rate = count.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64();
+    store.close().await.unwrap();
+    rate
+}
+
+fn row() -> PaymentRow {
+    let payer = Address::Evm(EvmAddress::repeat_byte(1));
+    let nonce = nonce();
+    PaymentRow {
+        key: PaymentId::Eip3009 { chain: 8453, token: EvmAddress::repeat_byte(2), from: EvmAddress::repeat_byte(1), nonce }.key(),
+        asset: AssetId { network: Network::Evm(8453), address: Address::Evm(EvmAddress::repeat_byte(2)) },
+        payer,
+        pay_to: Address::Evm(EvmAddress::repeat_byte(3)),
+        amount: Amount::from_atomic(10_000),
+        kind: PaymentKind::Authorization,
+        nonce: Some(nonce.0),
+        caller: Some(CallerKey::from_bytes([4; 32])),
+        state: Settlement::Claimed,
+        answer: None,
+        expires: Some(UnixSeconds(1_800_000_000)),
+        raw: Some(vec![5; 292].into()),
+        claimed_at: UnixMillis(1_795_000_000_000),
+        updated_at: UnixMillis(1_795_000_000_000),
+        version: 1,
+    }
+}

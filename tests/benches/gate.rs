@@ -1,0 +1,89 @@
+//! The 402 of an unpaid request against the same route without a gate, over real sockets.
+
+use crate::measure::{line, ratio};
+use axum::{Router, routing::get};
+use bytes::Bytes;
+use h402_core::{Address, Assets, Network};
+use h402_tests::rig::Rig;
+use h402_tower::{
+    gate::{Gate, MemoryGrants, Origin, Payee, Price},
+    remote::RemoteFacilitator,
+};
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+
+const CONNECTIONS: usize = 32;
+const SPAN: Duration = Duration::from_secs(2);
+const ROUNDS: usize = 3;
+
+pub(crate) async fn run() {
+    let mut rig = Rig::start().await;
+    let plain = serve(Router::new().route("/paid", get(async || "hello"))).await;
+    let gated = serve(paid(&rig.url).await).await;
+    let mut best = (0.0f64, 0.0f64);
+    for _ in 0..ROUNDS {
+        best.0 = best.0.max(load(&plain, 200).await);
+        best.1 = best.1.max(load(&gated, 402).await);
+    }
+    rig.stop().await;
+    let mut dead = 0.0f64;
+    for _ in 0..ROUNDS {
+        best.0 = best.0.max(load(&plain, 200).await);
+        dead = dead.max(load(&gated, 402).await);
+    }
+    line("route without a gate, requests/s", format!("{:.0}", best.0));
+    line("402 without payment, requests/s", format!("{:.0}", best.1));
+    line("402 without payment, facilitator dead, requests/s", format!("{dead:.0}"));
+    ratio("402 / ungated", best.1 / best.0, ">= 0.85");
+    ratio("402 with a dead facilitator / 402", dead / best.1, "about 1");
+}
+
+async fn paid(facilitator: &str) -> Router {
+    let payee = Payee::new(Network::Evm(8453), "0x70997970C51812dc3A010C7d01b50e0d17dc79C8".parse::<Address>().unwrap());
+    let price = Price::usd("0.01").to(&[payee], &Assets::known()).unwrap();
+    let grants = MemoryGrants::new().unwrap();
+    let facilitator = RemoteFacilitator::new(facilitator).unwrap();
+    let origin = Origin::parse("https://api.example").unwrap();
+    let gate = Gate::new(facilitator, grants, origin, price).build().unwrap();
+    Router::new().route("/paid", get(async || "hello")).route_layer(gate)
+}
+
+async fn serve(routes: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    address
+}
+
+/// Requests per second over kept connections, each waiting for its answer.
+async fn load(address: &str, expected: u16) -> f64 {
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let address = address.to_owned();
+            tokio::spawn(async move {
+                let stream = TcpStream::connect(&address).await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.unwrap();
+                tokio::spawn(connection);
+                let mut count = 0u32;
+                while start.elapsed() < SPAN {
+                    let request = Request::get("/paid").header("host", "api.example").body(Empty::new()).unwrap();
+                    let answer = sender.send_request(request).await.unwrap();
+                    assert_eq!(answer.status().as_u16(), expected);
+                    answer.into_body().collect().await.unwrap();
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    let mut total = 0;
+    for task in tasks {
+        total += task.await.unwrap();
+    }
+    f64::from(total) / start.elapsed().as_secs_f64()
+}
