@@ -66,14 +66,12 @@ impl<S: Store, C: Clock> Shared<S, C> {
     }
 }
 
-/// The refusal that was stored, as its typed self where callers act on it.
+/// The refusal that was stored, in the words it was stored with.
 fn stored_refusal(word: &str, text: &str) -> Reject {
-    let expired = Reject::ExpiresTooSoon { left: 0, required: 0 };
-    if word == Reject::TransferNotObserved.word() {
-        Reject::TransferNotObserved
-    } else if word == expired.word() {
-        expired
-    } else {
-        Reject::Reverts(text.to_owned())
-    }
+    let reverted = Reject::Reverts(String::new());
+    // Everything that ends a settlement is one of these.
+    let kinds =
+        [Reject::TransferNotObserved, Reject::TransactionState(""), Reject::ExpiresTooSoon { left: 0, required: 0 }, reverted.clone()];
+    let kind = kinds.into_iter().find(|kind| kind.word() == word).unwrap_or(reverted);
+    Reject::Other { reason: kind.reason(), word: kind.word(), text: text.to_owned() }
 }

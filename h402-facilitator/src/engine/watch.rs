@@ -23,11 +23,13 @@ const CHUNK: usize = 100;
 const RESEND: Duration = Duration::from_secs(3);
 /// Seconds of chain time after which an expired authorization cannot come back with a reorg.
 const EXPIRED_FOR_GOOD: u64 = 60;
+/// Blocks after which a node has indexed the log of a used authorization, if there is one.
+const INDEXED: u64 = 6;
 
 /// Looks until the engine stops.
 pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network) {
     let Ok(engine) = shared.network(network) else { return };
-    let mut watcher = Watcher { shared: &shared, network: engine, asked: HashSet::new(), sent: HashMap::new(), head: None };
+    let mut watcher = Watcher { shared: &shared, network: engine, asked: HashSet::new(), sent: HashMap::new(), head: None, looked: None };
     let mut tick = tokio::time::interval(engine.config.poll);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -51,13 +53,29 @@ struct Watcher<'a, S, C> {
     /// When unseen transactions were last sent.
     sent: HashMap<B256, Instant>,
     head: Option<Head>,
+    /// The block at which everything was looked at, and understood.
+    looked: Option<B256>,
+}
+
+/// Who has used an authorization.
+enum Carrier {
+    /// This transaction, and it shows the payment.
+    Other(TransactionId, BlockRef),
+    /// Nobody, or one that paid somebody else.
+    None,
+    /// Somebody, and the node does not show who yet.
+    Hidden,
 }
 
 impl<S: Store, C: Clock> Watcher<'_, S, C> {
     /// Right after a send: only what has not been asked for yet.
     async fn fresh(&mut self) -> Result<(), Undecided> {
         let open = self.unseen(|asked, hash| !asked.contains(&hash));
-        self.look(open).await
+        let looked = self.look(open).await;
+        if looked.is_err() {
+            self.looked = None;
+        }
+        looked
     }
 
     /// Once per poll: if there is a new block, everything that is open; then what only time can settle.
@@ -70,15 +88,23 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             return Ok(());
         }
         let head = self.network.config.chain.head().await?;
-        let news = self.head.is_none_or(|known| known.hash != head.hash);
         self.head = Some(head);
-        if news {
-            let open = self.unseen(|_, _| true);
-            self.look(open).await?;
-            self.deepen(&all, head).await?;
-        }
+        let looked = self.at(&all, head).await;
+        // These look for themselves; one payment that is not understood must not hold up the others.
         self.expire(&all, head).await;
         self.resend(&all).await;
+        looked
+    }
+
+    /// Looks at a new block; at the same one again if the look failed, for on a quiet chain the next may be far away.
+    async fn at(&mut self, all: &[Arc<OpenPayment>], head: Head) -> Result<(), Undecided> {
+        if self.looked == Some(head.hash) {
+            return Ok(());
+        }
+        let open = self.unseen(|_, _| true);
+        self.look(open).await?;
+        self.deepen(all, head).await?;
+        self.looked = Some(head.hash);
         Ok(())
     }
 
@@ -101,18 +127,19 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             let receipts = self.network.config.chain.receipts(&hashes).await?;
             self.asked.extend(&hashes);
             let seen = chunk.iter().zip(receipts).filter_map(|((hash, open), receipt)| Some((*hash, open, receipt?)));
-            futures_util::future::join_all(seen.map(|(hash, open, receipt)| self.seen(hash, open, receipt))).await;
+            let seen = futures_util::future::join_all(seen.map(|(hash, open, receipt)| self.seen(hash, open, receipt))).await;
+            seen.into_iter().collect::<Result<(), Undecided>>()?;
         }
         Ok(())
     }
 
     /// A transaction is in a block: is the payment in it, too?
-    async fn seen(&self, hash: B256, open: &OpenPayment, receipt: ReceiptFacts) {
+    async fn seen(&self, hash: B256, open: &OpenPayment, receipt: ReceiptFacts) -> Result<(), Undecided> {
         let row = open.news.borrow().clone();
         let block = BlockRef { number: receipt.block, hash: receipt.block_hash };
         let depth = self.head.map_or(1, |head| head.number.saturating_add(1).saturating_sub(block.number));
         if self.network.config.accept_depth > depth.max(1) {
-            return;
+            return Ok(());
         }
         let transaction = TransactionId::Evm(hash);
         let result = if shows_payment(&row, &receipt) {
@@ -120,9 +147,10 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         } else {
             self.without_payment(open, &row, transaction, block, &receipt).await
         };
-        if let Err(error) = result {
-            tracing::warn!(payment.id = %row.key, %error, "could not store what the chain shows");
+        if let Err(error) = &result {
+            tracing::warn!(payment.id = %row.key, %error, "what the chain shows of a payment is not settled yet");
         }
+        result
     }
 
     /// Our transaction did not carry the payment. Perhaps somebody else's did (T010).
@@ -134,8 +162,15 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         block: BlockRef,
         receipt: &ReceiptFacts,
     ) -> Result<(), Undecided> {
-        if let Some((carrier, block)) = self.carried_by_another(row, block.number).await? {
-            return self.shared.advance(self.network, open, SettlementEvent::Paid { transaction: carrier, block }, None).await;
+        match self.carrier(row, block.number).await? {
+            Carrier::Other(carrier, block) => {
+                return self.shared.advance(self.network, open, SettlementEvent::Paid { transaction: carrier, block }, None).await;
+            }
+            // A payment that is there and not shown yet must not be called failed: its payer would pay again.
+            Carrier::Hidden if self.head.is_none_or(|head| head.number < block.number.saturating_add(INDEXED)) => {
+                return Err(Undecided::Chain);
+            }
+            Carrier::Hidden | Carrier::None => {}
         }
         let reject = if receipt.success { Reject::TransferNotObserved } else { Reject::Reverts("the transaction failed on chain".into()) };
         let failure = Failure { word: reject.word(), text: reject.to_string() };
@@ -143,17 +178,20 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     }
 
     /// Looks for the same authorization in any transaction.
-    async fn carried_by_another(&self, row: &PaymentRow, up_to: u64) -> Result<Option<(TransactionId, BlockRef)>, Undecided> {
+    async fn carrier(&self, row: &PaymentRow, up_to: u64) -> Result<Carrier, Undecided> {
         let (Some(nonce), Some(token), Some(from)) = (row.nonce, row.asset.address.evm(), row.payer.evm()) else {
-            return Ok(None);
+            return Ok(Carrier::None);
         };
         // An authorization lives for minutes; this many blocks cover them on any configured chain.
         let trace = self.network.config.chain.authorization(token, from, B256::from(nonce), up_to.saturating_sub(4096)).await?;
-        let carried = trace.log.filter(|log| trace.used && shows_payment(row, &log.receipt));
-        Ok(carried.map(|log| {
-            let block = BlockRef { number: log.receipt.block, hash: log.receipt.block_hash };
-            (TransactionId::Evm(log.transaction), block)
-        }))
+        Ok(match trace.log {
+            Some(log) if shows_payment(row, &log.receipt) => {
+                let block = BlockRef { number: log.receipt.block, hash: log.receipt.block_hash };
+                Carrier::Other(TransactionId::Evm(log.transaction), block)
+            }
+            None if trace.used => Carrier::Hidden,
+            Some(_) | None => Carrier::None,
+        })
     }
 
     /// Included payments become final with depth, or lose their block.
@@ -188,11 +226,12 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             if row.state.is_settled() || !over {
                 continue;
             }
-            let result = match self.carried_by_another(&row, head.number).await {
-                Ok(Some((transaction, block))) => {
+            let result = match self.carrier(&row, head.number).await {
+                Ok(Carrier::Other(transaction, block)) => {
                     self.shared.advance(self.network, open, SettlementEvent::Paid { transaction, block }, None).await
                 }
-                Ok(None) => {
+                // Used and never shown: cancelled.
+                Ok(Carrier::None | Carrier::Hidden) => {
                     let reject = Reject::ExpiresTooSoon { left: 0, required: 0 };
                     let failure = Failure { word: reject.word(), text: "the authorization expired before it was settled".into() };
                     self.shared.advance(self.network, open, SettlementEvent::Expired, Some(failure)).await
