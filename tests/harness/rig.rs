@@ -2,8 +2,8 @@
 
 use alloy_primitives::{B256, U256};
 use h402_core::{
-    Amount, Asset, Assets, Authorization, EvmKey, Network, Offer, PaymentPayload, Peg, Payload, Dialect, Requirements, Resource, Scheme, asset_id,
-    wire::h402,
+    Amount, Asset, Assets, Authorization, Clock, Dialect, EvmKey, Network, Offer, Payload, PaymentPayload, Peg, Requirements, Resource,
+    Scheme, UnixMillis, asset_id, wire::h402,
 };
 use h402_devnet::evm::{BlockTime, Chain, account};
 use h402_facilitator::{
@@ -89,12 +89,31 @@ pub fn token(chain: &Chain, address: alloy_primitives::Address, name: &str, vers
     Asset::new(id, 6, "USDC").with_eip3009(name, version).with_peg(Peg::Usd)
 }
 
+/// The machine's clock, which a test can set forward.
+#[derive(Debug, Clone, Default)]
+pub struct RigClock(Arc<AtomicU64>);
+
+impl RigClock {
+    /// Sets it forward.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for RigClock {
+    fn now(&self) -> UnixMillis {
+        SystemClock.now().plus(Duration::from_millis(self.0.load(Ordering::SeqCst)))
+    }
+}
+
 /// A running facilitator.
 pub struct Rig {
     /// The chain.
     pub chain: Chain,
     /// The engine, for looking in.
-    pub engine: Engine<SqliteStore, SystemClock>,
+    pub engine: Engine<SqliteStore, RigClock>,
+    /// The engine's clock.
+    pub clock: RigClock,
     /// The ledger.
     pub store: SqliteStore,
     /// Where it listens.
@@ -105,14 +124,19 @@ pub struct Rig {
     pub folder: Folder,
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
+    assets: Assets,
+    configure: Configure,
 }
+
+/// Changes to an engine's configuration, made again at every start.
+pub type Configure = Box<dyn Fn(&mut EngineConfig) + Send + Sync>;
 
 /// How a rig is set up.
 pub struct RigOptions {
     /// When blocks are made.
     pub block_time: BlockTime,
     /// Changes to the engine's configuration.
-    pub engine: Box<dyn FnOnce(&mut EngineConfig) + Send>,
+    pub engine: Configure,
     /// Assets besides the chain's own token.
     pub more_assets: Vec<Asset>,
     /// A chain that runs already.
@@ -143,18 +167,27 @@ impl Rig {
             assets = assets.with(more);
         }
         let folder = Folder::new();
-        let store = SqliteStore::open(folder.path().join("ledger.sqlite"), OpenOptions::default()).await.unwrap();
-        let mut config = EngineConfig::new(assets, vec![network(&chain)]);
-        (options.engine)(&mut config);
-        let engine = Engine::start(config, store.clone(), SystemClock).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel::<()>();
-        let server = h402_facilitator::server::serve(listener, engine.clone(), async move { drop(stopped.await) });
-        let served = tokio::spawn(async move { server.await.unwrap() });
-        let rig = Self { chain, engine, store, url, asset, folder, stop: Some(stop), served: Some(served) };
+        let clock = RigClock::default();
+        let (store, engine) = open(&folder, &chain, &assets, &options.engine, &clock).await;
+        let (url, stop, served) = listen(&engine).await;
+        let configure = options.engine;
+        let rig = Self { chain, engine, clock, store, url, asset, folder, stop: Some(stop), served: Some(served), assets, configure };
         rig.until_ready().await;
         rig
+    }
+
+    /// Stops as SIGTERM does, and starts again on the same ledger and chain, at another port.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.reopen().await;
+        self.until_ready().await;
+    }
+
+    /// Starts again on the same ledger and chain after [`Rig::stop`]; perhaps it is not ready yet.
+    pub async fn reopen(&mut self) {
+        (self.store, self.engine) = open(&self.folder, &self.chain, &self.assets, &self.configure, &self.clock).await;
+        let (url, stop, served) = listen(&self.engine).await;
+        (self.url, self.stop, self.served) = (url, Some(stop), Some(served));
     }
 
     /// Waits until the engine has recovered and everything is well.
@@ -244,9 +277,39 @@ impl Rig {
     }
 }
 
+/// Opens the ledger in a folder and starts an engine on it.
+async fn open(
+    folder: &Folder,
+    chain: &Chain,
+    assets: &Assets,
+    configure: &Configure,
+    clock: &RigClock,
+) -> (SqliteStore, Engine<SqliteStore, RigClock>) {
+    // The tasks of an engine that was stopped may hold the ledger for a moment longer.
+    let options = OpenOptions::default().with_lock_wait(Duration::from_secs(20));
+    let store = SqliteStore::open(folder.path().join("ledger.sqlite"), options).await.unwrap();
+    let mut config = EngineConfig::new(assets.clone(), vec![network(chain)]);
+    configure(&mut config);
+    let engine = Engine::start(config, store.clone(), clock.clone()).await.unwrap();
+    (store, engine)
+}
+
+async fn listen(engine: &Engine<SqliteStore, RigClock>) -> (String, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = h402_facilitator::server::serve(listener, engine.clone(), async move { drop(stopped.await) });
+    (url, stop, tokio::spawn(async move { server.await.unwrap() }))
+}
+
 /// The network of a local chain, looked at often.
 pub fn network(chain: &Chain) -> NetworkConfig {
-    let signer = Signer::Local(key(GAS));
+    network_of(chain, GAS)
+}
+
+/// The network of a local chain, with another account to pay for gas.
+pub fn network_of(chain: &Chain, gas: usize) -> NetworkConfig {
+    let signer = Signer::Local(key(gas));
     let rpc = Rpc::new(RpcConfig::new(vec![chain.url().parse().unwrap()]));
     let config = EvmConfig { chain_id: chain.chain_id(), multicall3: Some(chain.multicall3()), simulate_from: signer.address(), rpc };
     NetworkConfig { poll: Duration::from_millis(50), ..NetworkConfig::new(EvmChain::new(config), signer) }

@@ -1,4 +1,5 @@
 //! End-to-end tests, in one binary.
 
+mod facilitator;
 mod settle;
 mod store;
