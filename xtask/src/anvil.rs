@@ -8,8 +8,8 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 
-/// The end-to-end suite.
-pub(crate) const SUITE: &str = "cargo test --locked -p h402-tests --test it";
+/// The end-to-end suite, built with the features of the whole workspace so that nothing is built again.
+pub(crate) const SUITE: &str = "cargo test --locked --workspace --test it";
 const PACKAGE: &str = "@foundry-rs/anvil-linux-amd64";
 const VERSION: &str = "1.7.1";
 

@@ -5,16 +5,15 @@ use crate::{
     step::{Failure, Line},
 };
 
-/// `rest` names the benches to run; none means all.
+/// `rest` goes to the bench programs, which take the names of measurements; none means all.
 pub(crate) fn run(rest: &[&str]) -> Result<(), Failure> {
     let mut ran = 0;
     for package in metadata::workspace()? {
         for (_, bench) in package.targets.iter().filter(|(kind, _)| kind == "bench") {
-            if rest.is_empty() || rest.contains(&bench.as_str()) {
-                Line::new(&format!("cargo bench --locked -p {} --bench {bench}", package.name)).run()?;
-                ran += 1;
-            }
+            let line = Line::new(&format!("cargo bench --locked -p {} --bench {bench} --", package.name));
+            rest.iter().fold(line, |line, word| line.arg(*word)).run()?;
+            ran += 1;
         }
     }
-    if ran == 0 { Err(Failure::new("there is no such bench in the workspace")) } else { Ok(()) }
+    if ran == 0 { Err(Failure::new("there is no bench in the workspace")) } else { Ok(()) }
 }

@@ -25,19 +25,18 @@ const STEPS: [Step; 10] = [
     ("package", || package::run(&[])),
 ];
 
-/// Runs every step, and stops at the first that fails.
+/// Runs every step, also after one has failed: one run tells all there is to repair.
 pub(crate) fn run() -> Result<(), Failure> {
     Line::new("cargo fetch --locked").run()?;
     let mut timings = Timings::default();
-    let mut outcome = Ok(());
+    let mut failures = Vec::new();
     for (name, step) in STEPS {
-        outcome = timings.time(name, step);
-        if outcome.is_err() {
-            break;
+        if let Err(failure) = timings.time(name, step) {
+            failures.push(format!("{name}: {failure}"));
         }
     }
     eprintln!("\n{timings}");
-    outcome
+    if failures.is_empty() { Ok(()) } else { Err(Failure::new(failures.join("\nxtask: "))) }
 }
 
 /// Broken links and unclosed examples in what docs.rs would show.

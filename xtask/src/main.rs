@@ -25,8 +25,8 @@ cargo xtask <command>
   package     build each published crate from its own package
   anvil       the end-to-end suite, on anvil
   starter     the facilitator's `init` and `check-config`, as the README shows them
-  torture N   the crash and race tests, N times each, with a new seed each time
-  bench       the measurements, from a release build
+  torture N   the end-to-end suite, N times
+  bench       the measurements, from a release build; `bench NAME` for one
 ";
 
 fn main() -> ExitCode {
