@@ -11,7 +11,7 @@ use http::{
     header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
 
-const RECEIPT: HeaderName = HeaderName::from_static(h402::RECEIPT_HEADER);
+pub(super) const RECEIPT: HeaderName = HeaderName::from_static(h402::RECEIPT_HEADER);
 /// When to come back while another request uses the same payment, in seconds.
 const SOON: u16 = 1;
 /// When to come back while something is not decided, in seconds.

@@ -11,6 +11,12 @@ use tokio::runtime::Handle;
 const ATTEMPTS: u32 = 3;
 /// How long between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long a finished row is kept after its payment has lapsed.
+const KEPT: Duration = Duration::from_secs(StoredAnswer::KEPT_SECONDS);
+/// How long a row is kept that a payer has something to claim from.
+const OPEN_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long the row of a payment without an expiry is kept: as good as for ever.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A claimed payment and its row, held by one request at a time.
 ///
@@ -34,8 +40,15 @@ pub(super) enum Work {
 }
 
 impl<F: Facilitator, G: Grants> Hold<F, G> {
-    pub(super) fn new(gate: Arc<Shared<F, G>>, matched: Matched, grant: Grant, flight: Flight, runtime: Handle) -> Self {
+    /// Takes a payment that was claimed just now.
+    pub(super) fn new(gate: Arc<Shared<F, G>>, claimed: &Claimed, flight: Flight, runtime: Handle) -> Self {
+        let (matched, grant) = (claimed.matched().clone(), claimed.grant().clone());
         Self { gate, matched, grant, flight: Some(flight), runtime, ours: true }
+    }
+
+    /// Takes a row that nobody works on. There is nothing to put back before it was changed.
+    pub(super) fn found(gate: Arc<Shared<F, G>>, matched: Matched, grant: Grant, flight: Flight, runtime: Handle) -> Self {
+        Self { gate, matched, grant, flight: Some(flight), runtime, ours: false }
     }
 
     pub(super) fn gate(&self) -> &Shared<F, G> {
@@ -150,6 +163,7 @@ impl<F: Facilitator, G: Grants> Hold<F, G> {
         match self.gate.grants.update(&next, answer).await {
             Ok(true) => {
                 self.grant = next;
+                self.ours = true;
                 Ok(())
             }
             Ok(false) => {
@@ -164,7 +178,8 @@ impl<F: Facilitator, G: Grants> Hold<F, G> {
         }
     }
 
-    fn timed(&self, grant: Grant, now: UnixMillis, work: Work) -> Grant {
+    fn timed(&self, mut grant: Grant, now: UnixMillis, work: Work) -> Grant {
+        grant.expires_at = expires_at(&self.matched, grant.state, now);
         match work {
             Work::GoesOn => grant.busy(now, self.gate.limits.deadline),
             Work::Ends => grant.idle(),
@@ -174,22 +189,29 @@ impl<F: Facilitator, G: Grants> Hold<F, G> {
 
 impl<F: Facilitator, G: Grants> Drop for Hold<F, G> {
     fn drop(&mut self) {
-        if !self.ours {
-            return;
-        }
-        let (gate, grant, flight) = (self.gate.clone(), self.grant.clone(), self.flight.take());
+        let next = given_up(self.grant.clone(), self.gate.now());
+        let (true, Some(next)) = (self.ours, next) else { return };
+        let (gate, flight) = (self.gate.clone(), self.flight.take());
         self.runtime.spawn(async move {
-            if let Some(next) = given_up(grant, gate.now()) {
-                for attempt in 1..=ATTEMPTS {
-                    if gate.grants.update(&next, None).await.is_ok() {
-                        break;
-                    }
-                    tokio::time::sleep(PAUSE * attempt).await;
+            for attempt in 1..=ATTEMPTS {
+                if gate.grants.update(&next, None).await.is_ok() {
+                    break;
                 }
+                tokio::time::sleep(PAUSE * attempt).await;
             }
             drop(flight);
         });
     }
+}
+
+/// When the row may go: not before the payment is of no use any more, nor before what came of it is told.
+pub(super) fn expires_at(matched: &Matched, state: GrantState, now: UnixMillis) -> UnixMillis {
+    let unused = matched.expires().map_or(now.plus(FOR_EVER), |expiry| expiry.millis().plus(KEPT));
+    let told = match state {
+        GrantState::Settling | GrantState::Owed | GrantState::Credited => now.plus(OPEN_KEPT),
+        GrantState::Running | GrantState::Released | GrantState::Served | GrantState::Refused => now.plus(KEPT),
+    };
+    unused.max(told)
 }
 
 /// The row of a payment that nobody works on any more; `None` if nothing has to be said.

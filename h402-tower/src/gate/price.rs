@@ -189,5 +189,3 @@ impl<P: Fn(&Parts, &Bytes) -> Result<Quote, PriceError> + Send + Sync + 'static>
     }
 }
 
-#[cfg(test)]
-mod tests;

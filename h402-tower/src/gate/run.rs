@@ -1,7 +1,7 @@
 //! Running the handler for a payment, and telling a delivery from anything else.
 
 use super::{
-    answer::{Refusal, with_receipt},
+    answer::{RECEIPT, Refusal, with_receipt},
     body::{GateBody, gather},
     hold::Hold,
     payment::Delivery,
@@ -42,6 +42,8 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
             let mut response = ready.call(request).await.map_err(Undelivered::Failed)?;
             let delivered = self.is_delivery(&mut response);
             make_private(response.headers_mut(), &self.gate.limits);
+            // A receipt is the gate's to give; one that the handler passes on is somebody else's.
+            response.headers_mut().remove(RECEIPT);
             if !delivered {
                 return Err(Undelivered::Answer(response.map(GateBody::inner)));
             }

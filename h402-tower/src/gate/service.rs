@@ -125,11 +125,14 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
                     undelivered.into_answer(None, |refusal| own(&self.gate, &self.visit, refusal))
                 }
             },
-            // The money first, for what cannot be taken back.
-            Turn::SettleFirst(hold) => match settle(hold, None, false, self.deadline).await {
-                Ok(hold) => self.deliver(hold, ready, request).await,
-                Err(refusal) => Ok(own(&self.gate, &self.visit, refusal)),
-            },
+            // The money first, for what cannot be taken back; the handler keeps its time.
+            Turn::SettleFirst(hold) => {
+                let until = self.deadline.checked_sub(self.gate.limits.handler_timeout).unwrap_or(self.deadline);
+                match settle(hold, None, false, until).await {
+                    Ok(hold) => self.deliver(hold, ready, request).await,
+                    Err(refusal) => Ok(own(&self.gate, &self.visit, refusal)),
+                }
+            }
             Turn::Charged(hold) => self.deliver(hold, ready, request).await,
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     answer::Refusal,
     flight::Flight,
-    hold::{Hold, Work},
+    hold::{Hold, Work, expires_at},
     present::Presented,
     service::Admission,
     settle::settle,
@@ -22,8 +22,6 @@ use tokio::time::timeout_at;
 const STRIKES: u32 = 2;
 /// How long a strike counts.
 const STRIKE_LASTS: Duration = Duration::from_secs(3600);
-/// How long the row of a payment without an expiry is kept: as good as for ever.
-const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Upfront payments run no handler before the money has moved; this many may be open at once.
 const UPFRONT_OPEN: u32 = 16;
 
@@ -100,7 +98,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         stored: Option<StoredAnswer>,
         flight: Flight,
     ) -> Result<Turn<F, G>, Refusal> {
-        let mut hold = Hold::new(self.gate.clone(), presented.matched_for(&grant), grant, flight, self.runtime.clone());
+        let mut hold = Hold::found(self.gate.clone(), presented.matched_for(&grant), grant, flight, self.runtime.clone());
         match (hold.grant().state, hold.grant().flow) {
             (GrantState::Running, Flow::Upfront) => {
                 self.verify(&presented).await?;
@@ -202,10 +200,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         let (gate, runtime) = (self.gate.clone(), self.runtime.clone());
         let task = self.runtime.spawn(async move {
             Ok(match gate.grants.claim(new, verified).await? {
-                Claim::New(claimed) => {
-                    let (matched, grant) = (claimed.matched().clone(), claimed.grant().clone());
-                    Claiming::Ours(Hold::new(gate, matched, grant, flight, runtime))
-                }
+                Claim::New(claimed) => Claiming::Ours(Hold::new(gate, &claimed, flight, runtime)),
                 Claim::Known(grant) => Claiming::Known(grant, flight),
                 Claim::TooManyUnsettled => Claiming::TooMany,
             })
@@ -216,7 +211,6 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
     fn new_grant(&self, verified: &Verified, flow: Flow) -> NewGrant {
         let (matched, attestation) = (verified.matched(), verified.attestation());
         let now = self.gate.now();
-        let kept = Duration::from_secs(StoredAnswer::KEPT_SECONDS);
         let mut aliases = matched.aliases();
         aliases.extend(attestation.aliases.iter().copied().chain([matched.key()]));
         aliases.sort_unstable();
@@ -235,7 +229,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
             receipt: None,
             claimed_at: now,
             updated_at: now,
-            expires_at: matched.expires().map_or(now.plus(FOR_EVER), |expiry| expiry.millis().plus(kept)),
+            expires_at: expires_at(matched, GrantState::Running, now),
             version: 1,
         };
         NewGrant { grant, aliases, max_unsettled: 1 }

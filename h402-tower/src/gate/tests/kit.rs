@@ -1,0 +1,449 @@
+//! A facilitator that does as it is told, a store that can fail, a clock that stands still, and a payer.
+
+use super::super::*;
+use bytes::Bytes;
+use h402_core::{
+    Address, Amount, Asset, Assets, Attestation, Authorization, CallerKey, Checked, Claim, Claimed, Clock, Dialect, EvmKey, Exposure,
+    Facilitator, Grant, GrantState, Grants, Lookup, Network, NewGrant, Offer, Payload, PaymentKey, PaymentPayload, Receipt, Scheme,
+    SentEvmTransaction, SettleError, StoreUnavailable, StoredAnswer, Supported, TransactionId, Undecided, UnixMillis, Verified,
+    VerifyError,
+    wire::h402::{self, SettleAnswer},
+};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    future::Future,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+};
+use tokio::sync::Semaphore;
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+pub(super) const NOW: u64 = 1_795_170_338_000;
+pub(super) const PAYEE: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+pub(super) const PRICE: u128 = 10_000;
+
+/// Stands still until it is moved.
+#[derive(Clone)]
+pub(super) struct StoppedClock(Arc<AtomicU64>);
+
+impl StoppedClock {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(NOW)))
+    }
+
+    pub(super) fn move_on(&self, seconds: u64) {
+        self.0.fetch_add(seconds * 1000, SeqCst);
+    }
+}
+
+impl Clock for StoppedClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(SeqCst))
+    }
+}
+
+/// Answers as scripted, yes if nothing is scripted. Keeps the books a chain would keep.
+#[derive(Clone, Default)]
+pub(super) struct Bank(Arc<Books>);
+
+#[derive(Default)]
+struct Books {
+    verify: Mutex<VecDeque<VerifyError>>,
+    settle: Mutex<VecDeque<SettleError>>,
+    verified: AtomicUsize,
+    settle_calls: AtomicUsize,
+    settled: Mutex<Vec<PaymentKey>>,
+    asked: Mutex<Vec<(CallerKey, Amount, String)>>,
+    supported_calls: AtomicUsize,
+    reserves_not: bool,
+    /// While present, settle waits for a permit.
+    brake: Mutex<Option<Arc<Semaphore>>>,
+    /// While present, verify waits for a permit.
+    verify_brake: Mutex<Option<Arc<Semaphore>>>,
+}
+
+impl Bank {
+    pub(super) fn without_reserves() -> Self {
+        Self(Arc::new(Books { reserves_not: true, ..Books::default() }))
+    }
+
+    pub(super) fn next_verify(&self, error: impl Into<VerifyError>) {
+        self.0.verify.lock().unwrap().push_back(error.into());
+    }
+
+    pub(super) fn next_settle(&self, error: impl Into<SettleError>) {
+        self.0.settle.lock().unwrap().push_back(error.into());
+    }
+
+    pub(super) fn brake_settle(&self) -> Arc<Semaphore> {
+        let brake = Arc::new(Semaphore::new(0));
+        *self.0.brake.lock().unwrap() = Some(brake.clone());
+        brake
+    }
+
+    pub(super) fn brake_verify(&self) -> Arc<Semaphore> {
+        let brake = Arc::new(Semaphore::new(0));
+        *self.0.verify_brake.lock().unwrap() = Some(brake.clone());
+        brake
+    }
+
+    pub(super) fn verified(&self) -> usize {
+        self.0.verified.load(SeqCst)
+    }
+
+    pub(super) fn settle_calls(&self) -> usize {
+        self.0.settle_calls.load(SeqCst)
+    }
+
+    /// Payments whose money has moved, each counted once as a chain would.
+    pub(super) fn settled(&self) -> usize {
+        self.0.settled.lock().unwrap().len()
+    }
+
+    pub(super) fn supported_calls(&self) -> usize {
+        self.0.supported_calls.load(SeqCst)
+    }
+
+    /// Caller key, offered amount and resource of each call to settle.
+    pub(super) fn asked(&self) -> Vec<(CallerKey, Amount, String)> {
+        self.0.asked.lock().unwrap().clone()
+    }
+}
+
+impl Facilitator for Bank {
+    async fn supported(&self) -> Result<Supported, Undecided> {
+        self.0.supported_calls.fetch_add(1, SeqCst);
+        tokio::task::yield_now().await;
+        Ok(Supported { kinds: Vec::new(), reserves: !self.0.reserves_not })
+    }
+
+    async fn verify(&self, payment: Checked, _: CallerKey) -> Result<Verified, VerifyError> {
+        self.0.verified.fetch_add(1, SeqCst);
+        let brake = self.0.verify_brake.lock().unwrap().clone();
+        if let Some(brake) = brake {
+            brake.acquire().await.unwrap().forget();
+        }
+        tokio::task::yield_now().await;
+        if let Some(error) = self.0.verify.lock().unwrap().pop_front() {
+            return Err(error);
+        }
+        let matched = payment.matched();
+        let (key, aliases, payer) = (matched.key(), matched.aliases(), matched.payer());
+        Ok(Verified::attested(payment, Attestation { key, aliases, payer, transaction: None }))
+    }
+
+    async fn settle(&self, payment: &Claimed, caller: CallerKey) -> Result<Receipt, SettleError> {
+        self.0.settle_calls.fetch_add(1, SeqCst);
+        let requirements = payment.matched().requirements();
+        self.0.asked.lock().unwrap().push((caller, requirements.offer.amount, requirements.resource.url.clone()));
+        let brake = self.0.brake.lock().unwrap().clone();
+        if let Some(brake) = brake {
+            brake.acquire().await.unwrap().forget();
+        }
+        tokio::task::yield_now().await;
+        if let Some(error) = self.0.settle.lock().unwrap().pop_front() {
+            return Err(error);
+        }
+        let key = payment.grant().key;
+        let mut settled = self.0.settled.lock().unwrap();
+        if !settled.contains(&key) {
+            settled.push(key);
+        }
+        Ok(receipt_of(&key, payment.matched().payer()))
+    }
+
+    async fn lookup(&self, _: &PaymentKey) -> Result<Lookup, Undecided> {
+        Ok(Lookup::Unknown)
+    }
+}
+
+pub(super) fn receipt_of(key: &PaymentKey, payer: Address) -> Receipt {
+    Receipt { network: Network::Evm(8453), transaction: TransactionId::Evm((*key.as_bytes()).into()), payer }
+}
+
+/// A memory store that yields before and after each call, and can be made to fail.
+#[derive(Clone)]
+pub(super) struct TestGrants {
+    pub(super) memory: MemoryGrants,
+    failing: Arc<AtomicU32>,
+    load_failing: Arc<AtomicU32>,
+    skip: Arc<AtomicU32>,
+}
+
+impl TestGrants {
+    fn new(clock: StoppedClock) -> Self {
+        let memory = MemoryGrants::with_clock(clock).unwrap();
+        Self { memory, failing: Arc::default(), load_failing: Arc::default(), skip: Arc::default() }
+    }
+
+    /// After `after` more writes, the next `times` writes fail.
+    pub(super) fn fail_writes(&self, after: u32, times: u32) {
+        self.skip.store(after, SeqCst);
+        self.failing.store(times, SeqCst);
+    }
+
+    pub(super) fn fail_loads(&self, times: u32) {
+        self.load_failing.store(times, SeqCst);
+    }
+
+    async fn write(&self) -> Result<(), StoreUnavailable> {
+        tokio::task::yield_now().await;
+        if self.skip.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Ok(());
+        }
+        match self.failing.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
+            Ok(_) => Err(StoreUnavailable("scripted".to_owned())),
+            Err(_) => Ok(()),
+        }
+    }
+
+    pub(super) async fn row(&self, key: &PaymentKey) -> Option<Grant> {
+        self.memory.load(key).await.unwrap().map(|(grant, _)| grant)
+    }
+
+    pub(super) async fn state(&self, key: &PaymentKey) -> Option<GrantState> {
+        self.row(key).await.map(|grant| grant.state)
+    }
+}
+
+impl Grants for TestGrants {
+    fn identity(&self) -> [u8; 32] {
+        self.memory.identity()
+    }
+
+    async fn claim(&self, grant: NewGrant, verified: Verified) -> Result<Claim, StoreUnavailable> {
+        self.write().await?;
+        let claim = self.memory.claim(grant, verified).await;
+        tokio::task::yield_now().await;
+        claim
+    }
+
+    async fn load(&self, key: &PaymentKey) -> Result<Option<(Grant, Option<StoredAnswer>)>, StoreUnavailable> {
+        tokio::task::yield_now().await;
+        if self.load_failing.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(StoreUnavailable("scripted".to_owned()));
+        }
+        self.memory.load(key).await
+    }
+
+    async fn update(&self, grant: &Grant, answer: Option<StoredAnswer>) -> Result<bool, StoreUnavailable> {
+        self.write().await?;
+        let done = self.memory.update(grant, answer).await;
+        tokio::task::yield_now().await;
+        done
+    }
+
+    async fn exposure(&self, payer: &Address, asset: &h402_core::AssetId, since: UnixMillis) -> Result<Exposure, StoreUnavailable> {
+        self.memory.exposure(payer, asset, since).await
+    }
+}
+
+/// A bank, a store, a clock and a handler that counts its runs.
+#[derive(Clone)]
+pub(super) struct Shop {
+    pub(super) bank: Bank,
+    pub(super) grants: TestGrants,
+    pub(super) clock: StoppedClock,
+    pub(super) runs: Arc<AtomicUsize>,
+}
+
+impl Shop {
+    pub(super) fn new() -> Self {
+        Self::with_bank(Bank::default())
+    }
+
+    pub(super) fn with_bank(bank: Bank) -> Self {
+        let clock = StoppedClock::new();
+        Self { bank, grants: TestGrants::new(clock.clone()), clock, runs: Arc::default() }
+    }
+
+    /// A gate at 0.01 USDC.
+    pub(super) fn gate(&self) -> Gate<Bank, TestGrants> {
+        self.gate_at(price())
+    }
+
+    pub(super) fn gate_at(&self, price: impl Pricing) -> Gate<Bank, TestGrants> {
+        Gate::new(self.bank.clone(), self.grants.clone(), Origin::parse("https://api.example").unwrap(), price)
+            .with_clock(self.clock.clone())
+    }
+
+    pub(super) fn runs(&self) -> usize {
+        self.runs.load(SeqCst)
+    }
+
+    /// Puts a gate before a handler, and counts its runs.
+    pub(super) fn open<H, Fut, B>(
+        &self,
+        gate: Gate<Bank, TestGrants>,
+        handler: H,
+    ) -> impl Service<Request<Full<Bytes>>, Response = Response<GateBody<B>>, Error = Infallible, Future: Send> + Clone + Send + 'static
+    where
+        H: Fn(Request<Full<Bytes>>) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Response<B>> + Send + 'static,
+        B: http_body::Body + Send + 'static,
+    {
+        let runs = self.runs.clone();
+        gate.build().unwrap().layer(service_fn(move |request| {
+            runs.fetch_add(1, SeqCst);
+            let answer = handler(request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        }))
+    }
+}
+
+pub(super) fn full(text: impl Into<Bytes>) -> Full<Bytes> {
+    Full::new(text.into())
+}
+
+/// The handler of most tests.
+pub(super) async fn hello(_: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+    tokio::task::yield_now().await;
+    Response::new(full("hello"))
+}
+
+pub(super) async fn fails(_: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+    tokio::task::yield_now().await;
+    Response::builder().status(500).body(full("oops")).unwrap()
+}
+
+pub(super) fn usdc() -> Arc<Asset> {
+    Assets::known().by_symbol(Network::Evm(8453), "USDC").unwrap().clone()
+}
+
+pub(super) fn price_of(amount: u128) -> Price {
+    Price::offers([Offer::new(usdc(), Amount::from_atomic(amount), PAYEE.parse().unwrap()).unwrap()]).unwrap()
+}
+
+pub(super) fn price() -> Price {
+    price_of(PRICE)
+}
+
+pub(super) fn payer() -> EvmKey {
+    EvmKey::from_hex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap()
+}
+
+/// A payment by authorization: valid for five minutes from [`NOW`], told apart by its nonce.
+#[derive(Debug, Clone)]
+pub(super) struct Cheque {
+    pub(super) value: u128,
+    pub(super) nonce: u8,
+    pub(super) to: &'static str,
+    pub(super) valid_after: u64,
+    pub(super) valid_before: u64,
+    pub(super) resource: Option<String>,
+    pub(super) asset: Arc<Asset>,
+}
+
+impl Default for Cheque {
+    fn default() -> Self {
+        let valid_before = NOW / 1000 + 300;
+        Self { value: PRICE, nonce: 1, to: PAYEE, valid_after: 0, valid_before, resource: None, asset: usdc() }
+    }
+}
+
+impl Cheque {
+    pub(super) fn nonce(nonce: u8) -> Self {
+        Self { nonce, ..Self::default() }
+    }
+
+    pub(super) fn payload(&self) -> PaymentPayload {
+        let authorization = Authorization {
+            from: payer().address(),
+            to: self.to.parse().unwrap(),
+            value: Amount::from_atomic(self.value),
+            valid_after: alloy_primitives::U256::from(self.valid_after),
+            valid_before: alloy_primitives::U256::from(self.valid_before),
+            nonce: [self.nonce; 32].into(),
+        };
+        let signed = payer().sign_authorization(authorization, &self.asset.eip712_domain().unwrap()).unwrap();
+        payload(Payload::Authorization(signed), self.resource.clone())
+    }
+
+    pub(super) fn header(&self) -> String {
+        h402::encode_payment(&self.payload()).unwrap()
+    }
+
+    pub(super) fn key(&self) -> PaymentKey {
+        let token = self.asset.id.address.evm().unwrap();
+        h402_core::PaymentId::Eip3009 { chain: 8453, token, from: payer().address(), nonce: [self.nonce; 32].into() }.key()
+    }
+}
+
+pub(super) fn payload(payload: Payload, resource: Option<String>) -> PaymentPayload {
+    PaymentPayload { dialect: Dialect::H402V1, scheme: Scheme::Exact, network: Network::Evm(8453), resource, payload }
+}
+
+/// A payment by a transaction that was sent already, signed by `key` for `resource`.
+pub(super) fn sent(key: &EvmKey, hash: [u8; 32], resource: &str) -> String {
+    let signed_message = key.sign_message(resource).unwrap();
+    let sent = SentEvmTransaction { hash: hash.into(), signed_message };
+    h402::encode_payment(&payload(Payload::EvmSent(sent), Some(resource.to_owned()))).unwrap()
+}
+
+pub(super) fn get(path: &str) -> Request<Full<Bytes>> {
+    Request::get(path).header("host", "api.example").body(Full::default()).unwrap()
+}
+
+/// `GET /item` with a payment.
+pub(super) fn paid(header: &str) -> Request<Full<Bytes>> {
+    with_payment(get("/item"), header)
+}
+
+pub(super) fn with_payment<B>(mut request: Request<B>, header: &str) -> Request<B> {
+    request.headers_mut().append("x-payment", header.parse().unwrap());
+    request
+}
+
+/// A response that was read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: http::HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// `error` of a JSON body.
+    pub(super) fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    pub(super) fn receipt(&self) -> Option<SettleAnswer> {
+        self.headers.get("x-payment-response").map(|value| h402::decode_receipt(value.as_bytes()).unwrap())
+    }
+}
+
+pub(super) async fn send<S, ReqBody, B>(service: &S, request: Request<ReqBody>) -> Answer
+where
+    S: Service<Request<ReqBody>, Response = Response<B>, Error = Infallible> + Clone,
+    B: http_body::Body<Error: std::fmt::Debug>,
+{
+    read(service.clone().oneshot(request).await.unwrap()).await
+}
+
+pub(super) async fn read<B: http_body::Body<Error: std::fmt::Debug>>(response: Response<B>) -> Answer {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+}
+
+/// Lets spawned tasks come to rest. The test runtime has one thread and nothing in these tests waits for the
+/// outside, so a few hundred turns are more than any of them needs.
+pub(super) async fn settle_down() {
+    for _ in 0..500 {
+        tokio::task::yield_now().await;
+    }
+}
