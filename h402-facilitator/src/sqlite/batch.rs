@@ -9,6 +9,7 @@ use sqlx::{Row as _, SqliteConnection};
 use std::collections::HashSet;
 
 /// One thing to write.
+#[cfg_attr(test, derive(Debug))]
 pub(super) enum Job {
     Change(Box<Change>),
     Claim(Box<NewGrant>),

@@ -107,7 +107,7 @@ impl Writer {
     }
 
     /// Deletes what is not needed any more, a little at a time, and says after how long to do it again.
-    async fn tidy(&mut self) -> (Duration, Option<StoreUnavailable>) {
+    pub(super) async fn tidy(&mut self) -> (Duration, Option<StoreUnavailable>) {
         let now = self.clock.now();
         let before = |kept: Duration| UnixMillis(now.0.saturating_sub(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX)));
         let tidied = async {
