@@ -5,3 +5,5 @@ pub mod contract;
 pub mod http;
 pub mod rig;
 pub mod transactions;
+
+mod readme;

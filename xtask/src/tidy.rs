@@ -11,6 +11,7 @@ mod payment_path;
 mod source;
 mod tests_kept;
 mod threats;
+mod tokens;
 
 use crate::{
     metadata,
@@ -58,6 +59,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         links::broken_in_sources(&tree),
         commands::unknown(&tree),
         threats::uncovered(&tree),
+        tokens::untold(&tree),
         dependencies::arrows(&packages),
         dependencies::core_tree(&core_needs),
         dependencies::features(&everything),
