@@ -188,4 +188,3 @@ impl<P: Fn(&Parts, &Bytes) -> Result<Quote, PriceError> + Send + Sync + 'static>
         true
     }
 }
-

@@ -3,8 +3,9 @@
 mod drops;
 mod flow;
 mod headers;
-mod kit;
+pub(super) mod kit;
 mod prices;
 mod replay;
 mod sent;
+mod stack;
 mod verdicts;

@@ -9,7 +9,9 @@ use http_body_util::Full;
 use std::{sync::Arc, sync::atomic::AtomicU16, sync::atomic::Ordering::SeqCst, time::Duration};
 
 /// Answers with the status the test has set.
-fn scripted(status: &Arc<AtomicU16>) -> impl Fn(Request<Full<Bytes>>) -> std::future::Ready<Response<Full<Bytes>>> + Clone + Send + 'static {
+fn scripted(
+    status: &Arc<AtomicU16>,
+) -> impl Fn(Request<Full<Bytes>>) -> std::future::Ready<Response<Full<Bytes>>> + Clone + Send + 'static {
     let status = status.clone();
     move |_| std::future::ready(Response::builder().status(status.load(SeqCst)).body(full("scripted")).unwrap())
 }
@@ -28,7 +30,11 @@ async fn t101_nothing_but_a_delivery_is_charged() {
         let failed = send(&service, paid(&header)).await;
         assert_eq!((failed.status, &failed.body[..], failed.receipt()), (code, &b"scripted"[..], None));
         assert_eq!(failed.header("cache-control"), Some("private, no-store"));
-        assert_eq!((shop.bank.settle_calls(), shop.grants.state(&Cheque::default().key()).await), (0, Some(GrantState::Released)), "{code}");
+        assert_eq!(
+            (shop.bank.settle_calls(), shop.grants.state(&Cheque::default().key()).await),
+            (0, Some(GrantState::Released)),
+            "{code}"
+        );
         answering.store(206, SeqCst);
         assert_eq!(send(&service, paid(&header)).await.status, 206, "{code}");
         assert_eq!((shop.runs(), shop.bank.settled()), (2, 1), "{code}");
@@ -168,7 +174,11 @@ async fn t006_upfront_the_money_moves_before_the_handler_runs() {
         assert!(request.extensions().get::<crate::gate::Payment>().unwrap().transaction.is_some());
         std::future::ready(Response::new(full("expensive")))
     });
-    let refused = [(SettleError::from(Reject::AuthorizationUsed), 402), (Undecided::Chain.into(), 503), (SettleError::Pending { transaction: None }, 503)];
+    let refused = [
+        (SettleError::from(Reject::AuthorizationUsed), 402),
+        (Undecided::Chain.into(), 503),
+        (SettleError::Pending { transaction: None }, 503),
+    ];
     for (nonce, (verdict, code)) in (10u8..).zip(refused) {
         shop.bank.next_settle(verdict.clone());
         assert_eq!(send(&service, paid(&Cheque::nonce(nonce).header())).await.status, code, "{verdict:?}");

@@ -9,7 +9,9 @@ use http_body_util::Full;
 async fn t093_no_spelling_of_a_path_is_free() {
     let shop = Shop::new();
     let service = shop.open(shop.gate(), hello);
-    for path in ["/item/", "//item", "/./item", "/x/../item", "/%69tem", "/item%2f", "/item;v=1", "/Item", "/item%00", "/item?", "/%2569tem", "*"] {
+    for path in
+        ["/item/", "//item", "/./item", "/x/../item", "/%69tem", "/item%2f", "/item;v=1", "/Item", "/item%00", "/item?", "/%2569tem", "*"]
+    {
         assert_eq!(send(&service, get(path)).await.status, 402, "{path}");
     }
     assert_eq!(send(&service, get("http://api.example/item")).await.status, 402);
@@ -251,9 +253,11 @@ async fn t105_the_body_is_not_read_before_payment() {
     }
     let shop = Shop::new();
     use tower::Layer as _;
-    let service = shop.gate().build().unwrap().layer(tower::service_fn(|_: Request<Untouchable>| async {
-        Ok::<_, std::convert::Infallible>(Response::new(full("hello")))
-    }));
+    let service = shop
+        .gate()
+        .build()
+        .unwrap()
+        .layer(tower::service_fn(|_: Request<Untouchable>| async { Ok::<_, std::convert::Infallible>(Response::new(full("hello"))) }));
     let request = || Request::post("/item").header("expect", "100-continue").body(Untouchable).unwrap();
     assert_eq!(send(&service, request()).await.status, 402);
     assert_eq!(send(&service, with_payment(request(), "junk")).await.status, 402);

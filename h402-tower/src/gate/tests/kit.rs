@@ -23,20 +23,20 @@ use std::{
 use tokio::sync::Semaphore;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-pub(super) const NOW: u64 = 1_795_170_338_000;
-pub(super) const PAYEE: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
-pub(super) const PRICE: u128 = 10_000;
+pub(in crate::gate) const NOW: u64 = 1_795_170_338_000;
+pub(in crate::gate) const PAYEE: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+pub(in crate::gate) const PRICE: u128 = 10_000;
 
 /// Stands still until it is moved.
 #[derive(Clone)]
-pub(super) struct StoppedClock(Arc<AtomicU64>);
+pub(in crate::gate) struct StoppedClock(Arc<AtomicU64>);
 
 impl StoppedClock {
-    pub(super) fn new() -> Self {
+    pub(in crate::gate) fn new() -> Self {
         Self(Arc::new(AtomicU64::new(NOW)))
     }
 
-    pub(super) fn move_on(&self, seconds: u64) {
+    pub(in crate::gate) fn move_on(&self, seconds: u64) {
         self.0.fetch_add(seconds * 1000, SeqCst);
     }
 }
@@ -49,7 +49,7 @@ impl Clock for StoppedClock {
 
 /// Answers as scripted, yes if nothing is scripted. Keeps the books a chain would keep.
 #[derive(Clone, Default)]
-pub(super) struct Bank(Arc<Books>);
+pub(in crate::gate) struct Bank(Arc<Books>);
 
 #[derive(Default)]
 struct Books {
@@ -68,49 +68,49 @@ struct Books {
 }
 
 impl Bank {
-    pub(super) fn without_reserves() -> Self {
+    pub(in crate::gate) fn without_reserves() -> Self {
         Self(Arc::new(Books { reserves_not: true, ..Books::default() }))
     }
 
-    pub(super) fn next_verify(&self, error: impl Into<VerifyError>) {
+    pub(in crate::gate) fn next_verify(&self, error: impl Into<VerifyError>) {
         self.0.verify.lock().unwrap().push_back(error.into());
     }
 
-    pub(super) fn next_settle(&self, error: impl Into<SettleError>) {
+    pub(in crate::gate) fn next_settle(&self, error: impl Into<SettleError>) {
         self.0.settle.lock().unwrap().push_back(error.into());
     }
 
-    pub(super) fn brake_settle(&self) -> Arc<Semaphore> {
+    pub(in crate::gate) fn brake_settle(&self) -> Arc<Semaphore> {
         let brake = Arc::new(Semaphore::new(0));
         *self.0.brake.lock().unwrap() = Some(brake.clone());
         brake
     }
 
-    pub(super) fn brake_verify(&self) -> Arc<Semaphore> {
+    pub(in crate::gate) fn brake_verify(&self) -> Arc<Semaphore> {
         let brake = Arc::new(Semaphore::new(0));
         *self.0.verify_brake.lock().unwrap() = Some(brake.clone());
         brake
     }
 
-    pub(super) fn verified(&self) -> usize {
+    pub(in crate::gate) fn verified(&self) -> usize {
         self.0.verified.load(SeqCst)
     }
 
-    pub(super) fn settle_calls(&self) -> usize {
+    pub(in crate::gate) fn settle_calls(&self) -> usize {
         self.0.settle_calls.load(SeqCst)
     }
 
     /// Payments whose money has moved, each counted once as a chain would.
-    pub(super) fn settled(&self) -> usize {
+    pub(in crate::gate) fn settled(&self) -> usize {
         self.0.settled.lock().unwrap().len()
     }
 
-    pub(super) fn supported_calls(&self) -> usize {
+    pub(in crate::gate) fn supported_calls(&self) -> usize {
         self.0.supported_calls.load(SeqCst)
     }
 
     /// Caller key, offered amount and resource of each call to settle.
-    pub(super) fn asked(&self) -> Vec<(CallerKey, Amount, String)> {
+    pub(in crate::gate) fn asked(&self) -> Vec<(CallerKey, Amount, String)> {
         self.0.asked.lock().unwrap().clone()
     }
 }
@@ -162,14 +162,14 @@ impl Facilitator for Bank {
     }
 }
 
-pub(super) fn receipt_of(key: &PaymentKey, payer: Address) -> Receipt {
+pub(in crate::gate) fn receipt_of(key: &PaymentKey, payer: Address) -> Receipt {
     Receipt { network: Network::Evm(8453), transaction: TransactionId::Evm((*key.as_bytes()).into()), payer }
 }
 
 /// A memory store that yields before and after each call, and can be made to fail.
 #[derive(Clone)]
-pub(super) struct TestGrants {
-    pub(super) memory: MemoryGrants,
+pub(in crate::gate) struct TestGrants {
+    pub(in crate::gate) memory: MemoryGrants,
     failing: Arc<AtomicU32>,
     load_failing: Arc<AtomicU32>,
     skip: Arc<AtomicU32>,
@@ -182,12 +182,12 @@ impl TestGrants {
     }
 
     /// After `after` more writes, the next `times` writes fail.
-    pub(super) fn fail_writes(&self, after: u32, times: u32) {
+    pub(in crate::gate) fn fail_writes(&self, after: u32, times: u32) {
         self.skip.store(after, SeqCst);
         self.failing.store(times, SeqCst);
     }
 
-    pub(super) fn fail_loads(&self, times: u32) {
+    pub(in crate::gate) fn fail_loads(&self, times: u32) {
         self.load_failing.store(times, SeqCst);
     }
 
@@ -202,11 +202,11 @@ impl TestGrants {
         }
     }
 
-    pub(super) async fn row(&self, key: &PaymentKey) -> Option<Grant> {
+    pub(in crate::gate) async fn row(&self, key: &PaymentKey) -> Option<Grant> {
         self.memory.load(key).await.unwrap().map(|(grant, _)| grant)
     }
 
-    pub(super) async fn state(&self, key: &PaymentKey) -> Option<GrantState> {
+    pub(in crate::gate) async fn state(&self, key: &PaymentKey) -> Option<GrantState> {
         self.row(key).await.map(|grant| grant.state)
     }
 }
@@ -245,39 +245,39 @@ impl Grants for TestGrants {
 
 /// A bank, a store, a clock and a handler that counts its runs.
 #[derive(Clone)]
-pub(super) struct Shop {
-    pub(super) bank: Bank,
-    pub(super) grants: TestGrants,
-    pub(super) clock: StoppedClock,
-    pub(super) runs: Arc<AtomicUsize>,
+pub(in crate::gate) struct Shop {
+    pub(in crate::gate) bank: Bank,
+    pub(in crate::gate) grants: TestGrants,
+    pub(in crate::gate) clock: StoppedClock,
+    pub(in crate::gate) runs: Arc<AtomicUsize>,
 }
 
 impl Shop {
-    pub(super) fn new() -> Self {
+    pub(in crate::gate) fn new() -> Self {
         Self::with_bank(Bank::default())
     }
 
-    pub(super) fn with_bank(bank: Bank) -> Self {
+    pub(in crate::gate) fn with_bank(bank: Bank) -> Self {
         let clock = StoppedClock::new();
         Self { bank, grants: TestGrants::new(clock.clone()), clock, runs: Arc::default() }
     }
 
     /// A gate at 0.01 USDC.
-    pub(super) fn gate(&self) -> Gate<Bank, TestGrants> {
+    pub(in crate::gate) fn gate(&self) -> Gate<Bank, TestGrants> {
         self.gate_at(price())
     }
 
-    pub(super) fn gate_at(&self, price: impl Pricing) -> Gate<Bank, TestGrants> {
+    pub(in crate::gate) fn gate_at(&self, price: impl Pricing) -> Gate<Bank, TestGrants> {
         Gate::new(self.bank.clone(), self.grants.clone(), Origin::parse("https://api.example").unwrap(), price)
             .with_clock(self.clock.clone())
     }
 
-    pub(super) fn runs(&self) -> usize {
+    pub(in crate::gate) fn runs(&self) -> usize {
         self.runs.load(SeqCst)
     }
 
     /// Puts a gate before a handler, and counts its runs.
-    pub(super) fn open<H, Fut, B>(
+    pub(in crate::gate) fn open<H, Fut, B>(
         &self,
         gate: Gate<Bank, TestGrants>,
         handler: H,
@@ -296,47 +296,47 @@ impl Shop {
     }
 }
 
-pub(super) fn full(text: impl Into<Bytes>) -> Full<Bytes> {
+pub(in crate::gate) fn full(text: impl Into<Bytes>) -> Full<Bytes> {
     Full::new(text.into())
 }
 
 /// The handler of most tests.
-pub(super) async fn hello(_: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+pub(in crate::gate) async fn hello(_: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
     tokio::task::yield_now().await;
     Response::new(full("hello"))
 }
 
-pub(super) async fn fails(_: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+pub(in crate::gate) async fn fails(_: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
     tokio::task::yield_now().await;
     Response::builder().status(500).body(full("oops")).unwrap()
 }
 
-pub(super) fn usdc() -> Arc<Asset> {
+pub(in crate::gate) fn usdc() -> Arc<Asset> {
     Assets::known().by_symbol(Network::Evm(8453), "USDC").unwrap().clone()
 }
 
-pub(super) fn price_of(amount: u128) -> Price {
+pub(in crate::gate) fn price_of(amount: u128) -> Price {
     Price::offers([Offer::new(usdc(), Amount::from_atomic(amount), PAYEE.parse().unwrap()).unwrap()]).unwrap()
 }
 
-pub(super) fn price() -> Price {
+pub(in crate::gate) fn price() -> Price {
     price_of(PRICE)
 }
 
-pub(super) fn payer() -> EvmKey {
+pub(in crate::gate) fn payer() -> EvmKey {
     EvmKey::from_hex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80").unwrap()
 }
 
 /// A payment by authorization: valid for five minutes from [`NOW`], told apart by its nonce.
 #[derive(Debug, Clone)]
-pub(super) struct Cheque {
-    pub(super) value: u128,
-    pub(super) nonce: u8,
-    pub(super) to: &'static str,
-    pub(super) valid_after: u64,
-    pub(super) valid_before: u64,
-    pub(super) resource: Option<String>,
-    pub(super) asset: Arc<Asset>,
+pub(in crate::gate) struct Cheque {
+    pub(in crate::gate) value: u128,
+    pub(in crate::gate) nonce: u8,
+    pub(in crate::gate) to: &'static str,
+    pub(in crate::gate) valid_after: u64,
+    pub(in crate::gate) valid_before: u64,
+    pub(in crate::gate) resource: Option<String>,
+    pub(in crate::gate) asset: Arc<Asset>,
 }
 
 impl Default for Cheque {
@@ -347,11 +347,11 @@ impl Default for Cheque {
 }
 
 impl Cheque {
-    pub(super) fn nonce(nonce: u8) -> Self {
+    pub(in crate::gate) fn nonce(nonce: u8) -> Self {
         Self { nonce, ..Self::default() }
     }
 
-    pub(super) fn payload(&self) -> PaymentPayload {
+    pub(in crate::gate) fn payload(&self) -> PaymentPayload {
         let authorization = Authorization {
             from: payer().address(),
             to: self.to.parse().unwrap(),
@@ -364,69 +364,69 @@ impl Cheque {
         payload(Payload::Authorization(signed), self.resource.clone())
     }
 
-    pub(super) fn header(&self) -> String {
+    pub(in crate::gate) fn header(&self) -> String {
         h402::encode_payment(&self.payload()).unwrap()
     }
 
-    pub(super) fn key(&self) -> PaymentKey {
+    pub(in crate::gate) fn key(&self) -> PaymentKey {
         let token = self.asset.id.address.evm().unwrap();
         h402_core::PaymentId::Eip3009 { chain: 8453, token, from: payer().address(), nonce: [self.nonce; 32].into() }.key()
     }
 }
 
-pub(super) fn payload(payload: Payload, resource: Option<String>) -> PaymentPayload {
+pub(in crate::gate) fn payload(payload: Payload, resource: Option<String>) -> PaymentPayload {
     PaymentPayload { dialect: Dialect::H402V1, scheme: Scheme::Exact, network: Network::Evm(8453), resource, payload }
 }
 
 /// A payment by a transaction that was sent already, signed by `key` for `resource`.
-pub(super) fn sent(key: &EvmKey, hash: [u8; 32], resource: &str) -> String {
+pub(in crate::gate) fn sent(key: &EvmKey, hash: [u8; 32], resource: &str) -> String {
     let signed_message = key.sign_message(resource).unwrap();
     let sent = SentEvmTransaction { hash: hash.into(), signed_message };
     h402::encode_payment(&payload(Payload::EvmSent(sent), Some(resource.to_owned()))).unwrap()
 }
 
-pub(super) fn get(path: &str) -> Request<Full<Bytes>> {
+pub(in crate::gate) fn get(path: &str) -> Request<Full<Bytes>> {
     Request::get(path).header("host", "api.example").body(Full::default()).unwrap()
 }
 
 /// `GET /item` with a payment.
-pub(super) fn paid(header: &str) -> Request<Full<Bytes>> {
+pub(in crate::gate) fn paid(header: &str) -> Request<Full<Bytes>> {
     with_payment(get("/item"), header)
 }
 
-pub(super) fn with_payment<B>(mut request: Request<B>, header: &str) -> Request<B> {
+pub(in crate::gate) fn with_payment<B>(mut request: Request<B>, header: &str) -> Request<B> {
     request.headers_mut().append("x-payment", header.parse().unwrap());
     request
 }
 
 /// A response that was read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: http::HeaderMap,
-    pub(super) body: Bytes,
+pub(in crate::gate) struct Answer {
+    pub(in crate::gate) status: u16,
+    pub(in crate::gate) headers: http::HeaderMap,
+    pub(in crate::gate) body: Bytes,
 }
 
 impl Answer {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(in crate::gate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// `error` of a JSON body.
-    pub(super) fn error(&self) -> String {
+    pub(in crate::gate) fn error(&self) -> String {
         self.json()["error"].as_str().unwrap_or_default().to_owned()
     }
 
-    pub(super) fn json(&self) -> serde_json::Value {
+    pub(in crate::gate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    pub(super) fn receipt(&self) -> Option<SettleAnswer> {
+    pub(in crate::gate) fn receipt(&self) -> Option<SettleAnswer> {
         self.headers.get("x-payment-response").map(|value| h402::decode_receipt(value.as_bytes()).unwrap())
     }
 }
 
-pub(super) async fn send<S, ReqBody, B>(service: &S, request: Request<ReqBody>) -> Answer
+pub(in crate::gate) async fn send<S, ReqBody, B>(service: &S, request: Request<ReqBody>) -> Answer
 where
     S: Service<Request<ReqBody>, Response = Response<B>, Error = Infallible> + Clone,
     B: http_body::Body<Error: std::fmt::Debug>,
@@ -434,7 +434,7 @@ where
     read(service.clone().oneshot(request).await.unwrap()).await
 }
 
-pub(super) async fn read<B: http_body::Body<Error: std::fmt::Debug>>(response: Response<B>) -> Answer {
+pub(in crate::gate) async fn read<B: http_body::Body<Error: std::fmt::Debug>>(response: Response<B>) -> Answer {
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Answer { status: parts.status.as_u16(), headers: parts.headers, body }
@@ -442,7 +442,7 @@ pub(super) async fn read<B: http_body::Body<Error: std::fmt::Debug>>(response: R
 
 /// Lets spawned tasks come to rest. The test runtime has one thread and nothing in these tests waits for the
 /// outside, so a few hundred turns are more than any of them needs.
-pub(super) async fn settle_down() {
+pub(in crate::gate) async fn settle_down() {
     for _ in 0..500 {
         tokio::task::yield_now().await;
     }

@@ -84,7 +84,8 @@ async fn a_price_is_computed_from_the_request() {
 async fn t104_a_payment_opens_one_body() {
     let shop = Shop::new();
     let price = Price::by_body(|_, body| {
-        let quantity: u128 = std::str::from_utf8(body).ok().and_then(|text| text.parse().ok()).ok_or(PriceError::BadRequest("a number".into()))?;
+        let quantity: u128 =
+            std::str::from_utf8(body).ok().and_then(|text| text.parse().ok()).ok_or(PriceError::BadRequest("a number".into()))?;
         Ok(price_of(quantity * 100).quote().unwrap())
     });
     let runs = shop.runs.clone();
@@ -107,7 +108,10 @@ async fn t104_a_payment_opens_one_body() {
     assert_eq!((first.status, &first.body[..]), (200, &b"3"[..]));
     for other in ["2", "03", "3 ", "1"] {
         let answer = send(&service, post(other, Some(&header))).await;
-        assert!(matches!((answer.status, answer.error().as_str()), (409, "payment_already_used") | (400, "bad_request")), "{other}: {answer:?}");
+        assert!(
+            matches!((answer.status, answer.error().as_str()), (409, "payment_already_used") | (400, "bad_request")),
+            "{other}: {answer:?}"
+        );
     }
     // Even where the other body costs more than was paid, the payment is known: no second one is asked for.
     assert_eq!(send(&service, post("5", Some(&header))).await.error(), "payment_already_used");
@@ -155,7 +159,9 @@ fn a_new_price_must_fit_the_gate_that_was_built() {
 async fn one_gate_on_two_routes_is_one_door_per_payment() {
     let shop = Shop::new();
     let layer = shop.gate().build().unwrap();
-    let route = |text: &'static str| layer.layer(service_fn(move |_: Request<Full<bytes::Bytes>>| async move { Ok::<_, Infallible>(Response::new(full(text))) }));
+    let route = |text: &'static str| {
+        layer.layer(service_fn(move |_: Request<Full<bytes::Bytes>>| async move { Ok::<_, Infallible>(Response::new(full(text))) }))
+    };
     let (one, two) = (route("one"), route("two"));
     let header = Cheque::default().header();
     assert_eq!(send(&one, with_payment(get("/one"), &header)).await.status, 200);

@@ -50,7 +50,9 @@ async fn t016_a_payment_opens_one_request_and_no_other() {
     let service = shop.open(shop.gate(), hello);
     let header = Cheque::default().header();
     assert_eq!(send(&service, with_payment(get("/item?id=1"), &header)).await.status, 200);
-    for path in ["/item?id=2", "/item", "/item?id=1&", "/item?ID=1", "/Item?id=1", "/item/?id=1", "//item?id=1", "/%69tem?id=1", "/item?id=%31"] {
+    for path in
+        ["/item?id=2", "/item", "/item?id=1&", "/item?ID=1", "/Item?id=1", "/item/?id=1", "//item?id=1", "/%69tem?id=1", "/item?id=%31"]
+    {
         let answer = send(&service, with_payment(get(path), &header)).await;
         assert_eq!((answer.status, answer.error().as_str()), (409, "payment_already_used"), "{path}");
         assert_eq!(answer.receipt(), None, "{path}");
