@@ -3,7 +3,9 @@
 
 pub mod contract;
 pub mod http;
+pub mod raw;
 pub mod rig;
+pub mod shop;
 pub mod transactions;
 
 mod readme;

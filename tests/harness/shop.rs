@@ -1,0 +1,178 @@
+//! Shops behind a gate: axum over real sockets, with every run of a handler counted.
+
+use crate::{
+    raw::{Ask, Line, Reply},
+    rig::{Rig, RigClock, key},
+};
+use axum::Router;
+use h402_core::{Offer, PaymentPayload, Resource, wire::h402};
+use h402_facilitator::{
+    LocalFacilitator,
+    sqlite::{OpenOptions, SqlGrants, SqliteStore},
+};
+use h402_tower::{
+    gate::{Gate, MemoryGrants, Origin, Price},
+    remote::RemoteFacilitator,
+};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// What a call costs unless a test says otherwise.
+pub const PRICE: u128 = 10_000;
+/// What payers know every shop by, wherever it listens.
+pub const HOST: &str = "shop.test";
+/// The same as an origin.
+pub const ORIGIN: &str = "http://shop.test";
+
+/// A gate with a facilitator over HTTP and grants in memory.
+pub type RemoteGate = Gate<RemoteFacilitator, MemoryGrants>;
+/// A facilitator in the shop's own process.
+pub type Local = LocalFacilitator<SqliteStore, RigClock>;
+
+/// Counts runs of a handler.
+#[derive(Debug, Clone, Default)]
+pub struct Runs(Arc<AtomicU64>);
+
+impl Runs {
+    /// Counts one, and tells the how-many-eth it is.
+    pub fn add(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A running shop. Dropped, it stops at once, as a crash would have it.
+pub struct Shop {
+    pub address: SocketAddr,
+    served: JoinHandle<()>,
+}
+
+impl Shop {
+    /// Serves routes.
+    pub async fn open(routes: Router) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        Self { address, served: tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() }) }
+    }
+
+    /// One request on a connection of its own.
+    pub async fn ask(&self, ask: &Ask) -> Reply {
+        self.try_ask(ask).await.expect("an answer")
+    }
+
+    /// As [`Shop::ask`]; `None` if the connection ends without an answer.
+    pub async fn try_ask(&self, ask: &Ask) -> Option<Reply> {
+        Line::open(self.address).await.ask(ask).await
+    }
+
+    /// Asks until the answer is one that does not tell to wait: as a client does that is told to come back.
+    pub async fn ask_until_decided(&self, ask: &Ask) -> Reply {
+        for _ in 0..600 {
+            let reply = self.ask(ask).await;
+            if !is_wait(&reply) {
+                return reply;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("never decided: {:?}", self.ask(ask).await);
+    }
+}
+
+/// Whether a client is told to come back with the same payment.
+pub fn is_wait(reply: &Reply) -> bool {
+    matches!(reply.status, 409 | 503) && reply.has("retry-after")
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        self.served.abort();
+    }
+}
+
+/// A request to a shop.
+pub fn get(target: &str) -> Ask {
+    Ask::new("GET", target, HOST)
+}
+
+/// A request with a body to a shop.
+pub fn post(target: &str, body: &str) -> Ask {
+    Ask::new("POST", target, HOST).body(body.to_owned())
+}
+
+/// The base of a gate: grants in memory, the rig's facilitator over HTTP.
+pub fn gate(rig: &Rig, price: Price) -> RemoteGate {
+    Gate::new(remote(rig), MemoryGrants::new().unwrap(), Origin::parse(ORIGIN).unwrap(), price)
+}
+
+/// The rig's facilitator over HTTP.
+pub fn remote(rig: &Rig) -> RemoteFacilitator {
+    RemoteFacilitator::new(&rig.url).unwrap()
+}
+
+/// The rig's engine without HTTP.
+pub fn local(rig: &Rig) -> Local {
+    LocalFacilitator::new(rig.engine.clone())
+}
+
+/// A static price in the rig's token.
+pub fn price(rig: &Rig, amount: u128) -> Price {
+    Price::offers([Offer::clone(&rig.offer(amount))]).unwrap()
+}
+
+/// Grants in a file.
+pub async fn grants(path: &Path, clock: &RigClock) -> SqlGrants {
+    // The tasks of a shop that was closed may hold the file for a moment longer.
+    let options = OpenOptions::default().with_lock_wait(Duration::from_secs(20)).with_clock(clock.clone());
+    SqlGrants::open(path, options).await.unwrap()
+}
+
+/// Writes a payment as it goes into `X-PAYMENT`.
+pub fn header(payment: &PaymentPayload) -> String {
+    h402::encode_payment(payment).unwrap()
+}
+
+impl Rig {
+    /// A fresh payment by authorization, that does not say what it is for.
+    pub fn bearer(&self, payer: usize, amount: u128) -> PaymentPayload {
+        PaymentPayload { resource: None, ..self.payment(payer, amount) }
+    }
+
+    /// A fresh payment of the usual price, as a header.
+    pub fn pay(&self, payer: usize) -> String {
+        header(&self.bearer(payer, PRICE))
+    }
+
+    /// A payment by a signed transaction for a resource of a shop.
+    pub fn pay_by_transaction(&self, payer: usize, transaction: &h402_core::SignedTransaction, target: &str) -> PaymentPayload {
+        let resource = format!("{ORIGIN}{target}");
+        let signed_message = key(payer).sign_message(&resource).unwrap();
+        let payload = h402_core::SignedEvmTransaction { raw: transaction.raw.clone(), signed_message };
+        PaymentPayload { resource: Some(resource), ..self.payload(h402_core::Payload::EvmTransaction(payload)) }
+    }
+
+    /// How many transfers to the payee there are on chain.
+    pub fn transfers(&self) -> usize {
+        let payee = h402_devnet::evm::account(crate::rig::PAYEE).address;
+        self.chain.transfers(self.chain.usdc()).iter().filter(|transfer| transfer.to == payee).count()
+    }
+
+    /// What the gate offers in a 402, as its own client reads it.
+    pub fn offered(&self, reply: &Reply) -> Resource {
+        let assets = h402_core::Assets::none().with((*self.asset).clone());
+        let challenge = h402::decode_challenge(&reply.body, &assets).unwrap();
+        let requirements = challenge.offers.into_iter().find_map(|offer| offer.requirements.ok());
+        Resource::clone(&requirements.expect("an offer").resource)
+    }
+}
