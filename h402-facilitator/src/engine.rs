@@ -5,6 +5,7 @@
 mod answer;
 mod clock;
 mod drive;
+mod flight;
 mod gas;
 mod lane;
 mod local;
@@ -90,6 +91,7 @@ pub(crate) struct Shared<S, C> {
     assets: Assets,
     networks: BTreeMap<Network, NetworkEngine>,
     reservations: Reservations,
+    flights: flight::Flights,
     callers: Callers,
     max_open_per_payer: usize,
     accept_sent: bool,
@@ -144,6 +146,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
             assets: config.assets,
             networks,
             reservations: Reservations::default(),
+            flights: flight::Flights::default(),
             callers: config.callers,
             max_open_per_payer: config.max_open_per_payer,
             accept_sent: config.accept_sent,

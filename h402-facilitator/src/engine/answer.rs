@@ -1,21 +1,34 @@
 //! What a caller is told about a settlement that somebody has begun before.
 
-use super::{Shared, network::NetworkEngine, settle::Taken};
+use super::{Shared, network::NetworkEngine, settle::Taken, verify::is_same};
 use h402_core::{
-    Applied, CallerKey, Change, Clock, PaymentRow, PaymentUpdate, Receipt, Reject, SettleError, SettlementAnswer, Store, Undecided,
+    Applied, CallerKey, Change, Clock, Matched, PaymentRow, PaymentUpdate, Receipt, Reject, SettleError, SettlementAnswer, Store, Undecided,
 };
 
 impl<S: Store, C: Clock> Shared<S, C> {
     /// A second call for a payment that is in the ledger.
-    pub(super) fn again(&self, network: &NetworkEngine, row: PaymentRow, caller: Option<CallerKey>) -> Result<Taken, SettleError> {
+    pub(super) async fn again(
+        &self,
+        network: &NetworkEngine,
+        payment: &Matched,
+        row: PaymentRow,
+        caller: Option<CallerKey>,
+    ) -> Result<Taken, SettleError> {
         let transaction = row.state.transaction();
+        if !is_same(&row, payment) {
+            return Err(Reject::DuplicateSettlement { transaction }.into());
+        }
         if row.state.is_settled() || !row.state.is_open() {
             return Ok(Taken::Ended(row));
         }
         match (row.caller, caller) {
             (Some(first), Some(now)) if first == now => match network.find(&row.key) {
                 Some(open) => Ok(Taken::Open(open)),
-                None => Err(SettleError::Pending { transaction }),
+                // It has ended since the row was read.
+                None => match self.store.payment(&row.key).await.map_err(Undecided::from)? {
+                    Some(ended) if !ended.state.is_open() => Ok(Taken::Ended(ended)),
+                    _ => Err(SettleError::Pending { transaction }),
+                },
             },
             (Some(_), _) => Err(Reject::DuplicateSettlement { transaction }.into()),
             (None, _) => Err(SettleError::Pending { transaction }),

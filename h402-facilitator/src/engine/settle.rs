@@ -78,20 +78,16 @@ impl<S: Store, C: Clock> Engine<S, C> {
 
 impl<S: Store, C: Clock> Shared<S, C> {
     async fn take_on(&self, payment: Matched, caller: Option<CallerKey>) -> Result<Taken, SettleError> {
-        let network = self.accepts(&payment)?;
-        if !network.is_recovered() {
-            // Until the ledger's open rows are driven again, their reservations are not known.
-            return Err(Undecided::Busy.into());
-        }
+        let network = self.accepts(&payment).map_err(refused)?;
+        let _flight = self.flights.enter(payment.key()).await;
         if let Some(row) = self.store.payment(&payment.key()).await.map_err(Undecided::from)? {
-            return self.again(network, row, caller);
+            return self.again(network, &payment, row, caller).await;
         }
         let checked = payment.check(&self.policy())?;
-        self.untaken(&checked).await.map_err(refused)?;
-        if matches!(checked.matched().proof(), Proof::Authorization { .. }) {
-            network.gas.enough(network).await?;
-        }
-        let (attestation, facts) = self.judge_for_settlement(network, &checked).await.map_err(refused)?;
+        let (attestation, facts) = match self.judged(network, &checked).await {
+            Ok(judged) => judged,
+            Err(error) => return self.lost_race(network, &checked, error, caller).await,
+        };
         let row = self.new_row(&checked, &attestation, &facts, caller);
         let claim = NewPayment { row: row.clone(), aliases: attestation.aliases.clone() };
         let applied = self.store.apply(Change { claim: Some(claim), ..Change::default() }).await;
@@ -109,6 +105,30 @@ impl<S: Store, C: Clock> Shared<S, C> {
         Ok(Taken::Open(open))
     }
 
+    /// All that has to be right before a claim.
+    async fn judged(&self, network: &NetworkEngine, checked: &Checked) -> Result<(Attestation, EvmFacts), VerifyError> {
+        self.untaken(checked).await?;
+        if matches!(checked.matched().proof(), Proof::Authorization { .. }) {
+            network.gas.enough(network).await?;
+        }
+        self.judge_for_settlement(network, checked).await
+    }
+
+    /// A refusal, unless another copy was claimed and settled meanwhile: then the chain refused because of us, and
+    /// the ledger has the answer.
+    async fn lost_race(
+        &self,
+        network: &NetworkEngine,
+        checked: &Checked,
+        error: VerifyError,
+        caller: Option<CallerKey>,
+    ) -> Result<Taken, SettleError> {
+        match self.store.payment(&checked.matched().key()).await.map_err(Undecided::from)? {
+            Some(row) => self.again(network, checked.matched(), row, caller).await,
+            None => Err(refused(error)),
+        }
+    }
+
     /// Somebody else's claim was first, or the store is away.
     async fn lost_claim(
         &self,
@@ -121,7 +141,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let stored = self.store.payment(&row.key).await;
         if let Ok(Some(stored)) = stored {
             if network.find(&stored.key).is_some() || !stored.state.is_open() {
-                return self.again(network, stored, caller);
+                return self.again(network, checked.matched(), stored, caller).await;
             }
             if !store_failed {
                 return Err(SettleError::Pending { transaction: stored.state.transaction() });

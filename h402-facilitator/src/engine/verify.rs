@@ -6,8 +6,8 @@ use super::{
     reserve::{Claimant, Holder, Terms},
 };
 use h402_core::{
-    Attestation, CallerKey, CheckPolicy, Checked, Clock, JudgePolicy, Matched, PaymentClass, Proof, Reject, Store, Undecided, UnixSeconds,
-    Verified, VerifyError,
+    Attestation, CallerKey, CheckPolicy, Checked, Clock, JudgePolicy, Matched, PaymentClass, PaymentRow, Proof, Reject, Store, Undecided,
+    UnixSeconds, Verified, VerifyError,
 };
 
 impl<S: Store, C: Clock> Engine<S, C> {
@@ -22,52 +22,86 @@ impl<S: Store, C: Clock> Engine<S, C> {
         let shared = &self.shared;
         let _permit = shared.admit()?;
         let network = shared.accepts(&payment)?;
-        let checked = payment.check(&shared.policy())?;
-        let key = checked.matched().key();
+        let key = payment.key();
         if let Some(row) = shared.store.payment(&key).await.map_err(Undecided::from)? {
-            let repeated = row.caller.is_some() && row.caller == caller;
-            return match repeated && (row.state.is_open() || row.state.is_settled()) {
-                true => Ok(Verified::attested(checked.clone(), attestation_of(&checked))),
-                false if row.state.is_settled() => Err(Reject::DuplicateSettlement { transaction: row.state.transaction() }.into()),
-                false if row.state.is_open() => Err(Reject::InProgress.into()),
-                false => Err(Reject::AlreadyUsed.into()),
-            };
+            return known(payment, &row, caller);
         }
-        shared.untaken(&checked).await?;
-        let claimant = claimant(checked.matched());
-        let holder = caller.map_or(Holder::Nobody, Holder::Key);
-        let facts = network.config.chain.facts(&checked).await?;
-        let terms = Terms {
-            holder,
-            exclusive: holder == Holder::Nobody && shared.callers == Callers::Guarded,
-            block: facts.block,
-            now: shared.clock.now(),
-            hold: HOLD,
-            max_open: shared.max_open_per_payer,
-        };
-        let attestation =
-            shared.reservations.decide(claimant, terms, |reserved| checked.judge(&facts, &shared.judge_policy(network, reserved)))?;
-        Ok(Verified::attested(checked, attestation))
+        let checked = payment.check(&shared.policy())?;
+        match shared.vouch(network, &checked, caller).await {
+            Ok(attestation) => Ok(Verified::attested(checked, attestation)),
+            // Perhaps the chain refuses because it was settled here meanwhile; then the ledger has the answer.
+            Err(error) => match shared.store.payment(&key).await.map_err(Undecided::from)? {
+                Some(row) => known(checked.into_matched(), &row, caller),
+                None => Err(error),
+            },
+        }
     }
+}
+
+/// A payment that the ledger has: good for the caller that it was claimed for, and for nobody else.
+fn known(payment: Matched, row: &PaymentRow, caller: Option<CallerKey>) -> Result<Verified, VerifyError> {
+    let transaction = row.state.transaction();
+    let repeated = row.caller.is_some() && row.caller == caller && is_same(row, &payment);
+    if !repeated || !(row.state.is_open() || row.state.is_settled()) {
+        return Err(match row.state {
+            state if state.is_settled() => Reject::DuplicateSettlement { transaction },
+            state if state.is_open() => Reject::InProgress,
+            _ => Reject::AlreadyUsed,
+        }
+        .into());
+    }
+    let sent = matches!(payment.proof(), Proof::EvmSent { .. });
+    let attestation = Attestation { key: row.key, aliases: payment.aliases(), payer: row.payer, transaction: transaction.filter(|_| sent) };
+    // It was in time when it was claimed.
+    let any_time = CheckPolicy { now: row.claimed_at, min_left: 0, max_left: u64::MAX };
+    Ok(Verified::attested(payment.check(&any_time)?, attestation))
+}
+
+/// Whether what is presented is what was claimed: a nonce can be signed twice, for other terms, and the hash of a
+/// transaction can be presented by anybody (T054).
+pub(super) fn is_same(row: &PaymentRow, payment: &Matched) -> bool {
+    let offer = &payment.requirements().offer;
+    row.payer == payment.payer() && row.asset == offer.asset.id && row.pay_to == offer.pay_to && row.amount >= offer.least()
 }
 
 impl<S: Store, C: Clock> Shared<S, C> {
     /// Whether this facilitator takes the payment's asset, network and kind of proof at all.
-    pub(super) fn accepts(&self, payment: &Matched) -> Result<&NetworkEngine, Reject> {
+    pub(super) fn accepts(&self, payment: &Matched) -> Result<&NetworkEngine, VerifyError> {
         let network = self.network(payment.network())?;
         let offered = &payment.requirements().offer.asset;
         let known = self.assets.get(&offered.id).ok_or(Reject::Asset)?;
         if known.decimals != offered.decimals || known.eip3009 != offered.eip3009 {
-            return Err(Reject::Requirements("the asset's facts are not the ones known here"));
+            return Err(Reject::Requirements("the asset's facts are not the ones known here").into());
         }
         if payment.class() == PaymentClass::Transaction && !self.accept_sent {
-            return Err(Reject::PayloadType("payments that are already sent are not accepted here"));
+            return Err(Reject::PayloadType("payments that are already sent are not accepted here").into());
         }
         let minimum = network.minimum(known);
         if payment.amount() < minimum {
-            return Err(Reject::BelowMinimum { minimum });
+            return Err(Reject::BelowMinimum { minimum }.into());
+        }
+        if !network.is_recovered() {
+            // Until chain and assets are checked and the ledger's open rows are driven again, nothing can be promised.
+            return Err(Undecided::Busy.into());
         }
         Ok(network)
+    }
+
+    /// Asks the chain, judges, and reserves for a minute.
+    async fn vouch(&self, network: &NetworkEngine, checked: &Checked, caller: Option<CallerKey>) -> Result<Attestation, VerifyError> {
+        self.untaken(checked).await?;
+        let holder = caller.map_or(Holder::Nobody, Holder::Key);
+        let facts = network.config.chain.facts(checked).await?;
+        let terms = Terms {
+            holder,
+            exclusive: holder == Holder::Nobody && self.callers == Callers::Guarded,
+            block: facts.block,
+            now: self.clock.now(),
+            hold: HOLD,
+            max_open: self.max_open_per_payer,
+        };
+        let judge = |reserved| checked.judge(&facts, &self.judge_policy(network, reserved));
+        self.reservations.decide(claimant(checked.matched()), terms, judge)
     }
 
     /// No other name of the payment belongs to another payment or to a transaction of ours (T173).
@@ -121,9 +155,4 @@ pub(super) fn claimant(payment: &Matched) -> Claimant {
         _ => payment.amount(),
     };
     Claimant { payer: payment.payer(), asset: offer.asset.id, key: payment.key(), amount }
-}
-
-fn attestation_of(checked: &Checked) -> Attestation {
-    let matched = checked.matched();
-    Attestation { key: matched.key(), aliases: matched.aliases(), payer: matched.payer(), transaction: None }
 }
