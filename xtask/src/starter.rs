@@ -1,11 +1,11 @@
 //! The facilitator's first steps, as the README shows them: `init`, `check-config`, `serve`.
 
-use crate::step::{Failure, Line, root, scratch};
+use crate::step::{Failure, Line, command, scratch};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::Duration,
 };
 
@@ -33,13 +33,11 @@ fn serve(config: &str, folder: &Path) -> Result<(), Failure> {
     eprintln!("\n$ {SERVE}");
     let failed = |what: &str| Failure::new(format!("{SERVE}: {what}"));
     let mut words = SERVE.split_whitespace();
-    let mut child = Command::new(words.next().unwrap_or_default())
+    let mut child = command(words.next().unwrap_or_default())
         .args(words)
         .args(["--config", config])
-        .current_dir(root())
         .envs([("H402_KEY_84532", KEY), ("H402_LISTEN", "127.0.0.1:0"), ("H402_RPC_84532", "http://127.0.0.1:9")])
         .env("H402_DATABASE", folder.join("h402.sqlite"))
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| failed(&error.to_string()))?;
@@ -75,7 +73,7 @@ fn get(address: &str, path: &str) -> Result<String, String> {
 /// On Unix `cargo run` becomes the program that it runs, so the signal reaches the server.
 fn stop(child: &mut Child) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
-    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().map_err(text)?;
+    command("kill").args(["-TERM", &child.id().to_string()]).status().map_err(text)?;
     let status = child.wait().map_err(text)?;
     if status.success() { Ok(()) } else { Err(format!("after SIGTERM: {status}")) }
 }

@@ -96,10 +96,24 @@ impl Line {
 
     fn command(&self) -> Result<Command, Failure> {
         let Some((program, rest)) = self.words.split_first() else { return Err(Failure::new("an empty command")) };
-        let mut command = Command::new(program);
-        command.args(rest).envs(self.env.iter().cloned()).current_dir(root()).stdin(Stdio::null());
+        let mut command = command(program);
+        command.args(rest).envs(self.env.iter().cloned());
         Ok(command)
     }
+}
+
+/// A command in the workspace's root, without what cargo has told this program about itself: build scripts look at
+/// that, and everything after them would be built again.
+pub(crate) fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(root()).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_str().is_some_and(|name| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.starts_with(start)));
+        if told {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 impl fmt::Display for Line {
