@@ -11,8 +11,9 @@
 //! payment opens one request, a charge is followed by what was paid for, and whoever presents the same payment
 //! again gets the same answer.
 //!
-//! Put the layer on the routes that cost something, behind nothing that answers from a cache. It needs a tokio
-//! runtime with timers.
+//! Put the layer on the routes that cost something, behind nothing that answers from a cache. A CORS layer belongs
+//! before the gate: there it answers preflights, and browsers may read the 402. What else asks for `OPTIONS` of
+//! something that costs is answered 204 by the gate. It needs a tokio runtime with timers.
 
 mod answer;
 mod body;

@@ -22,6 +22,8 @@ const LATER: u16 = 5;
 pub(super) enum Refusal {
     /// It brought no payment.
     NoPayment,
+    /// It asks what may be asked here, which costs nothing.
+    Options,
     /// Its payment is refused, before anything was sent.
     Rejected { reject: Reject, payer: Option<Address> },
     /// It cannot be priced.
@@ -71,6 +73,7 @@ impl<F, G> Shared<F, G> {
     pub(super) fn refuse(&self, visit: Option<&Visit>, refusal: Refusal) -> Response<Bytes> {
         match refusal {
             Refusal::NoPayment => self.ask(visit, "X-PAYMENT header is required", None),
+            Refusal::Options => no_content(),
             Refusal::Rejected { reject, .. } if reject.is_conflict() => {
                 let soon = matches!(reject, Reject::InProgress | Reject::TooManyOpen).then_some(SOON);
                 conflict(reject.word(), &reject.to_string(), soon, None)
@@ -169,6 +172,12 @@ pub(super) fn with_receipt<B>(mut response: Response<B>, receipt: Option<&Settle
 /// The receipt of a transaction that may still become one.
 pub(super) fn pending(network: Network, payer: Address, transaction: Option<TransactionId>) -> Refusal {
     Refusal::Unsettled { error: SettleError::Pending { transaction }, network, payer, first_attempt: false }
+}
+
+fn no_content() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 fn conflict(word: &str, text: &str, retry_after: Option<u16>, receipt: Option<&SettleAnswer>) -> Response<Bytes> {

@@ -45,12 +45,11 @@ impl<F, G> Shared<F, G> {
             return Door::Shut(None, refusal);
         }
         let payment = take_payment(&mut parts.headers);
-        // A preflight must be answered without payment, or browsers never get to pay (T108).
-        if parts.method == Method::OPTIONS {
-            return Door::Free;
-        }
         let quote = match self.terms.price.price(self.terms.price.current(), parts, body) {
             Ok(Quote::Free) => return Door::Free,
+            // A preflight must be answered without payment, or browsers never get to pay (T108); but not by the
+            // handler, which may not look at methods and would give away what it sells (T094).
+            _ if parts.method == Method::OPTIONS => return Door::Shut(None, Refusal::Options),
             Ok(Quote::Offers(quote)) => quote,
             Err(error) => return Door::Shut(None, Refusal::Price(error)),
         };
