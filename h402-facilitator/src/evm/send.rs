@@ -59,7 +59,7 @@ impl EvmChain {
 
 /// The words of geth and its forks, reth, Erigon, Nethermind, Besu and anvil, in lower case. The first that is
 /// found counts.
-const TEXTS: [(&str, Sent); 27] = [
+const TEXTS: [(&str, Sent); 28] = [
     ("already known", Sent::AlreadyKnown),
     ("alreadyknown", Sent::AlreadyKnown),
     ("known transaction", Sent::AlreadyKnown),
@@ -86,6 +86,7 @@ const TEXTS: [(&str, Sent); 27] = [
     ("exceeds block gas limit", Sent::Refused(SendRefusal::GasTooHigh)),
     ("gaslimitexceeded", Sent::Refused(SendRefusal::GasTooHigh)),
     ("gas limit too high", Sent::Refused(SendRefusal::GasTooHigh)),
+    ("intrinsic gas too high", Sent::Refused(SendRefusal::GasTooHigh)),
     ("gas too low", Sent::Refused(SendRefusal::GasTooLow)),
 ];
 
@@ -141,7 +142,9 @@ mod tests {
             ("Transaction gas limit exceeds block gas limit", Sent::Refused(R::GasTooHigh)),
             ("Gas price below configured minimum gas price", Sent::Refused(R::Underpriced)),
             ("Transaction replacement underpriced", Sent::Refused(R::ReplacementUnderpriced)),
-            // anvil.
+            // anvil; those of 1.7.1 as it answered them.
+            ("intrinsic gas too high -- tx.gas_limit > env.block.gas_limit", Sent::Refused(R::GasTooHigh)),
+            ("invalid chain id for signer", Sent::Unknown),
             ("transaction already imported", Sent::AlreadyKnown),
             ("Insufficient funds for gas * price + value", Sent::Refused(R::InsufficientFunds)),
             // Anything else.

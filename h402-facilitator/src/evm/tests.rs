@@ -138,7 +138,8 @@ fn key(of: usize) -> EvmKey {
 
 fn client(chain: &Chain, multicall3: Option<EvmAddress>, endpoints: Vec<Endpoint>) -> EvmChain {
     let mut config = RpcConfig::new(endpoints);
-    config.timeout = Duration::from_secs(5);
+    // Far beyond what the devnet needs, also on a busy machine.
+    config.timeout = Duration::from_secs(30);
     EvmChain::new(EvmConfig { chain_id: chain.chain_id(), multicall3, simulate_from: account(0).address, rpc: Rpc::new(config) })
 }
 

@@ -10,8 +10,13 @@ fn endpoint(url: &str) -> Endpoint {
 }
 
 fn rpc(endpoints: &[&Fake]) -> Rpc {
+    // Far beyond what loopback needs, also on a busy machine.
+    rpc_within(Duration::from_secs(30), endpoints)
+}
+
+fn rpc_within(timeout: Duration, endpoints: &[&Fake]) -> Rpc {
     let mut config = RpcConfig::new(endpoints.iter().map(|fake| endpoint(&fake.url())).collect());
-    config.timeout = Duration::from_millis(300);
+    config.timeout = timeout;
     config.max_body = 64 << 10;
     Rpc::new(config)
 }
@@ -128,7 +133,7 @@ async fn what_is_no_answer_decides_nothing() {
             _ => panic!("two calls"),
         })
         .await;
-        let rpc = rpc(&[&fake]);
+        let rpc = if want == Undecided::Deadline { rpc_within(Duration::from_millis(200), &[&fake]) } else { rpc(&[&fake]) };
         assert_eq!(texts(rpc.batch(&calls(&["eth_a", "eth_b"])).await), Err(want), "{name}");
         assert_eq!(rpc.counters().requests, 1, "{name}: nothing is tried again behind the caller's back");
         assert_eq!((rpc.counters().endpoints[0].failures, rpc.counters().endpoints[0].healthy), (1, false), "{name}");
@@ -288,7 +293,7 @@ async fn a_nodes_own_refusal_ends_the_sending() {
 async fn requests_beyond_the_limit_are_busy_and_are_not_sent() {
     let fake = Fake::start(|_| Reply::Silence).await;
     let mut config = RpcConfig::new(vec![endpoint(&fake.url())]);
-    (config.timeout, config.max_in_flight) = (Duration::from_secs(1), 1);
+    (config.timeout, config.max_in_flight) = (Duration::from_secs(4), 1);
     let rpc = Rpc::new(config);
     let first = tokio::spawn({
         let rpc = rpc.clone();
@@ -298,7 +303,8 @@ async fn requests_beyond_the_limit_are_busy_and_are_not_sent() {
     // The first is under way for twice as long as the second waits.
     assert_eq!(texts(rpc.batch(&calls(&["eth_b"])).await), Err(Undecided::Busy));
     assert_eq!((fake.requests(), rpc.counters().requests), (1, 1));
-    assert_eq!(first.await.unwrap(), Err(Undecided::Deadline));
+    assert!(!first.is_finished(), "the first is still under way");
+    first.abort();
 }
 
 #[tokio::test]

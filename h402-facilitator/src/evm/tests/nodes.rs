@@ -114,7 +114,7 @@ async fn t148_a_node_that_hangs_costs_one_deadline() {
         rpc: Rpc::new(config),
     });
     assert_eq!(evm.facts(&bench.payment(1, 1_500, 1)).await, Err(Undecided::Deadline));
-    assert_eq!(bench.chain.faults().requests(), 1);
+    assert_eq!(evm.rpc().counters().requests, 1);
     gate.open();
 }
 
