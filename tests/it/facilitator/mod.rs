@@ -1,6 +1,8 @@
 //! The facilitator under attack, over its own sockets.
 
 mod outcome;
+mod races;
+mod restart;
 
 use alloy_primitives::{B256, Bytes};
 use h402_core::{Amount, Asset, Matched, Offer, PaymentPayload, Requirements, Resource, wire::h402};

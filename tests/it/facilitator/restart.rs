@@ -1,0 +1,100 @@
+//! What the ledger keeps when the process does not.
+
+use super::{PRICE, broadcasts, ledger, settle, settle_until_ended, transfers, verify};
+use alloy_primitives::U256;
+use h402_devnet::evm::{BlockTime, account};
+use h402_tests::rig::{PAYER, Rig, RigOptions};
+use std::time::Duration;
+
+/// The account that holds no tokens at first.
+const POOR: usize = 9;
+
+async fn impatient() -> Rig {
+    let engine = Box::new(|config: &mut h402_facilitator::EngineConfig| config.answer_within = Duration::from_millis(400));
+    Rig::with(RigOptions { block_time: BlockTime::Manual, engine, ..RigOptions::default() }).await
+}
+
+/// T013: a used payment stays used: after a restart, and long after everything about it has expired.
+#[tokio::test(flavor = "multi_thread")]
+async fn t013_a_used_payment_stays_used() {
+    let mut rig = Rig::start().await;
+    let (keyed, keyless) = (rig.payment(PAYER, PRICE), rig.payment(PAYER, PRICE));
+    let id = verify(&rig, &keyed, Some("shop-1")).await.payment_id();
+    let settled = settle(&rig, &keyed, Some("shop-1")).await;
+    assert!(settled.is_settled() && settle(&rig, &keyless, None).await.is_settled());
+    for days in [0, 1, 400] {
+        rig.clock.advance(Duration::from_secs(days * 86_400));
+        rig.restart().await;
+        assert_eq!(settle(&rig, &keyed, Some("shop-1")).await, settled, "the same bytes after {days} days");
+        for other in [Some("shop-2"), None] {
+            let refused = settle(&rig, &keyed, other).await;
+            assert_eq!((refused.word().as_str(), refused.transaction()), ("duplicate_settlement", settled.transaction()));
+            assert_eq!(settle(&rig, &keyless, other).await.word(), "duplicate_settlement");
+            assert_eq!(verify(&rig, &keyed, other).await.word(), "duplicate_settlement");
+        }
+        assert_eq!(ledger(&rig, &id).await["transaction"], settled.transaction().unwrap().to_string());
+    }
+    assert_eq!((broadcasts(&rig), transfers(&rig)), (2, 2));
+}
+
+/// T014: a payment that was under way at a restart ends in the transaction it had.
+#[tokio::test(flavor = "multi_thread")]
+async fn t014_a_payment_under_way_goes_on_after_a_restart() {
+    for caller in [Some("shop-1"), None] {
+        let mut rig = impatient().await;
+        let payment = rig.payment(PAYER, PRICE);
+        let pending = settle(&rig, &payment, caller).await;
+        assert_eq!(pending.word(), "settlement_pending");
+        rig.restart().await;
+        rig.chain.mine().await;
+        let settled = settle_until_ended(&rig, &payment, caller).await;
+        assert!(settled.is_settled(), "{settled:?}");
+        assert_eq!(settled.transaction(), pending.transaction());
+        assert_eq!((broadcasts(&rig), transfers(&rig)), (1, 1));
+    }
+}
+
+/// T014: the node forgot the transaction while nobody ran. The stored bytes go out again, never others.
+#[tokio::test(flavor = "multi_thread")]
+async fn t014_a_forgotten_transaction_is_sent_again_as_it_was() {
+    let mut rig = impatient().await;
+    let payment = rig.payment(PAYER, PRICE);
+    let hash = settle(&rig, &payment, Some("shop-1")).await.transaction().unwrap();
+    rig.stop().await;
+    assert!(rig.chain.drop_pending(hash));
+    rig.reopen().await;
+    super::until_pending(&rig, 1).await;
+    assert_eq!(rig.chain.pending(), [hash]);
+    rig.chain.mine().await;
+    assert_eq!(settle_until_ended(&rig, &payment, Some("shop-1")).await.transaction(), Some(hash));
+}
+
+/// T014: what only was verified holds nobody up after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn t014_a_hold_ends_with_the_process_and_with_time() {
+    let mut rig = Rig::start().await;
+    let payment = rig.payment(PAYER, PRICE);
+    assert!(verify(&rig, &payment, None).await.is_valid());
+    assert_eq!(verify(&rig, &payment, None).await.word(), "payment_in_progress");
+    rig.restart().await;
+    assert!(verify(&rig, &payment, None).await.is_valid());
+    assert_eq!(verify(&rig, &payment, None).await.word(), "payment_in_progress");
+    rig.clock.advance(Duration::from_secs(61));
+    assert!(verify(&rig, &payment, None).await.is_valid());
+    assert!(settle(&rig, &payment, None).await.is_settled());
+}
+
+/// T024: what an open payment has promised of a balance is still promised after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn t024_a_restart_forgets_no_promise() {
+    let mut rig = impatient().await;
+    rig.chain.mint(rig.chain.usdc(), account(POOR).address, U256::from(PRICE)).unwrap();
+    let first = rig.payment(POOR, PRICE);
+    assert_eq!(settle(&rig, &first, Some("shop-1")).await.word(), "settlement_pending");
+    rig.restart().await;
+    let second = rig.payment(POOR, PRICE);
+    assert_eq!(verify(&rig, &second, Some("shop-2")).await.word(), "insufficient_funds");
+    assert_eq!(settle(&rig, &second, Some("shop-2")).await.word(), "insufficient_funds");
+    rig.chain.mint(rig.chain.usdc(), account(POOR).address, U256::from(PRICE)).unwrap();
+    assert!(verify(&rig, &second, Some("shop-2")).await.is_valid());
+}
