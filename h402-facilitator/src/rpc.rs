@@ -169,7 +169,7 @@ impl Rpc {
     }
 
     /// Ends all rests, as time would.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "evm"))]
     pub(crate) fn forget_failures(&self) {
         for index in 0..self.endpoints() {
             self.inner.pool.succeeded(index);
