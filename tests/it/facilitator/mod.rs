@@ -1,5 +1,6 @@
 //! The facilitator under attack, over its own sockets.
 
+mod authorization;
 mod outcome;
 mod races;
 mod restart;
