@@ -101,8 +101,8 @@ impl<F, G> Shared<F, G> {
 
 /// Takes the one payment header, and removes whatever else only the gate may say (T096, T106, T107).
 fn take_payment(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
-    let named = |token: &str| PAYMENTS.iter().any(|name| token.trim().eq_ignore_ascii_case(name.as_str()));
-    let in_connection = headers.get_all(CONNECTION).iter().any(|value| value.to_str().is_ok_and(|list| list.split(',').any(named)));
+    let named = |token: &[u8]| PAYMENTS.iter().any(|name| token.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()));
+    let in_connection = headers.get_all(CONNECTION).iter().any(|value| value.as_bytes().split(|byte| *byte == b',').any(named));
     let count: usize = PAYMENTS.iter().map(|name| headers.get_all(name).iter().count()).sum();
     let payment = headers.remove(PAYMENT);
     PAYMENTS.iter().chain(&RECEIPTS).for_each(|name| {
