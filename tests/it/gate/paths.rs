@@ -14,16 +14,76 @@ use h402_tests::{
 /// Ways to write a path that some part of a server might take for `prefix/a`.
 fn spellings(prefix: &str) -> Vec<String> {
     let tails = [
-        "/a", "/a/", "//a", "///a", "/./a", "/.//a", "/x/../a", "/free/../a", "/free/%2e%2e/a", "/free/..%2fa", "/free;/../a",
-        "/%61", "/%2561", "/a%2f", "/a%2F", "/%2fa", "/%2Fa", "/a;v=1", "/a;", "/A", "/a%00", "/a%0d", "/a%0a", "/a%0d%0aX:1",
-        "/a%20", "/a%09", "/a+", "/a?", "/a??", "/a?x=/free", "/a#x", "/a#/../free", "/a%23x", "/a%3f", "/a%3b", "/%c0%ae/a",
-        "/%c0%afa", "/%e0%80%afa", "/%252e/a", "/%2e/a", "/%2e%2e/a", "/a/.", "/a/..", "/a/../a", "/a//", "/a/%2e", "/\\a", "/a\\",
-        "/a%5c", "/a.", "/a..", "/a.json", "/a%", "/a%6", "/a%zz", "/a~", "/a:80", "/a@", "/a*", "/a/b", "/free?/a", "/free#/a",
-        "/free/%2fa", "/\u{ff41}", "/\u{e1}",
+        "/a",
+        "/a/",
+        "//a",
+        "///a",
+        "/./a",
+        "/.//a",
+        "/x/../a",
+        "/free/../a",
+        "/free/%2e%2e/a",
+        "/free/..%2fa",
+        "/free;/../a",
+        "/%61",
+        "/%2561",
+        "/a%2f",
+        "/a%2F",
+        "/%2fa",
+        "/%2Fa",
+        "/a;v=1",
+        "/a;",
+        "/A",
+        "/a%00",
+        "/a%0d",
+        "/a%0a",
+        "/a%0d%0aX:1",
+        "/a%20",
+        "/a%09",
+        "/a+",
+        "/a?",
+        "/a??",
+        "/a?x=/free",
+        "/a#x",
+        "/a#/../free",
+        "/a%23x",
+        "/a%3f",
+        "/a%3b",
+        "/%c0%ae/a",
+        "/%c0%afa",
+        "/%e0%80%afa",
+        "/%252e/a",
+        "/%2e/a",
+        "/%2e%2e/a",
+        "/a/.",
+        "/a/..",
+        "/a/../a",
+        "/a//",
+        "/a/%2e",
+        "/\\a",
+        "/a\\",
+        "/a%5c",
+        "/a.",
+        "/a..",
+        "/a.json",
+        "/a%",
+        "/a%6",
+        "/a%zz",
+        "/a~",
+        "/a:80",
+        "/a@",
+        "/a*",
+        "/a/b",
+        "/free?/a",
+        "/free#/a",
+        "/free/%2fa",
+        "/\u{ff41}",
+        "/\u{e1}",
     ];
     let mut spellings: Vec<String> = tails.iter().map(|tail| format!("{prefix}{tail}")).collect();
     spellings.extend([format!("/{prefix}/a"), format!("/.{prefix}/a"), format!("/free/..{prefix}/a"), format!("/%2e{prefix}/a")]);
-    spellings.extend(["http://shop.test", "HTTP://SHOP.TEST", "http://shop.test:80", "//shop.test"].map(|host| format!("{host}{prefix}/a")));
+    spellings
+        .extend(["http://shop.test", "HTTP://SHOP.TEST", "http://shop.test:80", "//shop.test"].map(|host| format!("{host}{prefix}/a")));
     spellings.extend([format!("http://shop.test/{prefix}/a"), format!("{}/a", prefix.trim_start_matches('/'))]);
     spellings.extend(["*", "?a", "/?/a", "/", "//"].map(str::to_owned));
     spellings
@@ -115,8 +175,7 @@ async fn t093_two_prefixes_are_two_resources() {
     assert_eq!(shop.ask(&get("/v2/a").paying(&rig.pay(PAYER))).await.text(), "/v2 2");
 }
 
-const METHODS: [&str; 12] =
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "get", "Get", "PROPFIND", "BUY", "G3T"];
+const METHODS: [&str; 12] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "get", "Get", "PROPFIND", "BUY", "G3T"];
 const OVERRIDES: [&str; 4] = ["X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method", "X-Original-Method"];
 
 /// T094: no method and no header that speaks of another method runs the handler without payment.

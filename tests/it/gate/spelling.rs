@@ -68,7 +68,10 @@ impl Spelling<'_> {
             ("nonce in capitals", BASE64_STANDARD.encode(json.replace(&nonce, &upper(&nonce)))),
             ("payer without checksum", BASE64_STANDARD.encode(json.replace(&from, &from.to_lowercase()))),
             ("value as a number", BASE64_STANDARD.encode(json.replace(&format!("{value:?}"), &value))),
-            ("escapes", BASE64_STANDARD.encode(json.replace(r#""exact""#, r#""\u0065xact""#).replace("authorization", "authorizatio\\u006e"))),
+            (
+                "escapes",
+                BASE64_STANDARD.encode(json.replace(r#""exact""#, r#""\u0065xact""#).replace("authorization", "authorizatio\\u006e")),
+            ),
             ("64 bytes of signature", BASE64_STANDARD.encode(self.signature(|known| known.as_erc2098().to_vec()))),
             ("v is 0 or 1", BASE64_STANDARD.encode(self.signature(|known| with_v(known, known.s(), 0, known.v())))),
             ("the other s", BASE64_STANDARD.encode(self.signature(|known| with_v(known, ORDER - known.s(), 27, !known.v())))),
