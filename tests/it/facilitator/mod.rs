@@ -4,6 +4,7 @@ mod authorization;
 mod outcome;
 mod races;
 mod restart;
+mod signed;
 
 use alloy_primitives::{B256, Bytes};
 use h402_core::{Amount, Asset, Matched, Offer, PaymentPayload, Requirements, Resource, wire::h402};
