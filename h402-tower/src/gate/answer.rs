@@ -71,6 +71,9 @@ impl From<Undecided> for Refusal {
 impl<F, G> Shared<F, G> {
     /// The answer to a request that is not let through.
     pub(super) fn refuse(&self, visit: Option<&Visit>, refusal: Refusal) -> Response<Bytes> {
+        if let Refusal::Rejected { reject, payer } = &refusal {
+            tracing::debug!(reason = reject.word(), payer = payer.map(tracing::field::display), "payment refused");
+        }
         match refusal {
             Refusal::NoPayment => self.ask(visit, "X-PAYMENT header is required", None),
             Refusal::Options => no_content(),

@@ -54,6 +54,12 @@ pub struct Gate<F, G, M = AnyBody> {
 }
 
 /// Why a gate cannot be built.
+///
+/// ```
+/// use h402_tower::gate::{GateConfigError, Price};
+/// let error: GateConfigError = Price::offers([]).unwrap_err();
+/// assert_eq!(error.to_string(), "no offer; a route without a price must say that it is free");
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GateConfigError {

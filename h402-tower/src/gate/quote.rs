@@ -64,6 +64,17 @@ pub struct RetiredVersion {
 }
 
 /// What one request costs.
+///
+/// ```
+/// use h402_core::{Amount, Assets, Flow, Network, Offer, Offers};
+/// use h402_tower::gate::Quote;
+/// let usdc = Assets::known().by_symbol(Network::Evm(8453), "USDC").expect("in the table").clone();
+/// let offer = Offer::new(usdc, Amount::from_atomic(10_000), "0x70997970C51812dc3A010C7d01b50e0d17dc79C8".parse()?)?;
+/// let Quote::Offers(priced) = Quote::offers(Offers::new(vec![offer.into()])?).upfront() else { unreachable!() };
+/// assert_eq!(priced.flow, Flow::Upfront);
+/// assert_eq!(Quote::Free.upfront(), Quote::Free);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Quote {
     /// Nothing.
@@ -99,6 +110,11 @@ impl Quote {
 }
 
 /// Why a request cannot be priced. The texts are shown to the client.
+///
+/// ```
+/// use h402_tower::gate::PriceError;
+/// assert_eq!(PriceError::BadRequest("size is small or large".to_owned()).to_string(), "size is small or large");
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PriceError {
