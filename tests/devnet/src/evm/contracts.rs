@@ -82,7 +82,11 @@ impl TokenKind {
         }
     }
 
-    pub(super) fn init_code(&self) -> Result<Bytes, Error> {
+    /// The code that creates the token, for deploying it on a chain that is not ours.
+    ///
+    /// # Errors
+    /// [`Error::Artifact`] if the embedded artifact is broken.
+    pub fn init_code(&self) -> Result<Bytes, Error> {
         let artifact = Artifact::parse(match self {
             Self::Usdc { .. } => include_str!("../../contracts/artifacts/TestUSDC.json"),
             Self::Noop => include_str!("../../contracts/artifacts/NoopToken.json"),
@@ -108,7 +112,11 @@ pub(super) fn genesis_token(chain_id: u64) -> (Address, &'static str) {
     }
 }
 
-pub(super) fn multicall3() -> Result<Bytes, Error> {
+/// The runtime code of Multicall3, for a chain that is not ours.
+///
+/// # Errors
+/// [`Error::Artifact`] if the embedded artifact is broken.
+pub fn multicall3() -> Result<Bytes, Error> {
     Ok(Artifact::parse(include_str!("../../contracts/artifacts/Multicall3.json"))?.deployed_bytecode)
 }
 

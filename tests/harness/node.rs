@@ -1,0 +1,146 @@
+//! A chain of either make: ours, or anvil where `H402_TEST_EVM=anvil` names it and `ANVIL` the program.
+//!
+//! Driven through JSON-RPC alone, so that both are driven alike.
+
+use alloy_primitives::{Address, Bytes, U256};
+use alloy_sol_types::{SolCall, sol};
+use h402_core::{Asset, Network, Peg, asset_id, evm::Erc20};
+use h402_devnet::evm::{BlockTime, Chain, MULTICALL3, TokenKind, account, multicall3};
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+sol! {
+    function mint(address to, uint256 amount) external;
+}
+
+/// The chain id of either.
+pub const CHAIN_ID: u64 = 84532;
+
+/// A running chain with a token, ended with it.
+pub struct Node {
+    /// Where it answers.
+    pub url: String,
+    /// Its token.
+    pub token: Address,
+    made: Made,
+}
+
+enum Made {
+    Devnet(Chain),
+    Anvil(Child),
+}
+
+impl Node {
+    /// Starts the chain that the environment asks for, mining every transaction at once.
+    pub async fn start() -> Self {
+        match std::env::var("H402_TEST_EVM").as_deref() {
+            Err(_) | Ok("devnet") => {
+                let chain = Chain::builder().chain_id(CHAIN_ID).start().await.unwrap();
+                Self { url: chain.url(), token: chain.usdc(), made: Made::Devnet(chain) }
+            }
+            Ok("anvil") => Self::anvil().await,
+            Ok(other) => panic!("H402_TEST_EVM is devnet or anvil, not {other}"),
+        }
+    }
+
+    async fn anvil() -> Self {
+        let program = std::env::var_os("ANVIL").expect("ANVIL names the program");
+        let mut child = Command::new(program)
+            .args(["--host", "127.0.0.1", "--port", "0", "--chain-id", &CHAIN_ID.to_string()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("anvil starts");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = lines.find_map(|line| line.ok()?.strip_prefix("Listening on ").map(str::to_owned));
+        // Whatever it says later has to go somewhere.
+        std::thread::spawn(move || lines.for_each(drop));
+        let mut node = Self { url: format!("http://{}", said.expect("anvil listens")), token: Address::ZERO, made: Made::Anvil(child) };
+        node.rpc("anvil_setCode", json!([MULTICALL3, multicall3().unwrap()])).await;
+        let receipt = node.execute(None, TokenKind::usdc("USDC").init_code().unwrap()).await;
+        node.token = receipt["contractAddress"].as_str().unwrap().parse().unwrap();
+        for index in 0..9 {
+            let amount = U256::from(1_000_000_000_000u64);
+            node.execute(Some(node.token), mintCall { to: account(index).address, amount }.abi_encode().into()).await;
+        }
+        node
+    }
+
+    /// Calls a method; the test ends if the chain refuses.
+    pub async fn rpc(&self, method: &str, params: Value) -> Value {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+        let request = http::Request::post(&self.url).header("content-type", "application/json").body(body.into()).unwrap();
+        let (_, text) = crate::http::send(request).await;
+        let mut answer: Value = serde_json::from_str(&text).unwrap();
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+        answer["result"].take()
+    }
+
+    /// Has anvil send a transaction of its last development account, and returns its receipt.
+    async fn execute(&self, to: Option<Address>, input: Bytes) -> Value {
+        let transaction = json!({ "from": account(9).address, "to": to, "input": input });
+        let hash = self.rpc("eth_sendTransaction", json!([transaction])).await;
+        self.rpc("eth_getTransactionReceipt", json!([hash])).await
+    }
+
+    /// Stops or resumes mining transactions as they come.
+    pub async fn set_automine(&self, on: bool) {
+        match &self.made {
+            Made::Devnet(chain) => chain.set_block_time(if on { BlockTime::Auto } else { BlockTime::Manual }),
+            Made::Anvil(_) => drop(self.rpc("evm_setAutomine", json!([on])).await),
+        }
+    }
+
+    /// Makes one block.
+    pub async fn mine(&self) {
+        match &self.made {
+            Made::Devnet(chain) => drop(chain.mine().await),
+            Made::Anvil(_) => drop(self.rpc("evm_mine", json!([])).await),
+        }
+    }
+
+    /// What an account holds of the token.
+    pub async fn balance(&self, who: Address) -> U256 {
+        let input: Bytes = Erc20::balanceOfCall { account: who }.abi_encode().into();
+        let word = self.rpc("eth_call", json!([{ "to": self.token, "input": input }, "latest"])).await;
+        quantity(&word)
+    }
+
+    /// What an account holds of the native coin, in wei.
+    pub async fn native_balance(&self, who: Address) -> U256 {
+        quantity(&self.rpc("eth_getBalance", json!([who, "latest"])).await)
+    }
+
+    /// How many transactions of an account are mined.
+    pub async fn transactions(&self, who: Address) -> U256 {
+        quantity(&self.rpc("eth_getTransactionCount", json!([who, "latest"])).await)
+    }
+
+    /// The token, as an operator would describe it.
+    pub fn usdc(&self) -> Asset {
+        let id = asset_id(Network::Evm(CHAIN_ID), &self.token.to_string()).unwrap();
+        Asset::new(id, 6, "USDC").with_eip3009("USDC", "2").with_peg(Peg::Usd)
+    }
+
+    /// The native coin.
+    pub fn ether(&self) -> Asset {
+        Asset::native(Network::Evm(CHAIN_ID), "ETH")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Made::Anvil(child) = &mut self.made {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// A hex quantity or word.
+fn quantity(value: &Value) -> U256 {
+    U256::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+}
