@@ -2,10 +2,7 @@
 //!
 //! [`Engine`] does the work over a [`h402_core::Store`] and the chains; [`LocalFacilitator`] offers it to a gate in
 //! the same process, feature `server` to everybody over HTTP.
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic))]
 #![warn(missing_docs)]
 
 #[cfg(feature = "chaos")]

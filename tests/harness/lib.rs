@@ -3,6 +3,7 @@
 
 pub mod contract;
 pub mod http;
+pub mod node;
 pub mod raw;
 pub mod rig;
 pub mod shop;

@@ -1,7 +1,11 @@
 //! `serve | check-config | init`.
 
 use super::config::{Config, ConfigError};
-use crate::{Engine, SystemClock, evm::StartError, sqlite::{OpenOptions, SqliteStore}};
+use crate::{
+    Engine, SystemClock,
+    evm::StartError,
+    sqlite::{OpenOptions, SqliteStore},
+};
 use clap::{Parser, Subcommand};
 use std::{
     ffi::OsString,

@@ -7,6 +7,7 @@ use crate::{
 };
 use h402_core::{Address, Amount, Asset, Assets, EvmKey, Network, Peg, asset_id};
 use serde::Deserialize;
+use zeroize::Zeroizing;
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 /// A text that is never shown.
@@ -70,6 +71,8 @@ pub struct NetworkSection {
     pub rpc: Vec<Secret>,
     /// File with the key that pays for gas, 64 hex digits. `H402_KEY_<chain id>` overrides it.
     pub key_file: Option<PathBuf>,
+    /// Encrypted key file (Ethereum keystore, version 3); its password comes from `H402_KEYSTORE_PASSWORD_<chain id>`.
+    pub keystore_file: Option<PathBuf>,
     /// Symbols of the accepted assets: an allow-list, so it cannot be left out.
     pub assets: Vec<String>,
     /// Address of Multicall3, or `none`.
@@ -236,7 +239,8 @@ impl Config {
                     value(format!("network {network} assets"), format!("{symbol} is not known; describe it in an [[asset]]"))
                 })?;
                 if let Some(text) = section.minimum.get(symbol) {
-                    let minimum = Amount::from_units(text, asset.decimals).map_err(|why| value(format!("network {network} minimum {symbol}"), why))?;
+                    let minimum = Amount::from_units(text, asset.decimals)
+                        .map_err(|why| value(format!("network {network} minimum {symbol}"), why))?;
                     minimums.push((asset.id.address, minimum));
                 }
                 allowed = allowed.with((**asset).clone());
@@ -306,11 +310,24 @@ impl NetworkSection {
         if let Some(text) = env(&variable) {
             return EvmKey::from_hex(&text).map_err(|why| value(variable, why));
         }
-        let Some(path) = &self.key_file else {
-            return Err(value(format!("network {} key_file", self.id), format!("is missing, and {variable} is not set")));
-        };
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: path.clone(), error })?;
-        EvmKey::from_hex(&text).map_err(|why| value(path.display().to_string(), why))
+        let key = |part: &str| format!("network {} {part}", self.id);
+        match (&self.key_file, &self.keystore_file) {
+            (Some(path), None) => {
+                let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: path.clone(), error })?;
+                EvmKey::from_hex(&Zeroizing::new(text)).map_err(|why| value(path.display().to_string(), why))
+            }
+            (None, Some(path)) => {
+                let variable = format!("H402_KEYSTORE_PASSWORD_{chain_id}");
+                let password = Zeroizing::new(env(&variable).ok_or_else(|| value(key("keystore_file"), format!("{variable} is not set")))?);
+                // The library's own errors may quote the file.
+                let opened = eth_keystore::decrypt_key(path, password.as_bytes());
+                let secret = Zeroizing::new(opened.map_err(|_| value(path.display().to_string(), "is no keystore, or the password is wrong"))?);
+                let secret = <&[u8; 32]>::try_from(secret.as_slice()).map_err(|_| value(path.display().to_string(), "holds no 32-byte key"))?;
+                EvmKey::from_bytes(secret).map_err(|why| value(path.display().to_string(), why))
+            }
+            (Some(_), Some(_)) => Err(value(key("key_file"), "and keystore_file are both given")),
+            (None, None) => Err(value(key("key_file"), format!("is missing, as is keystore_file, and {variable} is not set"))),
+        }
     }
 }
 

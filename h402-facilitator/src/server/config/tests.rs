@@ -83,3 +83,28 @@ async fn t114_secrets_are_not_shown() {
     let shown = format!("{config:?} {engine:?} {bad_key:?} {bad_key} {bad_line:?} {bad_line} {bad_url:?} {bad_url}");
     assert!(!shown.contains("hunter") && !shown.contains(&KEY[..16]), "{shown}");
 }
+
+/// A keystore as the Web3 Secret Storage definition publishes it: PBKDF2, password `testpassword`.
+const KEYSTORE: &str = r#"{"crypto":{"cipher":"aes-128-ctr","cipherparams":{"iv":"6087dab2f9fdbbfaddc31a909735c1e6"},
+"ciphertext":"5318b4d5bcd28de64ee5559e671353e16f075ecae9f99c7a79a38af5f869aa46","kdf":"pbkdf2",
+"kdfparams":{"c":262144,"dklen":32,"prf":"hmac-sha256","salt":"ae3cd4e7013836a3df6bd7241b12db061dbe2c6785853cce422d148a624ce0bd"},
+"mac":"517ead924a9d0dc3124507e3393d175ce3ff7c1e96529c6c555ce9e51205e9b2"},
+"id":"3198bc9c-6672-5ab3-d995-4942343ae5b6","version":3}"#;
+
+#[tokio::test]
+async fn an_encrypted_keystore_is_opened_with_its_password() {
+    let path = std::env::temp_dir().join(format!("h402-keystore-{}.json", std::process::id()));
+    std::fs::write(&path, KEYSTORE).unwrap();
+    let config: Config = GOOD.replace("assets =", &format!("keystore_file = {path:?}\nassets =")).parse().unwrap();
+    let opened = |password: Option<&str>| {
+        let password = password.map(str::to_owned);
+        config.engine(move |name| password.clone().filter(|_| name == "H402_KEYSTORE_PASSWORD_84532"))
+    };
+    let engine = opened(Some("testpassword")).unwrap();
+    // The published secret is 7a28b5ba…fe9d; its address is the one other wallets show for it.
+    assert_eq!(engine.networks[0].signer.address().to_string(), "0x008AeEda4D805471dF9b2A5B0f38A0C3bCBA786b");
+    let wrong = opened(Some("hunter7")).unwrap_err().to_string();
+    assert!(wrong.contains("password is wrong") && !wrong.contains("hunter"), "{wrong}");
+    assert!(opened(None).unwrap_err().to_string().contains("H402_KEYSTORE_PASSWORD_84532"));
+    std::fs::remove_file(path).unwrap();
+}
