@@ -16,7 +16,7 @@ check:
 test *names:
     cargo test --workspace {{names}}
 
-# The end-to-end suite on anvil
+# The whole story on anvil, an Ethereum node that is not ours
 anvil *names:
     cargo xtask anvil {{names}}
 

@@ -1,4 +1,4 @@
-//! The end-to-end suite against anvil, an Ethereum node that we did not write.
+//! The whole story on anvil, an Ethereum node that we did not write.
 //!
 //! The tests are the same; they read `H402_TEST_EVM=anvil` and start the program that `ANVIL` names.
 

@@ -23,7 +23,7 @@ cargo xtask <command>
   tidy        the rules of the house that no compiler checks
   features    lint each published crate with no feature, each feature alone, and all
   package     build each published crate from its own package
-  anvil       the end-to-end suite, on anvil
+  anvil       the tests of the whole story, on an Ethereum node that is not ours
   starter     the facilitator's `init` and `check-config`, as the README shows them
   torture N   the end-to-end suite, N times
   bench       the measurements, from a release build; `bench NAME` for one
