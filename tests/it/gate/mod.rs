@@ -1,5 +1,6 @@
 //! The gate under attack: real shops, real sockets, a real facilitator on a real chain.
 
+mod caching;
 mod headers;
 mod paths;
 mod race;
