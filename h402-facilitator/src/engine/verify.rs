@@ -6,8 +6,8 @@ use super::{
     reserve::{Claimant, Holder, Terms},
 };
 use h402_core::{
-    Attestation, CallerKey, CheckPolicy, Checked, Clock, JudgePolicy, Matched, PaymentClass, PaymentRow, Proof, Reject, Store, Undecided,
-    UnixSeconds, Verified, VerifyError,
+    Amount, Attestation, CallerKey, CheckPolicy, Checked, Clock, JudgePolicy, Matched, PaymentClass, PaymentRow, Proof, Reject, Store,
+    Undecided, UnixSeconds, Verified, VerifyError,
 };
 
 impl<S: Store, C: Clock> Engine<S, C> {
@@ -114,7 +114,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         Ok(())
     }
 
-    pub(super) fn judge_policy(&self, network: &NetworkEngine, reserved: h402_core::Amount) -> JudgePolicy {
+    pub(super) fn judge_policy(&self, network: &NetworkEngine, reserved: Amount) -> JudgePolicy {
         JudgePolicy {
             times: CheckPolicy::facilitator(self.clock.now()),
             reserved,
@@ -131,6 +131,13 @@ impl<S: Store, C: Clock> Shared<S, C> {
         checked: &Checked,
     ) -> Result<(Attestation, h402_core::EvmFacts), VerifyError> {
         let facts = network.config.chain.facts(checked).await?;
+        if matches!(checked.matched().proof(), Proof::EvmSent { .. }) {
+            let attestation = checked.judge(&facts, &self.judge_policy(network, Amount::ZERO))?;
+            // The money has moved: nothing is promised any more, whatever a verify held.
+            let held = claimant(checked.matched());
+            self.reservations.release(held.payer, held.asset, &held.key);
+            return Ok((attestation, facts));
+        }
         let terms = Terms {
             holder: Holder::Settlement,
             exclusive: false,
@@ -151,7 +158,7 @@ pub(super) fn claimant(payment: &Matched) -> Claimant {
     // A payer's own transaction may also move the native coin for its gas; only the asset paid with is promised here.
     let amount = match payment.proof() {
         // The money has moved already: it promises nothing of the balance.
-        Proof::EvmSent { .. } => h402_core::Amount::ZERO,
+        Proof::EvmSent { .. } => Amount::ZERO,
         _ => payment.amount(),
     };
     Claimant { payer: payment.payer(), asset: offer.asset.id, key: payment.key(), amount }
