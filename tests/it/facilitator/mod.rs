@@ -1,9 +1,11 @@
 //! The facilitator under attack, over its own sockets.
 
 mod authorization;
+mod kinds;
 mod outcome;
 mod races;
 mod restart;
+mod sent;
 mod signed;
 
 use alloy_primitives::{B256, Bytes};
