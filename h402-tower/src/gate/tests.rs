@@ -4,6 +4,7 @@ mod drops;
 mod flow;
 mod headers;
 pub(super) mod kit;
+mod limits;
 mod logs;
 mod prices;
 mod replay;

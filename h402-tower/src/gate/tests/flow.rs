@@ -9,14 +9,14 @@ use http_body_util::Full;
 use std::{sync::Arc, sync::atomic::AtomicU16, sync::atomic::Ordering::SeqCst, time::Duration};
 
 /// Answers with the status the test has set.
-fn scripted(
+pub(super) fn scripted(
     status: &Arc<AtomicU16>,
 ) -> impl Fn(Request<Full<Bytes>>) -> std::future::Ready<Response<Full<Bytes>>> + Clone + Send + 'static {
     let status = status.clone();
     move |_| std::future::ready(Response::builder().status(status.load(SeqCst)).body(full("scripted")).unwrap())
 }
 
-fn status(code: u16) -> Arc<AtomicU16> {
+pub(super) fn status(code: u16) -> Arc<AtomicU16> {
     Arc::new(AtomicU16::new(code))
 }
 
@@ -220,28 +220,6 @@ async fn t101_a_charge_without_delivery_is_owed() {
     assert_eq!((shop.runs(), shop.bank.settle_calls()), (5, 2));
 }
 
-/// T004: who makes settlements fail after the handler ran pays first for an hour.
-#[tokio::test]
-async fn t004_after_two_refused_settlements_the_payer_pays_first() {
-    let shop = Shop::new();
-    let service = shop.open(shop.gate(), hello);
-    let cheque = |nonce, valid_before| Cheque { nonce, valid_before, ..Cheque::default() }.header();
-    let soon = NOW / 1000 + 300;
-    for nonce in [1, 2] {
-        shop.bank.next_settle(Reject::AuthorizationUsed);
-        assert_eq!(send(&service, paid(&cheque(nonce, soon))).await.status, 402);
-        assert_eq!(shop.runs(), usize::from(nonce), "capture: the handler ran");
-    }
-    shop.bank.next_settle(Reject::AuthorizationUsed);
-    assert_eq!(send(&service, paid(&cheque(3, soon))).await.status, 402);
-    assert_eq!(shop.runs(), 2, "upfront: it did not");
-    assert_eq!(send(&service, paid(&cheque(4, soon))).await.status, 200, "who pays is served");
-    shop.clock.move_on(3601);
-    shop.bank.next_settle(Reject::AuthorizationUsed);
-    assert_eq!(send(&service, paid(&cheque(5, soon + 3600))).await.status, 402);
-    assert_eq!(shop.runs(), 4, "an hour later the handler runs first again");
-}
-
 /// A refused settlement is final for the payment.
 #[tokio::test]
 async fn a_refused_payment_is_not_taken_again() {
@@ -253,35 +231,6 @@ async fn a_refused_payment_is_not_taken_again() {
     let again = send(&service, paid(&header)).await;
     assert_eq!((again.status, again.error().as_str()), (409, "payment_refused"));
     assert_eq!((shop.runs(), shop.bank.settle_calls()), (1, 1));
-}
-
-/// Exposure: one open payment per payer where balances are not reserved, sixteen where they are.
-#[tokio::test]
-async fn unsettled_payments_of_one_payer_are_bounded() {
-    let cases = [(Bank::default(), None, 16), (Bank::without_reserves(), None, 1), (Bank::without_reserves(), Some(3), 3)];
-    for (bank, configured, most) in cases {
-        let shop = Shop::with_bank(bank);
-        let gate = match configured {
-            Some(most) => shop.gate().with_max_unsettled(most),
-            None => shop.gate(),
-        };
-        let service = shop.open(gate, hello);
-        let brake = shop.bank.brake_settle();
-        let mut open = Vec::new();
-        for nonce in 1..=most {
-            let (service, request) = (service.clone(), paid(&Cheque::nonce(nonce).header()));
-            open.push(tokio::spawn(async move { send(&service, request).await.status }));
-            settle_down().await;
-        }
-        let over = send(&service, paid(&Cheque::nonce(100).header())).await;
-        assert_eq!((over.status, over.error().as_str()), (409, "too_many_open_payments"), "{most}");
-        assert_eq!((over.header("retry-after"), shop.runs()), (Some("1"), usize::from(most)));
-        brake.add_permits(1000);
-        for task in open {
-            assert_eq!(task.await.unwrap(), 200);
-        }
-        assert_eq!(send(&service, paid(&Cheque::nonce(100).header())).await.status, 200, "{most}");
-    }
 }
 
 /// T008: a settlement that takes longer than the deadline is pending, and goes on.
