@@ -7,6 +7,7 @@ mod races;
 mod restart;
 mod sent;
 mod signed;
+mod tokens;
 
 use alloy_primitives::{B256, Bytes};
 use h402_core::{Amount, Asset, Matched, Offer, PaymentPayload, Requirements, Resource, wire::h402};
