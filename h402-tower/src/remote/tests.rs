@@ -179,6 +179,12 @@ async fn t112_a_success_must_be_this_payments() {
         let settled = hasty(&server.url("")).settle(&claimed(), caller()).await;
         assert_eq!(settled.unwrap_err(), UNKNOWN, "{case}");
     }
+    // A yes under a status that says no.
+    for status in [302, 403, 500] {
+        let server = Server::start(vec![Behaviour::json(status, SETTLED)]).await;
+        let settled = hasty(&server.url("")).settle(&claimed(), caller()).await;
+        assert_eq!(settled, Err(SettleError::Pending { transaction: Some(transaction()) }), "{status}");
+    }
 }
 
 /// T112: only where no connection stood is it certain that nothing was sent.
@@ -310,7 +316,9 @@ async fn supported_and_lookup_are_read() {
     let kinds = r#"{"kinds":[{"h402Version":1,"scheme":"exact","network":"base"}],"reserves":true}"#;
     let state = format!(r#"{{"state":"broadcast","transaction":"{HASH}"}}"#);
     let unknown = r#"{"error":"not_found","errorMessage":"no such payment"}"#;
+    let no_such_path = r#"{"error":"Not Found"}"#;
     let behaviours = vec![Behaviour::json(200, kinds), Behaviour::json(200, &state), Behaviour::json(404, unknown)];
+    let behaviours = behaviours.into_iter().chain([Behaviour::json(404, no_such_path)]).collect();
     let server = Server::start(behaviours).await;
     let facilitator = hasty(&server.url(""));
     let supported = facilitator.supported().await.unwrap();
@@ -319,9 +327,11 @@ async fn supported_and_lookup_are_read() {
     let broadcast = Settlement::Broadcast { transaction: transaction() };
     assert_eq!(facilitator.lookup(&key).await, Ok(Lookup::Known(broadcast)));
     assert_eq!(facilitator.lookup(&key).await, Ok(Lookup::Unknown));
+    // Somebody who does not know the question does not know the answer.
+    assert_eq!(facilitator.lookup(&key).await, Err(Undecided::Facilitator));
     let lines: Vec<String> = server.received().into_iter().map(|request| request.line).collect();
     let lookup = format!("GET /payments/{key} HTTP/1.1");
-    assert_eq!(lines, ["GET /supported HTTP/1.1", &lookup, &lookup]);
+    assert_eq!(lines, ["GET /supported HTTP/1.1", &lookup, &lookup, &lookup]);
 }
 
 #[test]

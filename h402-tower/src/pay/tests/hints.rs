@@ -77,7 +77,10 @@ async fn bad_answers_are_no_facts() {
         Behaviour::json(200, &answers.to_string())
     };
     let twice = Behaviour::json(200, &honest().to_string().replace("\"id\":3", "\"id\":2"));
+    let mut contradicts = honest();
+    contradicts.as_array_mut().unwrap().push(json!({"id": 1, "result": "0x8"}));
     let cases = [
+        ("two nonces", Behaviour::json(200, &contradicts.to_string())),
         ("error", bent(1, json!({"id": 1, "error": {"code": -32000, "message": "boom"}}))),
         ("null", bent(1, json!({"id": 1, "result": null}))),
         ("number", bent(2, json!({"id": 2, "result": 7}))),
