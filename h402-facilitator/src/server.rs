@@ -12,13 +12,19 @@ pub use routes::router;
 
 use crate::Engine;
 use h402_core::{Clock, Store};
-use std::{future::Future, time::Duration};
-use tokio::net::TcpListener;
+use std::{
+    future::{Future, IntoFuture},
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::watch};
 
 /// How long running requests get after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(25);
+/// How long connections get after that to take their answers and close.
+const CLOSE: Duration = Duration::from_secs(2);
 
-/// Serves until `stop` resolves, then answers running requests and returns.
+/// Serves until `stop` resolves, then answers running requests and returns: 27 seconds later at most, whatever
+/// its clients do.
 ///
 /// # Errors
 /// Any error of the listener.
@@ -27,18 +33,20 @@ pub async fn serve<S: Store, C: Clock>(
     engine: Engine<S, C>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let (stopped, stopping) = tokio::sync::oneshot::channel::<()>();
+    let (drained, closing) = watch::channel(false);
     let draining = engine.clone();
     let drain = async move {
         stop.await;
         draining.shutdown(DRAIN).await;
-        if stopped.send(()).is_err() {
-            tracing::debug!("the listener ended first");
-        }
+        drained.send_replace(true);
     };
-    let server = axum::serve(listener, router(engine)).with_graceful_shutdown(async move {
-        drop(stopping.await);
-    });
+    // A closed channel means that draining ended, too.
+    let is_drained = |mut closing: watch::Receiver<bool>| async move { drop(closing.wait_for(|drained| *drained).await) };
+    let server = axum::serve(listener, router(engine)).with_graceful_shutdown(is_drained(closing.clone()));
     tokio::spawn(drain);
-    server.await
+    tokio::select! {
+        ended = server.into_future() => ended,
+        // Whoever has sent half a request by now will not send the rest.
+        () = async { is_drained(closing).await; tokio::time::sleep(CLOSE).await } => Ok(()),
+    }
 }

@@ -3,8 +3,8 @@
 use crate::Engine;
 use axum::{
     Router,
-    body::{Body, Bytes},
-    extract::{Path, State},
+    body::{Body, Bytes, HttpBody as _},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header},
     routing::{get, post},
 };
@@ -12,10 +12,13 @@ use h402_core::{
     CallerKey, Clock, Matched, PaymentKey, PaymentRow, Reject, SettleError, Store, TransactionId, Undecided, VerifyError,
     wire::h402::{self, RequestError, SettleAnswer, VerifyAnswer, WireError},
 };
+use std::time::Duration;
 use tower_service::Service;
 
 /// Longest request body in bytes.
 const MAX_BODY: usize = 64 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
 /// Longest `Idempotency-Key` in bytes.
 const MAX_CALLER_KEY: usize = 255;
 
@@ -109,7 +112,9 @@ async fn ready<S: Store, C: Clock>(State(engine): State<Engine<S, C>>) -> Answer
     json(status, h402::encode_readiness(readiness.is_ready(), &parts))
 }
 
-async fn payment<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, Path(id): Path<String>) -> Answer {
+async fn payment<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, id: Result<Path<String>, PathRejection>) -> Answer {
+    // A path that is no text is no id either.
+    let id = id.map(|Path(id)| id).unwrap_or_default();
     match find(&engine, &id).await {
         Some(Ok(Some(row))) => json(StatusCode::OK, h402::encode_payment_status(&row)),
         Some(Ok(None)) => error(StatusCode::NOT_FOUND, "not_found", "no such payment"),
@@ -135,9 +140,15 @@ async fn find<S: Store, C: Clock>(engine: &Engine<S, C>, id: &str) -> Option<Res
 
 /// Reads the body and matches the payload with its one requirement.
 async fn read<S: Store, C: Clock>(engine: &Engine<S, C>, body: Body) -> Result<Result<Matched, Reject>, Answer> {
-    let body: Bytes = match axum::body::to_bytes(body, MAX_BODY).await {
-        Ok(body) => body,
-        Err(_) => return Err(error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "body is longer than 64 KiB or broke off")),
+    let too_large = || error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "body is longer than 64 KiB or broke off");
+    // What says that it is too long is not waited for.
+    if usize::try_from(body.size_hint().lower()).map_or(true, |least| least > MAX_BODY) {
+        return Err(too_large());
+    }
+    let body: Bytes = match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return Err(too_large()),
+        Err(_) => return Err(error(StatusCode::REQUEST_TIMEOUT, "invalid_request", "body did not come in time")),
     };
     match h402::decode_request(&body, engine.assets()) {
         Ok(request) => Ok(request.matched()),
