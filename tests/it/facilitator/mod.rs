@@ -6,7 +6,9 @@ mod outcome;
 mod races;
 mod restart;
 mod sent;
+mod shutdown;
 mod signed;
+mod surface;
 mod tokens;
 
 use alloy_primitives::{B256, Bytes};
