@@ -17,7 +17,6 @@
 
 mod answer;
 mod body;
-mod clock;
 mod collect;
 mod config;
 mod door;
@@ -39,8 +38,8 @@ mod settle;
 mod stored;
 mod turn;
 
+pub use crate::clock::SystemClock;
 pub use body::GateBody;
-pub use clock::SystemClock;
 pub use collect::{AnyBody, BodyAccess, CollectBody, CollectBodyService, CollectedBody, WholeBody};
 pub use config::{Gate, GateConfigError};
 pub use future::ResponseFuture;

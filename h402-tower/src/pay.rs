@@ -20,7 +20,6 @@ mod budget;
 mod call;
 mod cap;
 mod choose;
-mod clock;
 mod directory;
 mod error;
 mod evm;

@@ -1,13 +1,13 @@
 //! Building a gate. Everything that can be wrong about it is found here, before the first request.
 
 use super::{
-    clock::SystemClock,
     collect::{AnyBody, WholeBody},
     layer::{GateLayer, Limits, Shared, Sold, Terms},
     origin::{AllowedHost, BadOrigin, Origin},
     quote::Pricing,
     sent::SentPayments,
 };
+use crate::clock::SystemClock;
 use h402_core::{CheckPolicy, Clock, Facilitator, Grants, Network, OfferError, wire::h402::MAX_HEADER};
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 

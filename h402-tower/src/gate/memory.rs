@@ -1,6 +1,6 @@
 //! Grants in memory, for tests and demos.
 
-use super::clock::SystemClock;
+use crate::clock::SystemClock;
 use h402_core::{
     Address, AssetId, Claim, Claimed, Clock, Exposure, Flow, Grant, GrantState, Grants, NewGrant, PaymentKey, StoreUnavailable,
     StoredAnswer, UnixMillis, Verified,

@@ -1,6 +1,7 @@
 //! The layer: what may be paid, by whom, and how patiently.
 
-use super::{Budget, Cap, Journal, NoJournal, PayService, Wallet, choose::Choice, clock::SystemClock, present::Patience};
+use super::{Budget, Cap, Journal, NoJournal, PayService, Wallet, choose::Choice, present::Patience};
+use crate::clock::SystemClock;
 use core::{fmt, time::Duration};
 use h402_core::{Address, Clock};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Prices that change while the gate runs. The last ones are kept, so that whoever was told one can still pay it.
 
 use super::{Price, PriceVersion, Pricing, RetiredVersion};
-use crate::gate::clock::SystemClock;
+use crate::clock::SystemClock;
 use h402_core::{Clock as _, UnixMillis};
 use std::{
     collections::VecDeque,
