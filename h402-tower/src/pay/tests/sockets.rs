@@ -28,7 +28,7 @@ fn request(server: &Server) -> Request<Full<Bytes>> {
     Request::get(server.url("/item")).body(Full::default()).unwrap()
 }
 
-/// T123: the answer to the payment is lost on the wire, five times.
+/// T123: the answer to the payment is lost on the wire in three ways.
 #[tokio::test]
 async fn t123_lost_answers_over_a_socket() {
     let mut half = b"HTTP/1.1 200 OK\r\ncontent-le".to_vec();
@@ -37,9 +37,7 @@ async fn t123_lost_answers_over_a_socket() {
         Behaviour::json(402, &anywhere()),
         Behaviour::Close,
         Behaviour::Raw(half),
-        Behaviour::json(503, "{}").header("retry-after", "0"),
         Behaviour::Stall(Vec::new()),
-        Behaviour::Close,
         Behaviour::json(200, "bought"),
     ];
     let server = Server::start(behaviours).await;
@@ -48,7 +46,7 @@ async fn t123_lost_answers_over_a_socket() {
     assert!(response.extensions().get::<Paid>().is_some());
     let received = server.received();
     let payments: Vec<&str> = received.iter().filter_map(|request| request.value("x-payment")).collect();
-    assert_eq!(payments.len(), 6);
+    assert_eq!(payments.len(), 4);
     assert!(payments.iter().all(|payment| *payment == payments[0]));
     assert_eq!(received[0].value("x-payment"), None);
 }
@@ -88,6 +86,26 @@ async fn t126_endless_challenges() {
     let error = client(pay()).oneshot(request(&server)).await.unwrap_err();
     assert!(matches!(error, PayError::Challenge(ChallengeError::TooLarge { .. })), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+/// T126: what does not announce its length is counted as it arrives, in both directions.
+#[tokio::test]
+async fn t126_bodies_of_unknown_length() {
+    let mut chunked = b"HTTP/1.1 402 Payment Required\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let chunk = " ".repeat(0x10000);
+    for _ in 0..5 {
+        chunked.extend_from_slice(format!("10000\r\n{chunk}\r\n").as_bytes());
+    }
+    let server = Server::start(vec![Behaviour::Stall(chunked)]).await;
+    let error = client(pay()).oneshot(request(&server)).await.unwrap_err();
+    assert!(matches!(error, PayError::Challenge(ChallengeError::TooLarge { .. })), "{error:?}");
+
+    let shop = Shop::asking([]);
+    let frames = (0..17).map(|_| Ok::<_, Lost>(http_body::Frame::data(Bytes::from(vec![0; 0x10000]))));
+    let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
+    let outcome = pay().layer(shop.clone()).oneshot(Request::post(URL).body(body).unwrap()).await;
+    assert!(matches!(outcome, Err(PayError::BodyTooLarge { .. })), "{outcome:?}");
+    assert_eq!(shop.payments().len(), 0);
 }
 
 /// T126: as above, with a clock that does not have to be waited for.
