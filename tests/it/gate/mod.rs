@@ -1,8 +1,12 @@
 //! The gate under attack: real shops, real sockets, a real facilitator on a real chain.
 
 mod caching;
+mod delivery;
 mod headers;
+mod held;
+mod outcome;
 mod paths;
+mod prices;
 mod race;
 mod replay;
 mod spelling;
@@ -51,4 +55,9 @@ pub(crate) fn payer_of(reply: &Reply) -> String {
     let receipt = h402::decode_receipt(reply.receipt().as_bytes()).unwrap();
     assert!(receipt.success && receipt.transaction.is_some(), "{reply:?}");
     receipt.payer.unwrap().to_string()
+}
+
+/// How many transactions were handed to the chain, by whomever.
+pub(crate) fn broadcasts(rig: &Rig) -> u64 {
+    rig.chain.faults().calls("eth_sendRawTransaction")
 }
