@@ -142,7 +142,7 @@ impl Facilitator for RemoteFacilitator {
         answer::verify(payment, &answer.map_err(|_| Undecided::Facilitator)?)
     }
 
-    /// Asks up to three times, with the same key, while the outcome is unknown and time is left.
+    /// Asks up to three times, with the same key, while there is no answer that names a transaction and time is left.
     async fn settle(&self, payment: &Claimed, caller: CallerKey) -> Result<Receipt, SettleError> {
         let deadline = Instant::now() + self.settle_timeout;
         let headers = keyed_question(&self.settle_headers, caller)?;
@@ -158,7 +158,11 @@ impl Facilitator for RemoteFacilitator {
             };
             match (said, open) {
                 (Ok(receipt), _) => return Ok(receipt),
-                (Err(SettleError::Pending { transaction }), known) => open = Some(transaction.or(known.flatten())),
+                // It has a transaction under way and has waited for it: whoever asks next may wait again.
+                (Err(SettleError::Pending { transaction: Some(known) }), _) => {
+                    return Err(SettleError::Pending { transaction: Some(known) });
+                }
+                (Err(SettleError::Pending { transaction: None }), known) => open = Some(known.flatten()),
                 // Nothing was asked before, so this is all there is to know.
                 (Err(error), None) => return Err(error),
                 // A facilitator that forgets its callers may refuse what it has just settled for us: proves nothing.

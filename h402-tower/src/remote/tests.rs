@@ -232,9 +232,16 @@ async fn a_pending_settlement_keeps_its_transaction() {
     let unexpected = format!(r#"{{"success":false,"transaction":"{HASH}","errorReason":"unexpected_settle_error"}}"#);
     for (status, body) in [(200, &pending), (503, &pending), (200, &unexpected), (400, &unexpected)] {
         let server = Server::start(vec![Behaviour::json(status, body)]).await;
-        let settled = hasty(&server.url("")).settle(&claimed(), caller()).await;
+        let settled = RemoteFacilitator::new(&server.url("")).unwrap().settle(&claimed(), caller()).await;
         assert_eq!(settled, Err(SettleError::Pending { transaction: Some(transaction()) }), "{status} {body}");
+        assert_eq!(server.received().len(), 1, "it has waited as long as it waits");
     }
+    // Under way, nothing sent yet that it could name: soon there will be.
+    let nameless = r#"{"success":false,"transaction":"","error":"settlement_pending: settlement is pending"}"#;
+    let server = Server::start(vec![Behaviour::json(200, nameless), Behaviour::json(200, &pending)]).await;
+    let settled = RemoteFacilitator::new(&server.url("")).unwrap().settle(&claimed(), caller()).await;
+    assert_eq!(settled, Err(SettleError::Pending { transaction: Some(transaction()) }));
+    assert_eq!(server.received().len(), 2);
 }
 
 #[tokio::test]
