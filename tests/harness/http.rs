@@ -14,12 +14,22 @@ pub async fn send(request: http::Request<Full<Bytes>>) -> (u16, String) {
     (parts.status.as_u16(), body)
 }
 
+/// As [`send`], but `None` if there is no server or the connection broke before the answer was there.
+pub async fn try_send(request: http::Request<Full<Bytes>>) -> Option<(u16, String)> {
+    let (parts, body) = try_exchange(request).await?.into_parts();
+    Some((parts.status.as_u16(), body))
+}
+
 /// Sends one request on a connection of its own.
 pub async fn exchange(request: http::Request<Full<Bytes>>) -> http::Response<String> {
+    try_exchange(request).await.expect("an answer")
+}
+
+async fn try_exchange(request: http::Request<Full<Bytes>>) -> Option<http::Response<String>> {
     let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http::<Full<Bytes>>();
-    let (parts, body) = client.request(request).await.unwrap().into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    http::Response::from_parts(parts, String::from_utf8_lossy(&body).into_owned())
+    let (parts, body) = client.request(request).await.ok()?.into_parts();
+    let body = body.collect().await.ok()?.to_bytes();
+    Some(http::Response::from_parts(parts, String::from_utf8_lossy(&body).into_owned()))
 }
 
 /// A connection that is kept, for whoever counts the time: bytes go out as they are, and answers come by their length.

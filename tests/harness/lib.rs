@@ -4,6 +4,7 @@
 pub mod contract;
 pub mod http;
 pub mod node;
+pub mod process;
 pub mod raw;
 pub mod rig;
 pub mod shop;

@@ -106,108 +106,19 @@ impl Clock for RigClock {
     }
 }
 
-/// A running facilitator.
-pub struct Rig {
+/// Whoever pays on a local chain.
+#[derive(Clone)]
+pub struct Wallets {
     /// The chain.
     pub chain: Chain,
-    /// The engine, for looking in.
-    pub engine: Engine<SqliteStore, RigClock>,
-    /// The engine's clock.
-    pub clock: RigClock,
-    /// The ledger.
-    pub store: SqliteStore,
-    /// Where it listens.
-    pub url: String,
-    /// The accepted token.
+    /// Its token.
     pub asset: Arc<Asset>,
-    /// Where its files are.
-    pub folder: Folder,
-    stop: Option<oneshot::Sender<()>>,
-    served: Option<tokio::task::JoinHandle<()>>,
-    assets: Assets,
-    configure: Configure,
 }
 
-/// Changes to an engine's configuration, made again at every start.
-pub type Configure = Box<dyn Fn(&mut EngineConfig) + Send + Sync>;
-
-/// How a rig is set up.
-pub struct RigOptions {
-    /// When blocks are made.
-    pub block_time: BlockTime,
-    /// Changes to the engine's configuration.
-    pub engine: Configure,
-    /// Assets besides the chain's own token.
-    pub more_assets: Vec<Asset>,
-    /// A chain that runs already.
-    pub chain: Option<Chain>,
-}
-
-impl Default for RigOptions {
-    fn default() -> Self {
-        Self { block_time: BlockTime::Auto, engine: Box::new(|_| ()), more_assets: Vec::new(), chain: None }
-    }
-}
-
-impl Rig {
-    /// Starts a chain and a facilitator with the safe defaults.
-    pub async fn start() -> Self {
-        Self::with(RigOptions::default()).await
-    }
-
-    /// Starts with options.
-    pub async fn with(options: RigOptions) -> Self {
-        let chain = match options.chain {
-            Some(chain) => chain,
-            None => Chain::builder().block_time(options.block_time).start().await.unwrap(),
-        };
-        let asset = Arc::new(usdc(&chain));
-        let mut assets = Assets::none().with((*asset).clone());
-        for more in options.more_assets {
-            assets = assets.with(more);
-        }
-        let folder = Folder::new();
-        let clock = RigClock::default();
-        let (store, engine) = open(&folder, &chain, &assets, &options.engine, &clock).await;
-        let (url, stop, served) = listen(&engine).await;
-        let configure = options.engine;
-        let rig = Self { chain, engine, clock, store, url, asset, folder, stop: Some(stop), served: Some(served), assets, configure };
-        rig.until_ready().await;
-        rig
-    }
-
-    /// Stops as SIGTERM does, and starts again on the same ledger and chain, at another port.
-    pub async fn restart(&mut self) {
-        self.stop().await;
-        self.reopen().await;
-        self.until_ready().await;
-    }
-
-    /// Starts again on the same ledger and chain after [`Rig::stop`]; perhaps it is not ready yet.
-    pub async fn reopen(&mut self) {
-        (self.store, self.engine) = open(&self.folder, &self.chain, &self.assets, &self.configure, &self.clock).await;
-        let (url, stop, served) = listen(&self.engine).await;
-        (self.url, self.stop, self.served) = (url, Some(stop), Some(served));
-    }
-
-    /// Waits until the engine has recovered and everything is well.
-    pub async fn until_ready(&self) {
-        for _ in 0..500 {
-            if self.engine.ready().await.is_ready() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("not ready: {:?}", self.engine.ready().await);
-    }
-
-    /// Stops the server as SIGTERM does, and closes the ledger.
-    pub async fn stop(&mut self) {
-        drop(self.stop.take());
-        if let Some(served) = self.served.take() {
-            served.await.unwrap();
-        }
-        self.store.close().await.unwrap();
+impl Wallets {
+    /// The development accounts of a chain.
+    pub fn new(chain: &Chain) -> Self {
+        Self { chain: chain.clone(), asset: Arc::new(usdc(chain)) }
     }
 
     /// An offer of the chain's token to the payee.
@@ -254,6 +165,117 @@ impl Rig {
     /// What the payee holds of the token.
     pub fn received(&self) -> U256 {
         self.chain.balance_of(self.chain.usdc(), account(PAYEE).address)
+    }
+}
+
+/// A running facilitator, on the chain of these wallets.
+pub struct Rig {
+    /// The chain and who pays on it.
+    pub wallets: Wallets,
+    /// The engine, for looking in.
+    pub engine: Engine<SqliteStore, RigClock>,
+    /// The engine's clock.
+    pub clock: RigClock,
+    /// The ledger.
+    pub store: SqliteStore,
+    /// Where it listens.
+    pub url: String,
+    /// Where its files are.
+    pub folder: Folder,
+    stop: Option<oneshot::Sender<()>>,
+    served: Option<tokio::task::JoinHandle<()>>,
+    assets: Assets,
+    configure: Configure,
+}
+
+/// Changes to an engine's configuration, made again at every start.
+pub type Configure = Box<dyn Fn(&mut EngineConfig) + Send + Sync>;
+
+/// How a rig is set up.
+pub struct RigOptions {
+    /// When blocks are made.
+    pub block_time: BlockTime,
+    /// Changes to the engine's configuration.
+    pub engine: Configure,
+    /// Assets besides the chain's own token.
+    pub more_assets: Vec<Asset>,
+    /// A chain that runs already.
+    pub chain: Option<Chain>,
+}
+
+impl Default for RigOptions {
+    fn default() -> Self {
+        Self { block_time: BlockTime::Auto, engine: Box::new(|_| ()), more_assets: Vec::new(), chain: None }
+    }
+}
+
+impl std::ops::Deref for Rig {
+    type Target = Wallets;
+
+    fn deref(&self) -> &Wallets {
+        &self.wallets
+    }
+}
+
+impl Rig {
+    /// Starts a chain and a facilitator with the safe defaults.
+    pub async fn start() -> Self {
+        Self::with(RigOptions::default()).await
+    }
+
+    /// Starts with options.
+    pub async fn with(options: RigOptions) -> Self {
+        let chain = match options.chain {
+            Some(chain) => chain,
+            None => Chain::builder().block_time(options.block_time).start().await.unwrap(),
+        };
+        let wallets = Wallets::new(&chain);
+        let mut assets = Assets::none().with((*wallets.asset).clone());
+        for more in options.more_assets {
+            assets = assets.with(more);
+        }
+        let folder = Folder::new();
+        let clock = RigClock::default();
+        let (store, engine) = open(&folder, &chain, &assets, &options.engine, &clock).await;
+        let (url, stop, served) = listen(&engine).await;
+        let configure = options.engine;
+        let rig = Self { wallets, engine, clock, store, url, folder, stop: Some(stop), served: Some(served), assets, configure };
+        rig.until_ready().await;
+        rig
+    }
+
+    /// Stops as SIGTERM does, and starts again on the same ledger and chain, at another port.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.reopen().await;
+        self.until_ready().await;
+    }
+
+    /// Starts again on the same ledger and chain after [`Rig::stop`]; perhaps it is not ready yet.
+    pub async fn reopen(&mut self) {
+        (self.store, self.engine) = open(&self.folder, &self.chain, &self.assets, &self.configure, &self.clock).await;
+        let (url, stop, served) = listen(&self.engine).await;
+        (self.url, self.stop, self.served) = (url, Some(stop), Some(served));
+    }
+
+    /// Waits until the engine has recovered and everything is well.
+    pub async fn until_ready(&self) {
+        for _ in 0..500 {
+            if self.engine.ready().await.is_ready() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not ready: {:?}", self.engine.ready().await);
+    }
+
+    /// Stops the server as SIGTERM does, and closes the ledger.
+    pub async fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(served) = self.served.take() {
+            served.await.unwrap();
+        }
+        self.store.close().await.unwrap();
     }
 
     /// Posts a payment to `/verify` or `/settle`; the status and the body.

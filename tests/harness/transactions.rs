@@ -1,6 +1,6 @@
 //! Transactions that payers sign themselves, and payments made of them.
 
-use crate::rig::{Rig, key};
+use crate::rig::{Wallets, key};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use h402_core::{
@@ -12,10 +12,10 @@ use h402_facilitator::rpc::{Reach, Rpc, RpcConfig};
 /// One gwei in wei.
 pub const GWEI: u128 = 1_000_000_000;
 
-/// The resource that [`Rig::requirements`] names.
+/// The resource that [`Wallets::requirements`] names.
 const RESOURCE: &str = "http://127.0.0.1/paid";
 
-impl Rig {
+impl Wallets {
     /// A transfer of the chain's token in the payer's next transaction.
     pub fn token_transfer(&self, payer: usize, to: Address, units: u128) -> TxEip1559 {
         let data = Erc20Transfer { to, amount: h402_core::Amount::from_atomic(units) }.encode();
@@ -49,7 +49,7 @@ impl Rig {
         self.payload(Payload::EvmSent(SentEvmTransaction { hash, signed_message: key(claimant).sign_message(RESOURCE).unwrap() }))
     }
 
-    /// Any proof, as a payment on the rig's chain for its resource.
+    /// Any proof, as a payment on this chain for the resource.
     pub fn payload(&self, payload: Payload) -> PaymentPayload {
         PaymentPayload {
             dialect: Dialect::H402V1,

@@ -1,6 +1,7 @@
 //! The facilitator under attack, over its own sockets.
 
 mod authorization;
+mod crash;
 mod kinds;
 mod outcome;
 mod races;
@@ -13,7 +14,7 @@ mod tokens;
 
 use alloy_primitives::{B256, Bytes};
 use h402_core::{Amount, Asset, Matched, Offer, PaymentPayload, Requirements, Resource, wire::h402};
-use h402_devnet::evm::account;
+use h402_devnet::evm::{Chain, Transfer, account};
 use h402_facilitator::evm::EvmChain;
 use h402_tests::rig::{GAS, PAYEE, Rig};
 use serde_json::Value;
@@ -127,9 +128,14 @@ pub(crate) fn settlement_call(rig: &Rig, payment: &PaymentPayload) -> Bytes {
     EvmChain::settlement_call(&matched(rig, payment)).unwrap().1
 }
 
-/// Tokens that the payee got for the price, counted by transfers on the chain itself.
+/// Transfers of the chain's token to the payee, as the chain's own blocks have them.
+pub(crate) fn transfers_to_payee(chain: &Chain) -> Vec<Transfer> {
+    chain.transfers(chain.usdc()).into_iter().filter(|transfer| transfer.to == account(PAYEE).address).collect()
+}
+
+/// How many there are.
 pub(crate) fn transfers(rig: &Rig) -> usize {
-    rig.chain.transfers(rig.chain.usdc()).iter().filter(|transfer| transfer.to == account(PAYEE).address).count()
+    transfers_to_payee(&rig.chain).len()
 }
 
 /// Transactions of the facilitator in blocks.

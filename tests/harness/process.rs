@@ -1,0 +1,110 @@
+//! A facilitator in a process of its own, so that it can die.
+
+use crate::rig::{Folder, GAS};
+use alloy_primitives::hex;
+use h402_devnet::evm::account;
+use std::{
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+/// How long a start or an end may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a process is started.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessOptions {
+    /// The failpoint that ends it, if any.
+    pub chaos: Option<String>,
+    /// The log filter; nothing is logged without.
+    pub log: Option<String>,
+    /// Lines for the top of the configuration file.
+    pub settings: String,
+}
+
+/// A running process, killed when dropped. Its ledger is in the folder, what it logged in `log` there.
+pub struct Process {
+    /// Where it listens.
+    pub url: String,
+    id: u32,
+    child: Child,
+}
+
+impl Process {
+    /// Starts `program` on the ledger of a folder and the node at `rpc`, and waits until it listens.
+    pub async fn start(program: &str, folder: &Folder, rpc: &str, options: &ProcessOptions) -> Self {
+        let path = folder.path();
+        let settings = &options.settings;
+        let database = path.join("ledger.sqlite");
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\ndatabase = {database:?}\n{settings}\n[[network]]\nid = \"eip155:84532\"\nassets = [\"USDC\"]\npoll_ms = 20\n"
+        );
+        std::fs::write(path.join("h402.toml"), text).unwrap();
+        let log = std::fs::File::options().create(true).append(true).open(path.join("log")).unwrap();
+        let mut command = Command::new(program);
+        command.arg("serve").arg("--config").arg(path.join("h402.toml"));
+        command.env("H402_RPC_84532", rpc).env("H402_KEY_84532", hex::encode(account(GAS).secret_key));
+        command.env("H402_LOG", options.log.as_deref().unwrap_or("off")).env_remove("H402_CHAOS");
+        if let Some(chaos) = &options.chaos {
+            command.env("H402_CHAOS", chaos);
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it starts").unwrap();
+        let line = line.unwrap_or_else(|| panic!("it ended: {}", std::fs::read_to_string(path.join("log")).unwrap_or_default()));
+        let url = line.split_whitespace().last().unwrap().to_owned();
+        assert!(url.starts_with("http://127.0.0.1:"), "{line}");
+        Self { url, id: child.id().expect("it runs"), child }
+    }
+
+    /// Waits until payments are taken.
+    pub async fn until_ready(&self) {
+        for _ in 0..2000 {
+            if self.get("/ready").await.is_some_and(|(status, _)| status == 200) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not ready: {:?}", self.get("/ready").await);
+    }
+
+    /// Gets a path; `None` if the connection broke.
+    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+        crate::http::try_send(http::Request::get(format!("{}{path}", self.url)).body(Default::default()).unwrap()).await
+    }
+
+    /// Posts a body; `None` if the connection broke before the answer.
+    pub async fn post(&self, path: &str, body: &[u8], caller: Option<&str>) -> Option<(u16, String)> {
+        let mut request = http::Request::post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        if let Some(caller) = caller {
+            request = request.header("idempotency-key", caller);
+        }
+        crate::http::try_send(request.body(body.to_vec().into()).unwrap()).await
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap()
+    }
+
+    /// Ends it as `kill -9` does, while others may still talk to it.
+    pub fn kill(&self) {
+        let status = std::process::Command::new("kill").arg("-KILL").arg(self.id.to_string()).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Asks it to end, as `kill` does, and waits until it has.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        assert!(Command::new("kill").arg("-TERM").arg(self.id.to_string()).status().await.unwrap().success());
+        self.ended().await
+    }
+}

@@ -1,0 +1,194 @@
+//! The process dies, at every step and at any moment. The ledger and the chain agree afterwards.
+
+use super::{PRICE, Reply, transfers_to_payee};
+use alloy_primitives::{B256, U256};
+use futures_util::future::join_all;
+use h402_core::{PaymentPayload, Requirements, wire::h402};
+use h402_devnet::evm::{Chain, account};
+use h402_tests::{
+    process::{Process, ProcessOptions},
+    rig::{Folder, GAS, PAYEE, PAYER, Wallets},
+    transactions::sign,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    os::unix::process::ExitStatusExt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_facilitator-under-test");
+const STEPS: [&str; 5] = ["claimed", "signed", "sent", "included", "answered"];
+const SIGABRT: i32 = 6;
+
+async fn start(folder: &Folder, chain: &Chain, chaos: Option<&str>) -> Process {
+    let options = ProcessOptions { chaos: chaos.map(str::to_owned), ..ProcessOptions::default() };
+    let process = Process::start(PROGRAM, folder, &chain.url(), &options).await;
+    process.until_ready().await;
+    process
+}
+
+fn body(payment: &PaymentPayload, terms: &Requirements) -> Vec<u8> {
+    h402::encode_request(payment, terms).unwrap()
+}
+
+/// Asks until the settlement is not pending any more.
+async fn settle(process: &Process, body: &[u8], caller: Option<&str>) -> Reply {
+    for _ in 0..400 {
+        let reply = Reply::from(process.post("/settle", body, caller).await.expect("an answer"));
+        if reply.status == 200 && reply.word() != "settlement_pending" {
+            return reply;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("pending for ever");
+}
+
+/// T014, T009: killed at each step of a settlement, then started again: the same request has success, there is one
+/// transfer and one transaction, and the ledger says what the chain says.
+#[tokio::test(flavor = "multi_thread")]
+async fn t014_killed_at_each_step_a_settlement_ends_once() {
+    for step in STEPS {
+        let cases = [(Some("shop-1"), false), (None, false), (Some("shop-1"), true), (None, true)];
+        // The payer has signed his own transaction; there is no such step.
+        let cases = cases.into_iter().filter(|(_, own_transaction)| !(*own_transaction && step == "signed"));
+        join_all(cases.map(|(caller, own_transaction)| killed_once(step, caller, own_transaction))).await;
+    }
+}
+
+async fn killed_once(step: &str, caller: Option<&str>, own_transaction: bool) {
+    let name = format!("{step}, {caller:?}, own transaction: {own_transaction}");
+    let chain = Chain::builder().start().await.unwrap();
+    let folder = Folder::new();
+    let wallets = Wallets::new(&chain);
+    let payment = if own_transaction {
+        wallets.by_transaction(PAYER, &sign(PAYER, wallets.token_transfer(PAYER, account(PAYEE).address, PRICE)))
+    } else {
+        wallets.payment(PAYER, PRICE)
+    };
+    let request = body(&payment, &wallets.requirements(PRICE));
+    let mut dying = start(&folder, &chain, Some(step)).await;
+    let verified = Reply::from(dying.post("/verify", &request, caller).await.expect("an answer"));
+    assert!(verified.is_valid(), "{name}: {verified:?}");
+    assert_eq!(dying.post("/settle", &request, caller).await, None, "{name}: it dies before it answers");
+    assert_eq!(dying.ended().await.signal(), Some(SIGABRT), "{name}");
+
+    let process = start(&folder, &chain, None).await;
+    let settled = settle(&process, &request, caller).await;
+    if step == "answered" && caller.is_none() {
+        // The success was about to be told to somebody without a name. Perhaps it was, so nobody else
+        // hears it as one; but the ledger tells everybody what became of the money.
+        assert_eq!(settled.word(), "duplicate_settlement", "{name}: {settled:?}");
+    } else {
+        assert!(settled.is_settled(), "{name}: {settled:?}");
+    }
+    let hash = settled.transaction().expect("its hash");
+    let transfers = transfers_to_payee(&chain);
+    assert_eq!(transfers.iter().map(|transfer| transfer.tx_hash).collect::<Vec<B256>>(), [hash], "{name}");
+    let sender = account(if own_transaction { PAYER } else { GAS }).address;
+    assert_eq!((chain.nonce(sender), chain.pending().len()), (1, 0), "{name}: one transaction");
+    let (_, told) = process.get(&format!("/payments/{}", verified.payment_id())).await.unwrap();
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((told["state"].as_str(), told["transaction"].as_str()), (Some("included"), Some(&*hash.to_string())), "{name}");
+    let stranger = settle(&process, &request, Some("shop-2")).await;
+    assert_eq!(stranger.word(), "duplicate_settlement", "{name}");
+}
+
+/// Failpoints do nothing unless the environment names them.
+#[tokio::test(flavor = "multi_thread")]
+async fn failpoints_are_off_unless_they_are_named() {
+    for chaos in [None, Some(""), Some("no such step"), Some("signed:1000")] {
+        let chain = Chain::builder().start().await.unwrap();
+        let folder = Folder::new();
+        let wallets = Wallets::new(&chain);
+        let mut process = start(&folder, &chain, chaos).await;
+        for _ in 0..5 {
+            let request = body(&wallets.payment(PAYER, PRICE), &wallets.requirements(PRICE));
+            assert!(settle(&process, &request, Some("shop-1")).await.is_settled(), "{chaos:?}");
+        }
+        assert!(process.is_running());
+        assert!(process.terminate().await.success(), "{chaos:?}");
+    }
+}
+
+/// Numbers that are the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    /// From `H402_TEST_SEED`, or by chance.
+    fn new() -> Self {
+        let seed = std::env::var("H402_TEST_SEED").ok().and_then(|text| text.parse().ok());
+        let seed = seed.unwrap_or_else(|| {
+            let mut bytes = [0; 8];
+            getrandom::fill(&mut bytes).unwrap();
+            u64::from_le_bytes(bytes)
+        });
+        println!("H402_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    /// Less than `sides`; splitmix64.
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+}
+
+/// Twenty times `kill -9` under load, at a moment that chance decides. In the end everything that was ever asked for
+/// is settled, each in one transfer, and no answer that was given is taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn t014_killed_twenty_times_under_load_nothing_is_lost_or_paid_twice() {
+    let mut dice = Dice::new();
+    let chain = Chain::builder().start().await.unwrap();
+    let folder = Folder::new();
+    let wallets = Arc::new(Wallets::new(&chain));
+    // Every request that was ever sent, and the transaction that was told for it, if one was.
+    let asked: Arc<Mutex<HashMap<String, (Vec<u8>, Option<B256>)>>> = Arc::default();
+    for round in 0..20 {
+        let process = Arc::new(start(&folder, &chain, None).await);
+        let answers = Arc::new(tokio::sync::Semaphore::new(0));
+        let workers: Vec<_> = (0..8)
+            .map(|worker| {
+                let (process, wallets, asked, answers) = (process.clone(), wallets.clone(), asked.clone(), answers.clone());
+                tokio::spawn(async move {
+                    for number in 0.. {
+                        let caller = format!("{round}-{worker}-{number}");
+                        let request = body(&wallets.payment(PAYER + worker % 7, PRICE), &wallets.requirements(PRICE));
+                        asked.lock().unwrap().insert(caller.clone(), (request.clone(), None));
+                        let Some(answer) = process.post("/settle", &request, Some(&caller)).await else { return };
+                        let reply = Reply::from(answer);
+                        if reply.status == 200 && reply.is_settled() {
+                            asked.lock().unwrap().get_mut(&caller).unwrap().1 = reply.transaction();
+                        }
+                        answers.add_permits(1);
+                    }
+                })
+            })
+            .collect();
+        // After so many answers, while seven others are on their way.
+        let after = u32::try_from(dice.roll(40)).unwrap();
+        answers.acquire_many(after).await.unwrap().forget();
+        process.kill();
+        join_all(workers).await;
+        Arc::into_inner(process).unwrap().ended().await;
+    }
+    let process = start(&folder, &chain, None).await;
+    let asked = std::mem::take(&mut *asked.lock().unwrap());
+    let mut hashes = HashSet::new();
+    for (caller, (request, told)) in &asked {
+        let settled = settle(&process, request, Some(caller)).await;
+        assert!(settled.is_settled(), "{caller}: {settled:?}");
+        let hash = settled.transaction().unwrap();
+        assert!(told.is_none_or(|told| told == hash), "{caller} was told {told:?}, and now {hash}");
+        assert!(hashes.insert(hash), "{caller}: {hash} is told for another payment, too");
+    }
+    let transfers = transfers_to_payee(&chain);
+    assert_eq!(transfers.iter().map(|transfer| transfer.tx_hash).collect::<HashSet<_>>(), hashes);
+    assert_eq!(transfers.len(), asked.len(), "one transfer for each");
+    assert!(transfers.iter().all(|transfer| transfer.value == U256::from(PRICE)));
+    assert_eq!((chain.nonce(account(GAS).address), chain.pending().len()), (asked.len() as u64, 0), "and one transaction");
+    println!("{} payments survived twenty kills", asked.len());
+}
