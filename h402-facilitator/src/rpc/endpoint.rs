@@ -45,8 +45,11 @@ impl FromStr for Endpoint {
         let host = url.host_str().ok_or(BadEndpoint("no host"))?;
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let shown = format!("{}://{host}{port}", url.scheme());
-        let secrets = secrets(&url);
+        let mut secrets = secrets(&url);
         let authorization = basic(&url)?;
+        // Some nodes repeat the headers that they got.
+        let pair = authorization.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
+        secrets.extend(pair.map(str::to_owned));
         url.set_fragment(None);
         // Both fail only for URLs without a host, and this one has one.
         let bare = url.set_username("").and_then(|()| url.set_password(None));
