@@ -6,6 +6,7 @@ mod kinds;
 mod outcome;
 mod races;
 mod restart;
+mod secrets;
 mod sent;
 mod shutdown;
 mod signed;
