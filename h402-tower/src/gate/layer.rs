@@ -55,6 +55,7 @@ pub(super) struct Shared<F, G> {
     pub(super) limits: Limits,
     pub(super) flights: Flights,
     pub(super) facts: Facts,
+    pub(super) built_at: UnixMillis,
 }
 
 /// What is sold, to whom, for how much.
@@ -131,7 +132,8 @@ impl Limits {
 
 impl<F, G> Shared<F, G> {
     pub(super) fn new(facilitator: F, grants: G, clock: Arc<dyn Clock>, terms: Terms, limits: Limits) -> Self {
-        Self { facilitator, grants, clock, terms, limits, flights: Flights::default(), facts: Facts::default() }
+        let built_at = clock.now();
+        Self { facilitator, grants, clock, terms, limits, flights: Flights::default(), facts: Facts::default(), built_at }
     }
 
     pub(super) fn now(&self) -> UnixMillis {

@@ -4,7 +4,7 @@ use super::{
     answer::Refusal,
     door::Visit,
     layer::Shared,
-    quote::{PricedOffers, Quote},
+    quote::{PricedOffers, Quote, RETIRED_KEPT},
 };
 use bytes::Bytes;
 use h402_core::{
@@ -21,6 +21,8 @@ pub(super) struct Presented {
     pub(super) flow: Flow,
     /// Why it may not be taken any more. If it was taken before, it is known again all the same.
     pub(super) stale: Option<Reject>,
+    /// The least that this request has cost, as far as is remembered.
+    pub(super) least: Amount,
 }
 
 impl Presented {
@@ -57,7 +59,10 @@ impl<F, G> Shared<F, G> {
 
         let quotes;
         let (known, refused) = match matching(&visit.quote.offers) {
-            Ok(matched) if !sent => return Ok(Presented { matched, flow, stale }),
+            Ok(matched) if !sent => {
+                let least = matched.requirements().offer.least();
+                return Ok(Presented { matched, flow, stale, least });
+            }
             Ok(matched) => {
                 quotes = self.quotes(visit, parts, body);
                 (matched, Reject::NoOffer)
@@ -76,13 +81,15 @@ impl<F, G> Shared<F, G> {
             }
         };
         let door = &known.requirements().offer;
-        let honoured = quotes.iter().filter(|quote| quote.honoured).flat_map(|quote| quote.offers.offers.iter());
-        let Some(cheapest) = honoured.filter(|offer| same_door(offer, door)).min_by_key(|offer| offer.amount) else {
-            return Ok(Presented { matched: known, flow, stale: Some(refused) });
+        let offered = |quote: &PastQuote| quote.offers.offers.iter().filter(|offer| same_door(offer, door)).cloned().collect::<Vec<_>>();
+        let least = quotes.iter().flat_map(offered).map(|offer| offer.least()).min().unwrap_or_default();
+        let honoured = quotes.iter().filter(|quote| quote.honoured).flat_map(offered);
+        let Some(cheapest) = honoured.min_by_key(|offer| offer.amount) else {
+            return Ok(Presented { matched: known, flow, stale: Some(refused), least });
         };
-        match single(cheapest.clone()).and_then(|offers| matching(&offers)) {
-            Ok(matched) => Ok(Presented { matched, flow, stale }),
-            Err(refused) => Ok(Presented { matched: known, flow, stale: Some(refused) }),
+        match single(cheapest).and_then(|offers| matching(&offers)) {
+            Ok(matched) => Ok(Presented { matched, flow, stale, least }),
+            Err(refused) => Ok(Presented { matched: known, flow, stale: Some(refused), least }),
         }
     }
 
@@ -114,6 +121,14 @@ impl<F, G> Shared<F, G> {
             }
         }
         quotes
+    }
+
+    /// Since when every price is remembered.
+    pub(super) fn remembers_since(&self) -> UnixMillis {
+        match self.terms.price.retired() {
+            retired if retired.len() < RETIRED_KEPT => self.built_at,
+            retired => retired.last().map_or(self.built_at, |oldest| oldest.retired_at),
+        }
     }
 
     fn honours(&self, retired_at: UnixMillis, now: UnixMillis) -> bool {

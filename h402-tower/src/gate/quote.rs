@@ -33,8 +33,8 @@ pub trait Pricing: Send + Sync + 'static {
         PriceVersion(0)
     }
 
-    /// Versions quoted before, at most 64, the last one first. Those retired within the gate's `quote_ttl` are
-    /// still honoured, so that whoever is told a price can pay it.
+    /// Versions quoted before, the last one first: all of them, or at least the last 63. Those retired within the
+    /// gate's `quote_ttl` are still honoured, so that whoever is told a price can pay it.
     fn retired(&self) -> Vec<RetiredVersion> {
         Vec::new()
     }
@@ -49,6 +49,9 @@ pub trait Pricing: Send + Sync + 'static {
         true
     }
 }
+
+/// A price that was retired before so many others may be forgotten.
+pub(super) const RETIRED_KEPT: usize = 63;
 
 /// Names one state of the prices. Greater is later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -98,6 +98,13 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         stored: Option<StoredAnswer>,
         flight: Flight,
     ) -> Result<Turn<F, G>, Refusal> {
+        // What is charged runs the handler without being verified again. The price may depend on more than the
+        // fingerprint holds, a header say: then something dearer is not what was paid for (T016). A price that was
+        // forgotten is believed to have been paid.
+        let charged = matches!(grant.state, GrantState::Settling | GrantState::Owed | GrantState::Served);
+        if charged && grant.amount < presented.least && grant.claimed_at >= self.gate.remembers_since() {
+            return Err(Refusal::UsedElsewhere);
+        }
         let mut hold = Hold::found(self.gate.clone(), presented.matched_for(&grant), grant, flight, self.runtime.clone());
         match (hold.grant().state, hold.grant().flow) {
             (GrantState::Running, Flow::Upfront) => {

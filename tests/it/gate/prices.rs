@@ -238,3 +238,94 @@ async fn the_handler_is_told_who_paid_and_what() {
         }
     }
 }
+
+/// A route whose price is in a header, which is no part of what a payment opens; its handler fails the first time.
+fn by_header(rig: &Rig, runs: &Runs) -> (Price, axum::routing::MethodRouter) {
+    let [small, large] = [PRICE, 5 * PRICE].map(|amount| price(rig, amount).quote().unwrap());
+    let price = Price::per_request(move |parts| Ok(if parts.headers.contains_key("x-large") { large.clone() } else { small.clone() }));
+    let runs = runs.clone();
+    let handler = any(async move |headers: axum::http::HeaderMap| {
+        let size = if headers.contains_key("x-large") { "large" } else { "small" };
+        let status = if runs.add() == 1 { 500 } else { 200 };
+        // Of a length that is not announced, so that the answer is not kept.
+        let pieces = futures_util::stream::iter([Ok::<_, Infallible>(axum::body::Bytes::from_static(size.as_bytes()))]);
+        let response = axum::http::Response::builder().status(status);
+        response.body(axum::body::Body::from_stream(pieces)).unwrap()
+    });
+    (price, handler)
+}
+
+/// T016: what is owed, and what may be delivered again, is what was paid for. The same payment with a header that
+/// makes the request dearer is told so, and does not get the dearer thing for the price of the cheaper.
+#[tokio::test(flavor = "multi_thread")]
+async fn t016_what_is_owed_is_not_exchanged_for_something_dearer() {
+    let rig = Rig::start().await;
+    let runs = Runs::default();
+    let (by_header, handler) = by_header(&rig, &runs);
+    let gate = gate(&rig, by_header.upfront()).with_redelivery(5).build().unwrap();
+    let shop = Shop::open(Router::new().route("/a", handler).route_layer(gate)).await;
+    let before = Door::look(&rig, &runs);
+    let ask = get("/a").paying(&pay(&rig, PRICE));
+    let dearer = ask.clone().with("X-Large", "1");
+    assert_eq!(shop.ask(&ask).await.status, 500);
+    for _ in 0..2 {
+        let refused = shop.ask(&dearer).await;
+        assert_eq!((refused.status, refused.word().as_str()), (409, "payment_already_used"), "{refused:?}");
+    }
+    assert_eq!(before.since(&rig, &runs), Door::OPENED);
+    let owed = shop.ask(&ask).await;
+    assert_eq!((owed.status, owed.text().as_str()), (200, "small"));
+    assert_eq!(shop.ask(&dearer).await.status, 409);
+    let again = shop.ask(&ask).await;
+    assert_eq!((again.status, again.text().as_str()), (200, "small"));
+    assert_eq!(before.since(&rig, &runs), Door { runs: 3, transfers: 1 });
+    // Honest twin: the dearer thing for its price.
+    let bought = shop.ask(&get("/a").with("X-Large", "1").paying(&pay(&rig, 5 * PRICE))).await;
+    assert_eq!((bought.status, bought.text().as_str()), (200, "large"));
+}
+
+/// What is owed stays owed when the price rises: at once, after the old price is forgotten, and after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_does_not_depend_on_later_prices() {
+    let rig = Rig::start().await;
+    let folder = rig::Folder::new();
+    let origin = || h402_tower::gate::Origin::parse(h402_tests::shop::ORIGIN).unwrap();
+    let open = async |price: Price, runs: &Runs| {
+        let grants = h402_tests::shop::grants(&folder.path().join("grants.sqlite"), &rig.clock).await;
+        let gate = h402_tower::gate::Gate::new(h402_tests::shop::remote(&rig), grants, origin(), price.upfront());
+        let runs = runs.clone();
+        let handler = any(
+            async move || if runs.add() == 1 { (axum::http::StatusCode::BAD_GATEWAY, "") } else { (axum::http::StatusCode::OK, "goods") },
+        );
+        let gate = gate.with_clock(rig.clock.clone()).build().unwrap();
+        Shop::open(Router::new().route("/a", handler).route_layer(gate)).await
+    };
+    for rises in 0..3 {
+        let runs = Runs::default();
+        let before = Door::look(&rig, &runs);
+        let (changing, handle) = price(&rig, PRICE).changeable();
+        let shop = open(changing, &runs).await;
+        let ask = get("/a").paying(&pay(&rig, PRICE));
+        assert_eq!(shop.ask(&ask).await.status, 502);
+        let shop = match rises {
+            0 => {
+                handle.set_at(price(&rig, 5 * PRICE), rig.clock.now()).unwrap();
+                shop
+            }
+            1 => {
+                // More often than prices are remembered.
+                for step in 0..70 {
+                    handle.set_at(price(&rig, 5 * PRICE + step), rig.clock.now()).unwrap();
+                }
+                shop
+            }
+            _ => {
+                drop(shop);
+                open(price(&rig, 5 * PRICE), &runs).await
+            }
+        };
+        let owed = shop.ask_until_decided(&ask).await;
+        assert_eq!((owed.status, owed.text().as_str()), (200, "goods"), "{rises}: {owed:?}");
+        assert_eq!(before.since(&rig, &runs), Door { runs: 2, transfers: 1 });
+    }
+}

@@ -1,16 +1,13 @@
 //! Prices that change while the gate runs. The last ones are kept, so that whoever was told one can still pay it.
 
 use super::{Price, PriceVersion, Pricing, RetiredVersion};
-use crate::clock::SystemClock;
+use crate::{clock::SystemClock, gate::quote::RETIRED_KEPT};
 use h402_core::{Clock as _, UnixMillis};
 use std::{
     collections::VecDeque,
     fmt,
     sync::{Arc, PoisonError, RwLock},
 };
-
-/// How many versions are kept, the current one included.
-const KEPT: usize = 64;
 
 /// Changes a price while the gate runs. Made by [`Price::changeable`].
 ///
@@ -75,7 +72,7 @@ impl PriceHandle {
         let old = RetiredVersion { version: PriceVersion(list.version), retired_at: now };
         let last = std::mem::replace(&mut list.price, Arc::new(price));
         list.retired.push_front((old, last));
-        list.retired.truncate(KEPT - 1);
+        list.retired.truncate(RETIRED_KEPT);
         list.version += 1;
         Ok(())
     }
