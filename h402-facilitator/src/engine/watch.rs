@@ -1,5 +1,7 @@
 //! The watcher: one per network, looks for what was sent right after the send and then block by block.
 
+mod fill;
+
 use super::{
     Shared,
     drive::Failure,
@@ -247,6 +249,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     /// Sends the stored bytes of what is not in a block again; never anything else.
     async fn resend(&mut self, all: &[Arc<OpenPayment>]) {
         let now = Instant::now();
+        let mut waiting = false;
         for open in all {
             let row = open.news.borrow().clone();
             let (false, Some(TransactionId::Evm(hash))) = (row.state.is_settled(), row.state.transaction()) else { continue };
@@ -268,6 +271,10 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
                 tokio::spawn(super::lane::send(self.shared.clone(), self.network.network(), open.clone(), raw));
             }
             self.replaced(open, &row).await;
+            waiting |= row.kind == PaymentKind::Authorization;
+        }
+        if waiting && let Err(error) = self.shared.fill_nonces(self.network).await {
+            tracing::debug!(%error, "could not look for nonces to fill");
         }
     }
 

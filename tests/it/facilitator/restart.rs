@@ -2,8 +2,12 @@
 
 use super::{PRICE, broadcasts, ledger, settle, settle_until_ended, transfers, verify};
 use alloy_primitives::U256;
-use h402_devnet::evm::{BlockTime, account};
-use h402_tests::rig::{PAYER, Rig, RigOptions};
+use h402_core::Authorization;
+use h402_devnet::{
+    evm::{BlockTime, account},
+    fault::{Fault, Times},
+};
+use h402_tests::rig::{PAYER, Rig, RigOptions, now};
 use std::time::Duration;
 
 /// The account that holds no tokens at first.
@@ -97,4 +101,34 @@ async fn t024_a_restart_forgets_no_promise() {
     assert_eq!(settle(&rig, &second, Some("shop-2")).await.word(), "insufficient_funds");
     rig.chain.mint(rig.chain.usdc(), account(POOR).address, U256::from(PRICE)).unwrap();
     assert!(verify(&rig, &second, Some("shop-2")).await.is_valid());
+}
+
+/// T014: a payment expired while the node took nothing. Its nonce is still filled with what was signed for it, or
+/// nothing that was signed later could ever be mined.
+#[tokio::test(flavor = "multi_thread")]
+async fn t014_the_nonce_of_a_lapsed_payment_holds_nobody_up() {
+    for restarted in [false, true] {
+        let mut rig = impatient().await;
+        rig.chain.faults().add("eth_sendRawTransaction", Fault::DropRequest, Times::Always);
+        let lapsing = rig.payment(PAYER, PRICE);
+        assert_eq!(settle(&rig, &lapsing, Some("shop-1")).await.word(), "settlement_pending");
+        rig.chain.advance_time(300);
+        rig.chain.mine().await;
+        let lapsed = settle_until_ended(&rig, &lapsing, Some("shop-1")).await;
+        assert_eq!(lapsed.word(), "invalid_exact_evm_payload_authorization_valid_before", "{lapsed:?}");
+        rig.chain.faults().clear();
+        if restarted {
+            rig.restart().await;
+        }
+        let next = Authorization { valid_before: U256::from(now() + 500), ..rig.authorization(PAYER, PRICE) };
+        let next = rig.signed(PAYER, next);
+        let mining = async {
+            super::until_pending(&rig, 2).await;
+            rig.chain.mine().await;
+        };
+        let (settled, ()) = tokio::join!(settle_until_ended(&rig, &next, Some("shop-2")), mining);
+        assert!(settled.is_settled(), "{settled:?}");
+        assert_eq!((broadcasts(&rig), transfers(&rig)), (2, 1), "the lapsed one is mined and moves nothing");
+        assert_eq!(settle(&rig, &lapsing, Some("shop-1")).await, lapsed);
+    }
 }
