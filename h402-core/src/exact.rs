@@ -1,6 +1,6 @@
 //! Scheme `exact`: a payment as a chain of types, each step eating the last.
 //!
-//! `PaymentPayload → Matched → Checked → Verified`. A [`crate::Claimed`] follows, which only a grant store makes.
+//! `PaymentPayload → Matched → Checked → Verified`. A [`crate::Claimed`] follows, which stands for a stored row.
 
 mod authorization;
 mod judge;

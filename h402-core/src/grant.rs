@@ -25,7 +25,7 @@ pub struct Grant {
     pub payer: Address,
     /// With what.
     pub asset: AssetId,
-    /// How much.
+    /// How much, in the asset's smallest unit.
     pub amount: Amount,
     /// Where it stands.
     pub state: GrantState,
@@ -129,7 +129,8 @@ pub struct GrantOutOfOrder {
 impl Grant {
     /// Handler runs per payment that end without a charge.
     pub const MAX_RUNS: u8 = 3;
-    /// Handler runs per payment after the charge.
+    /// Handler runs per payment after which a charge without a delivery is a credit. An answer lost between charge
+    /// and delivery starts the count anew.
     pub const MAX_OWED_RUNS: u8 = 3;
 
     /// Applies one event; the caller stores the result before acting on it.
@@ -152,7 +153,12 @@ impl Grant {
             (S::Running, _, E::NotDelivered) => S::Released,
             (S::Settling, Flow::Capture, E::Settled { receipt, answer_held }) => {
                 self.receipt = Some(receipt.clone());
-                if *answer_held { S::Served } else { S::Owed }
+                if *answer_held {
+                    S::Served
+                } else {
+                    self.runs = 0;
+                    S::Owed
+                }
             }
             (S::Settling, Flow::Upfront, E::Settled { receipt, .. }) => {
                 self.receipt = Some(receipt.clone());

@@ -52,5 +52,5 @@ pub use ports::{
 };
 pub use reason::ErrorReason;
 pub use reject::{Reject, SettleError, Undecided, VerifyError};
-pub use settlement::{BlockRef, Settlement, SettlementEffect, SettlementEvent, SettlementOutOfOrder};
+pub use settlement::{BlockRef, Settlement, SettlementEvent, SettlementOutOfOrder};
 pub use time::{UnixMillis, UnixSeconds};

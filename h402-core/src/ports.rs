@@ -19,7 +19,8 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> UnixMillis;
 }
 
-/// The store cannot be read or written; nothing is known to have changed.
+/// The store cannot be read or written. A change it was asked for may or may not have been made: load before
+/// trying again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("store is not available: {0}")]
 pub struct StoreUnavailable(pub String);

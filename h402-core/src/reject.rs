@@ -123,7 +123,7 @@ pub enum Reject {
     /// The same payment is being worked on.
     #[error("payment is in progress")]
     InProgress,
-    /// The payment has opened another door.
+    /// The payment has opened another request.
     #[error("payment is used already")]
     AlreadyUsed,
     /// The payment was settled for another caller.
@@ -229,6 +229,9 @@ pub enum Undecided {
     /// It took too long.
     #[error("deadline passed")]
     Deadline,
+    /// What an earlier run left unfinished is not taken up yet.
+    #[error("still starting")]
+    Starting,
     /// The service is going down.
     #[error("shutting down")]
     ShuttingDown,

@@ -87,23 +87,10 @@ pub enum SettlementEvent {
     Deep,
     /// Its block is gone.
     Vanished,
-    /// Refused before signing.
+    /// Refused between claim and signature. No driver raises it yet: what is refused is refused before the claim.
     Refuse,
     /// Proven that it cannot land any more.
     Expired,
-}
-
-/// What the driver does once the new state is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SettlementEffect {
-    /// Nothing.
-    None,
-    /// Send the stored bytes of the transaction.
-    Send(TransactionId),
-    /// Look for the transaction in blocks.
-    Watch(TransactionId),
-    /// Tell whoever waits for the outcome.
-    Answer,
 }
 
 /// The event cannot follow the state.
@@ -117,34 +104,32 @@ pub struct SettlementOutOfOrder {
 }
 
 impl Settlement {
-    /// Applies one event. The new state is stored before the effect is carried out.
+    /// Applies one event. The caller stores the new state before it acts on it: sends the bytes of `Signed` and
+    /// `Reorged`, looks for `Broadcast`, answers the others.
     ///
     /// # Errors
     /// [`SettlementOutOfOrder`] if the event cannot follow.
-    pub fn step(self, event: SettlementEvent) -> Result<(Self, SettlementEffect), SettlementOutOfOrder> {
+    pub fn step(self, event: SettlementEvent) -> Result<Self, SettlementOutOfOrder> {
         use Settlement as S;
-        use SettlementEffect as X;
         use SettlementEvent as E;
         Ok(match (self, event) {
-            (S::Claimed, E::Sign(transaction)) => (S::Signed { transaction }, X::Send(transaction)),
-            (S::Claimed, E::Refuse) => (S::Rejected, X::Answer),
-            (S::Claimed, E::Expired) => (S::Abandoned { transaction: None }, X::Answer),
-            (S::Signed { transaction } | S::Reorged { transaction }, E::Sent) => (S::Broadcast { transaction }, X::Watch(transaction)),
-            (S::Broadcast { transaction }, E::Sent) => (S::Broadcast { transaction }, X::Watch(transaction)),
+            (S::Claimed, E::Sign(transaction)) => S::Signed { transaction },
+            (S::Claimed, E::Refuse) => S::Rejected,
+            (S::Claimed, E::Expired) => S::Abandoned { transaction: None },
+            (S::Signed { transaction } | S::Reorged { transaction }, E::Sent) => S::Broadcast { transaction },
+            (S::Broadcast { transaction }, E::Sent) => S::Broadcast { transaction },
             (
                 S::Claimed | S::Signed { .. } | S::Broadcast { .. } | S::Reorged { .. } | S::Abandoned { .. },
                 E::Paid { transaction, block },
-            ) => (S::Included { transaction, block }, X::Answer),
+            ) => S::Included { transaction, block },
             (S::Signed { .. } | S::Broadcast { .. } | S::Reorged { .. }, E::Failed { transaction, block }) => {
-                (S::Reverted { transaction, block }, X::Answer)
+                S::Reverted { transaction, block }
             }
             (S::Signed { transaction } | S::Broadcast { transaction } | S::Reorged { transaction }, E::Expired) => {
-                (S::Abandoned { transaction: Some(transaction) }, X::Answer)
+                S::Abandoned { transaction: Some(transaction) }
             }
-            (S::Included { transaction, block }, E::Deep) => (S::Final { transaction, block }, X::None),
-            (S::Included { transaction, .. } | S::Reverted { transaction, .. }, E::Vanished) => {
-                (S::Reorged { transaction }, X::Send(transaction))
-            }
+            (S::Included { transaction, block }, E::Deep) => S::Final { transaction, block },
+            (S::Included { transaction, .. } | S::Reverted { transaction, .. }, E::Vanished) => S::Reorged { transaction },
             (state, event) => return Err(SettlementOutOfOrder { state, event }),
         })
     }

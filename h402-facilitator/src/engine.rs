@@ -3,7 +3,6 @@
 //! Nothing is decided here that the core could decide; nothing is sent that is not stored first.
 
 mod answer;
-mod clock;
 mod drive;
 mod flight;
 mod gas;
@@ -17,7 +16,6 @@ mod signer;
 mod verify;
 mod watch;
 
-pub use clock::SystemClock;
 pub use local::LocalFacilitator;
 pub use network::{NetworkConfig, NetworkReadiness, Readiness};
 pub use signer::{SignError, Signer};
@@ -47,7 +45,7 @@ pub struct EngineConfig {
     pub networks: Vec<NetworkConfig>,
     /// Whether callers without an `Idempotency-Key` exclude each other.
     pub callers: Callers,
-    /// Payments that one payer may have open at once.
+    /// Payments that one payer may have open at once in one asset.
     pub max_open_per_payer: usize,
     /// Requests worked on at once; more are answered `busy`.
     pub max_concurrent: usize,

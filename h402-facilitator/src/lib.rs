@@ -7,17 +7,17 @@
 
 #[cfg(feature = "chaos")]
 pub mod chaos;
+mod clock;
 #[cfg(feature = "evm")]
 mod engine;
 #[cfg(feature = "evm")]
 pub mod evm;
 pub mod rpc;
-#[cfg(all(feature = "server", feature = "evm"))]
+#[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+pub use clock::SystemClock;
 #[cfg(feature = "evm")]
-pub use engine::{
-    Callers, Engine, EngineConfig, LocalFacilitator, NetworkConfig, NetworkReadiness, Readiness, SignError, Signer, SystemClock,
-};
+pub use engine::{Callers, Engine, EngineConfig, LocalFacilitator, NetworkConfig, NetworkReadiness, Readiness, SignError, Signer};

@@ -35,6 +35,7 @@ fn events() -> Vec<GrantEvent> {
         GrantEvent::Settled { receipt: receipt(), answer_held: true },
         GrantEvent::Settled { receipt: receipt(), answer_held: false },
         GrantEvent::SettleRefused,
+        GrantEvent::Redeliver { limit: 9 },
     ]
 }
 
@@ -43,9 +44,25 @@ fn events() -> Vec<GrantEvent> {
 fn every_state_and_event() {
     use GrantState as S;
     let order = [S::Running, S::Released, S::Settling, S::Served, S::Owed, S::Credited, S::Refused];
-    // Columns: RunAgain Settle Delivered NotDelivered Settled(held) Settled(lost) SettleRefused
-    let capture = [". t . l . . .", "n . . . . . .", ". . . . v o r", ". . . . . . .", "o . v o . . .", ". . . . . . .", ". . . . . . ."];
-    let upfront = [". t . l . . .", ". . . . . . .", ". . . . o o r", ". . . . . . .", "o . v o . . .", ". . . . . . .", ". . . . . . ."];
+    // Columns: RunAgain Settle Delivered NotDelivered Settled(held) Settled(lost) SettleRefused Redeliver
+    let capture = [
+        ". t . l . . . .",
+        "n . . . . . . .",
+        ". . . . v o r .",
+        ". . . . . . . v",
+        "o . v o . . . .",
+        ". . . . . . . .",
+        ". . . . . . . .",
+    ];
+    let upfront = [
+        ". t . l . . . .",
+        ". . . . . . . .",
+        ". . . . o o r .",
+        ". . . . . . . v",
+        "o . v o . . . .",
+        ". . . . . . . .",
+        ". . . . . . . .",
+    ];
     for (flow, table) in [(Flow::Capture, capture), (Flow::Upfront, upfront)] {
         for (state, row) in order.into_iter().zip(table) {
             for (event, want) in events().into_iter().zip(row.split(' ')) {

@@ -5,7 +5,8 @@ use core::future::Future;
 
 /// The facilitator's durable ledger: the unit of group commit, of contract tests and of crash points.
 ///
-/// Every method that changes something is durable (on disk) before it returns.
+/// Every method that changes something is durable (on disk) before it returns. Dropping its future does not undo a
+/// write that was queued.
 pub trait Store: Send + Sync + 'static {
     /// Makes all of a change or none of it.
     fn apply(&self, change: Change) -> impl Future<Output = Result<Applied, StoreUnavailable>> + Send;
@@ -126,11 +127,12 @@ pub struct PaymentRow {
     pub caller: Option<CallerKey>,
     /// Where it stands.
     pub state: Settlement,
-    /// The terminal answer once it was written to a caller, byte for byte repeatable.
+    /// How it failed, stored with the failure; or that its success was told to a caller without a key.
     pub answer: Option<SettlementAnswer>,
     /// After this it cannot land any more.
     pub expires: Option<UnixSeconds>,
-    /// What must be sent again as received, for payments that are the payer's own transactions.
+    /// For an authorization, the call that settles it; for a payer's own transaction, its bytes as received; none for
+    /// a sent one.
     pub raw: Option<Bytes>,
     /// When it was claimed.
     pub claimed_at: UnixMillis,
@@ -140,10 +142,10 @@ pub struct PaymentRow {
     pub version: u64,
 }
 
-/// The terminal answer given for a payment.
+/// How a payment ended, as far as it has to be remembered beside its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettlementAnswer {
-    /// The payee has the money.
+    /// The success was told, to a caller without a key; nobody else is told.
     Settled,
     /// It failed; the word and text of the reason.
     Refused {

@@ -1,7 +1,7 @@
 use super::StoreUnavailable;
 use crate::{
-    Address, Amount, AssetId, CallerKey, Checked, Dialect, EvmAddress, Fingerprint, Flow, Grant, Matched, Network, PaymentKey, Receipt,
-    Scheme, SettleError, Settlement, Undecided, UnixMillis, Verified, VerifyError,
+    Address, AssetId, CallerKey, Checked, Dialect, EvmAddress, Grant, Matched, Network, PaymentKey, Receipt, Scheme, SettleError,
+    Settlement, Undecided, UnixMillis, Verified, VerifyError,
 };
 use alloy_primitives::{Bytes, U256};
 use core::future::Future;
@@ -14,14 +14,19 @@ pub trait Facilitator: Send + Sync + 'static {
     /// Asks the chain and says whether the payment is good. Reserves the payer's balance for a short time.
     ///
     /// # Errors
-    /// [`VerifyError`]. # Cancel safety: may be dropped at any time; a reservation lapses by itself.
+    /// [`VerifyError`].
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time; a reservation lapses by itself.
     fn verify(&self, payment: Checked, caller: CallerKey) -> impl Future<Output = Result<Verified, VerifyError>> + Send;
 
     /// Settles a claimed payment. Calling again with the same claim is safe and gives the same answer.
     ///
     /// # Errors
-    /// [`SettleError`]; [`SettleError::Pending`] is not a failure. # Cancel safety: dropping the future does not
-    /// stop a settlement that has begun.
+    /// [`SettleError`]; [`SettleError::Pending`] is not a failure.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop a settlement that has begun.
     fn settle(&self, payment: &Claimed, caller: CallerKey) -> impl Future<Output = Result<Receipt, SettleError>> + Send;
 
     /// Says how a payment stands.
@@ -58,6 +63,9 @@ pub struct SupportedKind {
 }
 
 /// Remembers which payment opened which request: durable, one row per payment.
+///
+/// A row may be forgotten after [`Grant::expires_at`], and never while it is owed or credited. Dropping a future does
+/// not undo a write that was queued.
 pub trait Grants: Send + Sync + 'static {
     /// A random identity of this store, as durable as its rows: gates that share the store are one caller.
     fn identity(&self) -> [u8; 32];
@@ -191,25 +199,4 @@ pub struct TransactionHints {
     pub gas_price: u128,
     /// Estimated gas.
     pub gas: u64,
-}
-
-/// The caller key of a gate for one claimed payment.
-impl Claimed {
-    /// The key under which this gate calls its facilitator.
-    #[must_use]
-    pub fn caller(store: &[u8; 32], fingerprint: &Fingerprint) -> CallerKey {
-        CallerKey::of_gate(store, fingerprint)
-    }
-
-    /// The flow the money takes.
-    #[must_use]
-    pub fn flow(&self) -> Flow {
-        self.grant.flow
-    }
-
-    /// What is paid, in the asset's smallest unit.
-    #[must_use]
-    pub fn amount(&self) -> Amount {
-        self.grant.amount
-    }
 }

@@ -26,7 +26,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         failure: Option<Failure>,
     ) -> Result<(), Undecided> {
         let row = open.row.lock().await;
-        let Ok((state, _)) = row.state.step(event) else {
+        let Ok(state) = row.state.step(event) else {
             tracing::debug!(payment.id = %row.key, state = row.state.as_str(), "event came too late");
             return Ok(());
         };

@@ -27,6 +27,10 @@ impl GasTank {
         let config = &network.config;
         let balance = config.chain.native_balance(config.signer.address()).await?;
         let fees = config.chain.fees().await?;
+        // Settlements are of type 2; on a chain without a base fee they would be refused one by one.
+        if fees.legacy {
+            return Err(Undecided::Gas);
+        }
         // The fee that is bid is about twice the base fee; a base fee above the cap would only strand the transaction.
         if fees.max_fee_per_gas / 2 > config.max_fee_per_gas {
             return Err(Undecided::Gas);

@@ -61,6 +61,8 @@ impl LaneQueue {
 struct Prepared {
     job: Job,
     row: PaymentRow,
+    /// The row's state once the transaction is stored.
+    state: Settlement,
     signed: SignedTransaction,
     nonce: u64,
 }
@@ -117,7 +119,11 @@ async fn sign_and_store<S: Store, C: Clock>(
         }
         let nonce = lane.assign();
         match sign(network, &row, nonce, job.gas, fees).await {
-            Some(signed) => prepared.push(Prepared { job, row, signed, nonce }),
+            Some(signed) => match row.state.step(SettlementEvent::Sign(TransactionId::Evm(signed.hash))) {
+                Ok(state) => prepared.push(Prepared { job, row, state, signed, nonce }),
+                // It ended while it waited; its nonce is the last one given.
+                Err(_) => drop(lane.take_back(nonce)),
+            },
             None => {
                 lane.take_back(nonce);
                 unsigned.push(job);
@@ -132,7 +138,7 @@ async fn sign_and_store<S: Store, C: Clock>(
     let mut change = Change::default();
     for item in &prepared {
         let transaction = TransactionId::Evm(item.signed.hash);
-        change.updates.push(PaymentUpdate { row: changed(&item.row, Settlement::Signed { transaction }, now) });
+        change.updates.push(PaymentUpdate { row: changed(&item.row, item.state, now) });
         change.transactions.push(TransactionRow {
             network: network.network(),
             id: transaction,
@@ -176,7 +182,7 @@ async fn sign(network: &NetworkEngine, row: &PaymentRow, nonce: u64, gas: u64, f
         chain_id,
         nonce,
         // A third more than the simulation used: storage touched by others meanwhile may cost more.
-        gas_limit: gas.saturating_add(gas / 3).min(network.config.max_gas.saturating_mul(2)),
+        gas_limit: gas.saturating_add(gas / 3),
         max_fee_per_gas: fees.max_fee_per_gas.min(cap),
         max_priority_fee_per_gas: fees.max_priority_fee_per_gas.min(cap),
         to: TxKind::Call(token),
@@ -187,30 +193,23 @@ async fn sign(network: &NetworkEngine, row: &PaymentRow, nonce: u64, gas: u64, f
     network.config.signer.sign(transaction).await.ok()
 }
 
-/// Sends stored bytes. Whatever the node says proves nothing: from here on the payment is looked for on chain.
+/// Sends stored bytes in a task of its own.
 pub(super) async fn send<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network, open: Arc<OpenPayment>, raw: Bytes) {
-    let Ok(engine) = shared.network(network) else { return };
-    let sent = engine.config.chain.send(&raw).await;
-    crash_point("sent");
-    if let Sent::Refused(why) = &sent {
-        tracing::warn!(payment.id = %open.news.borrow().key, ?why, "node refused the transaction");
-    }
-    // The watcher looks at once; that the state says `broadcast` is for people, so it may come later.
-    engine.sent.notify_one();
-    if let Err(error) = shared.advance(engine, &open, SettlementEvent::Sent, None).await {
-        tracing::warn!(%error, "could not note that a transaction was sent");
+    if let Ok(engine) = shared.network(network) {
+        shared.send_stored(engine, &open, &raw).await;
     }
 }
 
 impl<S: Store, C: Clock> Shared<S, C> {
-    /// Sends a payer's own signed transaction, stored with its claim.
-    pub(super) async fn send_payers_own(&self, network: &NetworkEngine, open: &Arc<OpenPayment>) {
-        let Some(raw) = open.news.borrow().raw.clone() else { return };
-        let sent = network.config.chain.send(&raw).await;
+    /// Sends stored bytes, ours or the payer's. Whatever the node says proves nothing: from here on the payment is
+    /// looked for on chain.
+    pub(super) async fn send_stored(&self, network: &NetworkEngine, open: &Arc<OpenPayment>, raw: &Bytes) {
+        let sent = network.config.chain.send(raw).await;
         crash_point("sent");
         if let Sent::Refused(why) = &sent {
-            tracing::warn!(payment.id = %open.news.borrow().key, ?why, "node refused the payer's transaction");
+            tracing::warn!(payment.id = %open.news.borrow().key, ?why, "node refused the transaction");
         }
+        // The watcher looks at once; that the state says `broadcast` is for people, so it may come later.
         network.sent.notify_one();
         if let Err(error) = self.advance(network, open, SettlementEvent::Sent, None).await {
             tracing::warn!(%error, "could not note that a transaction was sent");

@@ -24,7 +24,7 @@ pub struct NetworkConfig {
     pub accept_depth: u64,
     /// Blocks, its own included, after which a settlement is final.
     pub final_depth: u64,
-    /// Greatest gas one settlement may use.
+    /// Greatest gas that a settlement's dry run may use; its gas limit is up to a third above.
     pub max_gas: u64,
     /// Greatest price per gas in wei that is paid.
     pub max_fee_per_gas: u128,
@@ -151,7 +151,7 @@ impl NetworkEngine {
             return Err(Undecided::WrongChain);
         }
         if !self.is_recovered() {
-            return Err(Undecided::Store);
+            return Err(Undecided::Starting);
         }
         self.gas.refresh(self).await
     }

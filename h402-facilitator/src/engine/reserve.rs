@@ -68,7 +68,8 @@ pub(super) struct Claimant {
 
 impl Reservations {
     /// Decides and reserves in one step: `judge` gets the sum of the payer's other reservations that a balance
-    /// read at `block` does not show, and if it accepts, this payment is reserved until `until`.
+    /// read at `terms.block` does not show, and if it accepts, this payment is reserved: for `terms.hold`, or a settlement
+    /// until it is included.
     pub(super) fn decide<T, E: From<Reject>>(
         &self,
         claimant: Claimant,

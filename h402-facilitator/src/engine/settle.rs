@@ -147,7 +147,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 return Err(SettleError::Pending { transaction: stored.state.transaction() });
             }
             // The store said no and did it all the same: drive it on like a restart would.
-            network.enter(stored);
+            let claimed = stored.state == Settlement::Claimed;
+            let open = network.enter(stored);
+            if claimed {
+                network.lane.put(Job { open, gas: network.config.max_gas });
+            }
             return Err(SettleError::Pending { transaction: None });
         }
         let claimant = claimant(checked.matched());
@@ -165,7 +169,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 };
                 network.lane.put(Job { open: open.clone(), gas });
             }
-            Proof::EvmTransaction { .. } => self.send_payers_own(network, open).await,
+            Proof::EvmTransaction { raw, .. } => self.send_stored(network, open, raw).await,
             Proof::EvmSent { .. } => {}
         }
     }

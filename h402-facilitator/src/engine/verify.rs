@@ -7,7 +7,7 @@ use super::{
 };
 use h402_core::{
     Amount, Attestation, CallerKey, CheckPolicy, Checked, Clock, JudgePolicy, Matched, PaymentClass, PaymentRow, Proof, Reject, Store,
-    Undecided, UnixSeconds, Verified, VerifyError,
+    Undecided, Verified, VerifyError,
 };
 
 impl<S: Store, C: Clock> Engine<S, C> {
@@ -82,7 +82,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         }
         if !network.is_recovered() {
             // Until chain and assets are checked and the ledger's open rows are driven again, nothing can be promised.
-            return Err(Undecided::Busy.into());
+            return Err(Undecided::Starting.into());
         }
         Ok(network)
     }
@@ -120,7 +120,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             reserved,
             max_gas: network.config.max_gas,
             depth: network.config.accept_depth,
-            not_before: UnixSeconds(self.started.0),
+            not_before: self.started,
         }
     }
 

@@ -7,8 +7,8 @@ use crate::{
 };
 use h402_core::{Address, Amount, Asset, Assets, EvmKey, Network, Peg, asset_id};
 use serde::Deserialize;
-use zeroize::Zeroizing;
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use zeroize::Zeroizing;
 
 /// A text that is never shown.
 #[derive(Clone, Deserialize)]
@@ -37,7 +37,7 @@ pub struct Config {
     /// Whether payments that the payer has already sent are accepted.
     #[serde(default)]
     pub accept_sent: bool,
-    /// Payments one payer may have open at once.
+    /// Payments one payer may have open at once in one asset.
     pub max_open_per_payer: Option<usize>,
     /// Requests worked on at once.
     pub max_concurrent: Option<usize>,
@@ -321,8 +321,10 @@ impl NetworkSection {
                 let password = Zeroizing::new(env(&variable).ok_or_else(|| value(key("keystore_file"), format!("{variable} is not set")))?);
                 // The library's own errors may quote the file.
                 let opened = eth_keystore::decrypt_key(path, password.as_bytes());
-                let secret = Zeroizing::new(opened.map_err(|_| value(path.display().to_string(), "is no keystore, or the password is wrong"))?);
-                let secret = <&[u8; 32]>::try_from(secret.as_slice()).map_err(|_| value(path.display().to_string(), "holds no 32-byte key"))?;
+                let secret =
+                    Zeroizing::new(opened.map_err(|_| value(path.display().to_string(), "is no keystore, or the password is wrong"))?);
+                let secret =
+                    <&[u8; 32]>::try_from(secret.as_slice()).map_err(|_| value(path.display().to_string(), "holds no 32-byte key"))?;
                 EvmKey::from_bytes(secret).map_err(|why| value(path.display().to_string(), why))
             }
             (Some(_), Some(_)) => Err(value(key("key_file"), "and keystore_file are both given")),

@@ -4,10 +4,11 @@ use super::lock::{Lock, private_file};
 use super::reader::{READERS, Readers};
 use super::writer::{Message, Writer};
 use super::{answers, grants, schema};
-use h402_core::{Clock, UnixMillis};
-use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use crate::SystemClock;
+use h402_core::Clock;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use std::{fmt, fs, sync::Arc};
 use tokio::sync::mpsc;
 
@@ -30,7 +31,7 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { lock_wait: Duration::ZERO, answer_budget: 256 << 20, max_bytes: None, clock: Arc::new(WallClock) }
+        Self { lock_wait: Duration::ZERO, answer_budget: 256 << 20, max_bytes: None, clock: Arc::new(SystemClock) }
     }
 }
 
@@ -99,7 +100,7 @@ pub enum OpenError {
         /// The database.
         path: PathBuf,
     },
-    /// It is damaged; opened after a crash, it was checked.
+    /// It is damaged. It is checked whenever it was not closed in order, until it is found to be whole.
     #[error("{} is damaged: {finding}", path.display())]
     Damaged {
         /// The database.
@@ -151,40 +152,62 @@ impl Database {
         let path = real_path(path)?;
         let lock = Lock::take(&path, options.lock_wait).await?;
         private_file(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
-        // Who closes properly leaves no log behind.
-        let unclean = fs::metadata(log_path(&path)).is_ok_and(|log| log.len() > 0);
+        // A log is left by who had no time to close, whatever the lock file says.
+        let unchecked = !lock.was_closed || fs::metadata(log_path(&path)).is_ok_and(|log| log.len() > 0);
         let failed = |error: sqlx::Error| OpenError::database(&path, &error);
 
-        let connect = SqliteConnectOptions::new().filename(&path).disable_statement_logging();
         // fullfsync: on macOS a plain fsync does not reach the disk.
-        let writes = connect
-            .clone()
+        let writes = connect(&path)
             .pragma("synchronous", "FULL")
             .pragma("fullfsync", "ON")
             .pragma("checkpoint_fullfsync", "ON")
             .pragma("cache_size", "-32768");
         let mut conn = writes.connect().await.map_err(failed)?;
-        schema::migrate(&mut conn, &path).await?;
-        if unclean {
-            quick_check(&mut conn, &path).await?;
-        }
-        if let Some(bytes) = options.max_bytes {
-            limit_pages(&mut conn, bytes).await.map_err(failed)?;
-        }
-        grants::free_all(&mut conn).await.map_err(failed)?;
-        let identity = identity(&mut conn).await.map_err(failed)?;
-        let answer_bytes = answers::total(&mut conn).await.map_err(failed)?;
-
-        let mut connections = Vec::new();
-        for _ in 0..READERS {
-            connections.push(connect.clone().read_only(true).connect().await.map_err(failed)?);
-        }
-        let readers = Arc::new(Readers::new(connections));
+        let (identity, answer_bytes, readers) = match prepare(&mut conn, &path, unchecked, options.max_bytes).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                // Not by dropping it, which would close it at some later time. What was wrong is still wrong, and
+                // the lock file does not say that the database was closed in order.
+                let _closed = conn.close().await;
+                return Err(error);
+            }
+        };
+        let readers = Arc::new(readers);
         let clock = options.clock;
         let writer =
             Writer { conn, readers: readers.clone(), clock: clock.clone(), answer_budget: options.answer_budget, answer_bytes, lock };
         Ok(Self { path, identity, writer: writer.start(), readers, clock })
     }
+}
+
+/// Makes a database ready to be written: its schema, its health, and what a dead process left. Returns the store's
+/// identity, the bytes of answers, and the reading connections.
+async fn prepare(
+    conn: &mut SqliteConnection,
+    path: &Path,
+    unchecked: bool,
+    max_bytes: Option<u64>,
+) -> Result<([u8; 32], u64, Readers), OpenError> {
+    let failed = |error: sqlx::Error| OpenError::database(path, &error);
+    schema::migrate(conn, path).await?;
+    if unchecked {
+        quick_check(conn, path).await?;
+    }
+    if let Some(bytes) = max_bytes {
+        limit_pages(conn, bytes).await.map_err(failed)?;
+    }
+    grants::free_all(conn).await.map_err(failed)?;
+    let identity = identity(conn).await.map_err(failed)?;
+    let answer_bytes = answers::total(conn).await.map_err(failed)?;
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        readers.push(connect(path).read_only(true).connect().await.map_err(failed)?);
+    }
+    Ok((identity, answer_bytes, Readers::new(readers)))
+}
+
+fn connect(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).disable_statement_logging()
 }
 
 /// The path with links and relative parts resolved, so that one database has one lock file.
@@ -208,7 +231,7 @@ fn log_path(path: &Path) -> PathBuf {
 }
 
 async fn quick_check(conn: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
-    tracing::info!(path = %path.display(), "ledger was not closed; checking it");
+    tracing::info!(path = %path.display(), "ledger is checked: it is new or was not closed in order");
     let finding: String =
         sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(conn).await.map_err(|error| OpenError::database(path, &error))?;
     if finding == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), finding }) }
@@ -231,14 +254,4 @@ async fn identity(conn: &mut SqliteConnection) -> sqlx::Result<[u8; 32]> {
         .await?;
     let row = sqlx::query("SELECT bytes FROM identity").fetch_one(conn).await?;
     super::columns::Columns(&row).bytes32("bytes")
-}
-
-/// The machine's clock.
-struct WallClock;
-
-impl Clock for WallClock {
-    fn now(&self) -> UnixMillis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    }
 }

@@ -78,7 +78,7 @@ impl<F: Facilitator, G: Grants> Hold<F, G> {
 
     /// Under which key it is asked.
     pub(super) fn caller(&self) -> CallerKey {
-        Claimed::caller(&self.gate.grants.identity(), &self.grant.fingerprint)
+        CallerKey::of_gate(&self.gate.grants.identity(), &self.grant.fingerprint)
     }
 
     /// What the handler gets to know.

@@ -11,7 +11,7 @@ use super::{
 };
 use bytes::Bytes;
 use h402_core::{
-    Claim, Claimed, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, NewGrant, Receipt, Reject, StoreUnavailable, StoredAnswer,
+    CallerKey, Claim, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, NewGrant, Receipt, Reject, StoreUnavailable, StoredAnswer,
     Undecided, UnixMillis, Verified, VerifyError,
 };
 use http::Response;
@@ -170,7 +170,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
             return Err(rejected(stale.clone()));
         }
         let checked = presented.matched.clone().check(&self.gate.limits.check_policy(self.gate.now())).map_err(rejected)?;
-        let caller = Claimed::caller(&self.gate.grants.identity(), &self.visit.fingerprint);
+        let caller = CallerKey::of_gate(&self.gate.grants.identity(), &self.visit.fingerprint);
         let until = self.deadline.checked_sub(self.gate.limits.after_verify()).unwrap_or(self.deadline);
         let verified = match timeout_at(until, self.gate.facilitator.verify(checked, caller)).await {
             Ok(Ok(verified)) => verified,

@@ -16,7 +16,7 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum PayError<E> {
-    /// The inner service failed before anything was signed.
+    /// The inner service failed before any payment was sent; one may have been signed, and is counted in the budget.
     #[error(transparent)]
     Inner(E),
     /// The request's body failed before it was sent.

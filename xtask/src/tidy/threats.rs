@@ -12,7 +12,7 @@ fn ids() -> impl Iterator<Item = u16> {
 }
 
 pub(super) fn uncovered(tree: &Tree) -> Vec<Finding> {
-    let Some(catalogue) = tree.get(CATALOGUE) else { return Vec::new() };
+    let Some(catalogue) = tree.get(CATALOGUE) else { return vec![Finding::new("threats", CATALOGUE, "the catalogue is missing")] };
     let tests: Vec<&str> =
         tree.rust().flat_map(|(_, rust)| rust.numbered()).filter(|(.., test)| *test).filter_map(|(_, line, _)| function(line)).collect();
     let missing = ids().filter(|id| {
