@@ -37,7 +37,7 @@ pub(super) struct Writer {
     pub(super) answer_budget: u64,
     /// How many there are, or a little more.
     pub(super) answer_bytes: u64,
-    /// Held as long as the database is open; the last field, so that it goes last.
+    /// Held as long as the database is open; the last field, so that it is let go of last.
     pub(super) lock: Lock,
 }
 
@@ -86,7 +86,7 @@ impl Writer {
                 (tidy_at, failed) = (Instant::now() + after, failure);
             }
         }
-        self.close(closers).await;
+        self.close(closers, failed).await;
     }
 
     /// Writes a batch and answers it; what it returns is the end of all writing.
@@ -135,13 +135,14 @@ impl Writer {
         }
     }
 
-    async fn close(self, closers: Vec<oneshot::Sender<Result<(), StoreUnavailable>>>) {
+    async fn close(self, closers: Vec<oneshot::Sender<Result<(), StoreUnavailable>>>, failed: Option<StoreUnavailable>) {
         self.readers.close().await;
         // The last connection to close puts the log into the database file and removes it.
         let closed = self.conn.close().await.map_err(|error| fault::unavailable(&error));
-        drop(self.lock);
-        if let Err(error) = &closed {
-            tracing::error!(%error, "ledger was not closed cleanly");
+        match &closed {
+            Ok(()) if failed.is_none() => self.lock.release_closed(),
+            Ok(()) => {}
+            Err(error) => tracing::error!(%error, "ledger was not closed in order"),
         }
         for closer in closers {
             let _gone = closer.send(closed.clone());

@@ -87,6 +87,23 @@ async fn claims_of_every_number_go_into_one_statement() {
     }
 }
 
+/// A batch that fails for a reason that SQLite does not roll back for leaves no transaction open and nothing behind.
+#[tokio::test]
+async fn a_failed_batch_is_rolled_back() {
+    let directory = Directory::new();
+    let mut conn = connection(&directory).await;
+    let sign = || change(Change { transactions: vec![signed(50)], ..Change::default() });
+    let batch = || vec![change(claim(1)), change(claim_with(2, &[3])), sign(), grant_of(1, 1)];
+    let break_it = "CREATE TEMP TRIGGER broken BEFORE INSERT ON main.transactions BEGIN SELECT RAISE(FAIL, 'broken'); END";
+    command(&mut conn, break_it).await.unwrap();
+    assert!(write(&mut conn, &batch()).await.is_err());
+    command(&mut conn, "DROP TRIGGER broken").await.unwrap();
+    for n in [1, 2, 3] {
+        assert!(!payments::is_taken(&mut conn, &key(n)).await.unwrap(), "{n} was left behind");
+    }
+    assert_eq!(write(&mut conn, &batch()).await.unwrap(), vec![Outcome::Done; 4], "the honest twin");
+}
+
 /// The store as a few maps. Written from the ports' documentation, not from the SQL.
 #[derive(Default)]
 struct Model {

@@ -97,7 +97,11 @@ async fn t151_a_damaged_database_is_not_opened_after_a_crash() {
         let damaged = std::fs::read(directory.path("c.db")).unwrap();
         // Frames of this page would hide the damage, so only the log's first commit is left, which has none.
         let refused = reopen(&directory, &damaged, &log[..HEADER + FRAME]).await;
-        assert!(matches!(refused, Err(OpenError::Damaged { .. } | OpenError::Database { .. })), "{table}: {refused:?}");
+        assert!(matches!(refused, Err(OpenError::Damaged { .. })), "{table}: {refused:?}");
+        // Nor the second time, when there is no log any more.
+        assert!(!directory.path("b.db-wal").exists());
+        let refused = SqliteStore::open(directory.path("b.db"), OpenOptions::default()).await;
+        assert!(matches!(refused, Err(OpenError::Damaged { .. })), "{table}: {refused:?}");
     }
 }
 

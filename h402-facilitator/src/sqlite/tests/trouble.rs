@@ -81,5 +81,8 @@ async fn t151_writing_ends_when_nothing_is_certain() {
         assert_eq!(granted.is_err(), broken, "another port, after the error");
         assert_eq!(granted.err(), claimed.err(), "the first error is what everybody is told");
         store.close().await.unwrap();
+        // Whoever saw it fail does not say that it is whole.
+        let again = SqliteStore::open(directory.path("a.db"), OpenOptions::default()).await;
+        assert_eq!(matches!(again, Err(OpenError::Damaged { .. })), broken, "{again:?}");
     }
 }
