@@ -318,6 +318,7 @@ async fn unfinished_payments_come_in_pages<S: Store>(store: S) {
             let Some(last) = page.last() else { break };
             after = Some(last.key);
             found.extend(page);
+            assert!(found.len() <= expected.len(), "pages of {limit} do not end");
         }
         assert_eq!(found, expected, "in pages of {limit}");
     }
