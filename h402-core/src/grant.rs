@@ -129,8 +129,8 @@ pub struct GrantOutOfOrder {
 impl Grant {
     /// Handler runs per payment that end without a charge.
     pub const MAX_RUNS: u8 = 3;
-    /// Handler runs per payment after which a charge without a delivery is a credit. An answer lost between charge
-    /// and delivery starts the count anew.
+    /// Handler runs per payment after which a charge without a delivery is a credit. In `capture` the run
+    /// whose answer was charged for is the first, however many were released before.
     pub const MAX_OWED_RUNS: u8 = 3;
 
     /// Applies one event; the caller stores the result before acting on it.
@@ -156,7 +156,7 @@ impl Grant {
                 if *answer_held {
                     S::Served
                 } else {
-                    self.runs = 0;
+                    self.runs = 1;
                     S::Owed
                 }
             }

@@ -42,6 +42,13 @@ impl EvmTransaction {
             TxEnvelope::Legacy(_) | TxEnvelope::Eip2930(_) | TxEnvelope::Eip1559(_) => {}
             _ => return Err(Reject::TransactionKind("only types 0, 1 and 2 are accepted")),
         }
+        // No node takes these, or not with the gas that a dry run says: they would wait for ever.
+        if envelope.max_priority_fee_per_gas().is_some_and(|tip| tip > envelope.max_fee_per_gas()) {
+            return Err(Reject::Malformed("tip is above the fee"));
+        }
+        if envelope.access_list().is_some_and(|list| !list.is_empty()) {
+            return Err(Reject::TransactionKind("access lists are not accepted"));
+        }
         // High `s` is refused here, as every chain since Homestead does: the hash has one spelling.
         let sender = envelope.recover_signer().map_err(|_| Reject::Signature("no account can have made it"))?;
         Ok(Self {

@@ -110,7 +110,9 @@ async fn sign_and_store<S: Store, C: Clock>(
     let mut unsigned = Vec::new();
     for job in batch.drain(..) {
         let row = job.open.row.lock().await.clone();
-        if row.state != Settlement::Claimed {
+        // What has expired would only burn gas; the watcher ends it once the chain's clock agrees.
+        let expired = row.expires.is_some_and(|expires| shared.clock.now().seconds() >= expires);
+        if row.state != Settlement::Claimed || expired {
             continue;
         }
         if !unsigned.is_empty() {

@@ -1,6 +1,7 @@
 //! The watcher: one per network, looks for what was sent right after the send and then block by block.
 
 mod fill;
+mod resend;
 
 use super::{
     Shared,
@@ -23,6 +24,8 @@ use tokio::time::Instant;
 const CHUNK: usize = 100;
 /// How often the stored bytes of an unseen transaction are sent again.
 const RESEND: Duration = Duration::from_secs(3);
+/// How often at the least.
+const LONGEST_RESEND: Duration = Duration::from_secs(300);
 /// Seconds of chain time after which an expired authorization cannot come back with a reorg.
 const EXPIRED_FOR_GOOD: u64 = 60;
 /// Blocks after which a node has indexed the log of a used authorization, if there is one.
@@ -89,6 +92,9 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             self.sent.clear();
             return Ok(());
         }
+        let waiting: HashSet<B256> = self.unseen(|_, _| true).into_iter().map(|(hash, _)| hash).collect();
+        self.asked.retain(|hash| waiting.contains(hash));
+        self.sent.retain(|hash, _| waiting.contains(hash));
         let head = self.network.config.chain.head().await?;
         self.head = Some(head);
         let looked = self.at(&all, head).await;
@@ -139,8 +145,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     async fn seen(&self, hash: B256, open: &OpenPayment, receipt: ReceiptFacts) -> Result<(), Undecided> {
         let row = open.news.borrow().clone();
         let block = BlockRef { number: receipt.block, hash: receipt.block_hash };
-        let depth = self.head.map_or(1, |head| head.number.saturating_add(1).saturating_sub(block.number));
-        if self.network.config.accept_depth > depth.max(1) {
+        if !self.is_deep_enough(block) {
             return Ok(());
         }
         let transaction = TransactionId::Evm(hash);
@@ -155,6 +160,12 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         result
     }
 
+    /// Whether a block has as many on top of it as the network wants before a settlement counts.
+    fn is_deep_enough(&self, block: BlockRef) -> bool {
+        let depth = self.head.map_or(1, |head| head.number.saturating_add(1).saturating_sub(block.number));
+        depth.max(1) >= self.network.config.accept_depth
+    }
+
     /// Our transaction did not carry the payment. Perhaps somebody else's did (T010).
     async fn without_payment(
         &self,
@@ -165,6 +176,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         receipt: &ReceiptFacts,
     ) -> Result<(), Undecided> {
         match self.carrier(row, block.number).await? {
+            Carrier::Other(_, block) if !self.is_deep_enough(block) => return Ok(()),
             Carrier::Other(carrier, block) => {
                 return self.shared.advance(self.network, open, SettlementEvent::Paid { transaction: carrier, block }, None).await;
             }
@@ -229,6 +241,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
                 continue;
             }
             let result = match self.carrier(&row, head.number).await {
+                Ok(Carrier::Other(_, block)) if !self.is_deep_enough(block) => continue,
                 Ok(Carrier::Other(transaction, block)) => {
                     self.shared.advance(self.network, open, SettlementEvent::Paid { transaction, block }, None).await
                 }
@@ -246,51 +259,25 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         }
     }
 
-    /// Sends the stored bytes of what is not in a block again; never anything else.
+    /// Sends the stored bytes of what is not in a block again, the less often the longer it waits.
     async fn resend(&mut self, all: &[Arc<OpenPayment>]) {
         let now = Instant::now();
         let mut waiting = false;
         for open in all {
             let row = open.news.borrow().clone();
             let (false, Some(TransactionId::Evm(hash))) = (row.state.is_settled(), row.state.transaction()) else { continue };
+            let age = self.shared.clock.now().since(row.claimed_at);
             let last = *self.sent.entry(hash).or_insert(now);
-            if now.duration_since(last) < RESEND {
+            if now.duration_since(last) < RESEND.max(age / 8).min(LONGEST_RESEND) {
                 continue;
             }
             self.sent.insert(hash, now);
-            let raw = match row.kind {
-                PaymentKind::EvmTransaction => row.raw.clone(),
-                PaymentKind::Authorization => {
-                    let stored = self.shared.store.transaction(self.network.network(), &TransactionId::Evm(hash)).await;
-                    stored.ok().flatten().map(|stored| stored.raw)
-                }
-                PaymentKind::EvmSent => None,
-            };
-            if let Some(raw) = raw {
-                tracing::debug!(payment.id = %row.key, "sending again");
-                tokio::spawn(super::lane::send(self.shared.clone(), self.network.network(), open.clone(), raw));
-            }
-            self.replaced(open, &row).await;
             waiting |= row.kind == PaymentKind::Authorization;
+            // In a task: what waits for a slow node must not keep the watcher from what has arrived.
+            tokio::spawn(resend::send_again(self.shared.clone(), self.network.network(), open.clone(), hash));
         }
         if waiting && let Err(error) = self.shared.fill_nonces(self.network).await {
             tracing::debug!(%error, "could not look for nonces to fill");
-        }
-    }
-
-    /// A payer's own transaction whose nonce is used up by another one never lands (T044).
-    async fn replaced(&self, open: &OpenPayment, row: &PaymentRow) {
-        let (PaymentKind::EvmTransaction, Some(raw), Some(payer)) = (row.kind, &row.raw, row.payer.evm()) else { return };
-        let Ok(transaction) = h402_core::evm::EvmTransaction::decode(raw) else { return };
-        let chain = &self.network.config.chain;
-        // The nonce is read before the receipt: a transaction mined in between shows in the receipt.
-        let (Ok(next), Ok(receipts)) = (chain.account_nonce(payer).await, chain.receipts(&[transaction.hash]).await) else { return };
-        if next > transaction.nonce && receipts.first().is_some_and(Option::is_none) {
-            let reject = Reject::TransactionState("it was replaced by another transaction of its sender");
-            let failure = Failure { word: reject.word(), text: reject.to_string() };
-            if let Err(error) = self.shared.advance(self.network, open, SettlementEvent::Expired, Some(failure)).await {
-                tracing::warn!(payment.id = %row.key, %error, "could not end a replaced payment");
-            }
         }
     }
 }

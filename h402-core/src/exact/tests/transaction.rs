@@ -175,3 +175,25 @@ proptest::proptest! {
         proptest::prop_assert!(result.is_err());
     }
 }
+
+/// T041, T048: what no node takes, or only with more gas than a dry run shows, would wait for ever.
+#[test]
+fn t041_t048_tips_above_the_fee_and_access_lists_are_refused() {
+    let pay = |tip, entries| {
+        let transaction = TxEip1559 {
+            chain_id: 8453,
+            nonce: 3,
+            gas_limit: 21_000,
+            max_fee_per_gas: 2_000_000_000,
+            max_priority_fee_per_gas: tip,
+            to: TxKind::Call(evm(PAYEE)),
+            value: U256::from(1_000_000_000_000_000u64),
+            access_list: alloy_eips::eip2930::AccessList(vec![Default::default(); entries]),
+            input: Bytes::new(),
+        };
+        match_with(with_transaction(raw_1559(transaction, &payer()), message(URL, &payer())), offers())
+    };
+    assert!(matches!(pay(2_000_000_001, 0), Err(Reject::Malformed(_))));
+    assert!(matches!(pay(2_000_000_000, 1), Err(Reject::TransactionKind(_))));
+    assert!(pay(2_000_000_000, 0).is_ok());
+}
