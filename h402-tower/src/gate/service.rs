@@ -116,10 +116,18 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
             Turn::Answered(response) => Ok(response.map(GateBody::from)),
             // The protocol's own flow: the handler first, then the money, and nothing leaves in between.
             Turn::Capture(hold) => match self.run(&hold, ready, request).await {
-                Ok((response, kept)) => match settle(hold, kept, true, self.deadline).await {
-                    Ok(hold) => Ok(hold.served(response)),
-                    Err(refusal) => Ok(own(&self.gate, &self.visit, refusal)),
-                },
+                Ok((response, kept)) => {
+                    // What is not stored is held only as long as somebody waits for it here.
+                    let stored = kept.is_some();
+                    match settle(hold, kept, stored, self.deadline).await {
+                        Ok(hold) if stored => Ok(hold.served(response)),
+                        Ok(hold) => match hold.delivered(None).await {
+                            Ok(hold) => Ok(hold.served(response)),
+                            Err(refusal) => Ok(own(&self.gate, &self.visit, refusal)),
+                        },
+                        Err(refusal) => Ok(own(&self.gate, &self.visit, refusal)),
+                    }
+                }
                 Err(undelivered) => {
                     hold.put_back().await;
                     undelivered.into_answer(None, |refusal| own(&self.gate, &self.visit, refusal))

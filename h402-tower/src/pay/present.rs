@@ -76,7 +76,8 @@ where
             Err(_) => None,
         };
         let wait = asked.unwrap_or_default().max(pause);
-        if Instant::now() + wait >= deadline {
+        // Subtracted, not added: a server may ask for more seconds than a clock can hold.
+        if wait >= deadline.saturating_duration_since(Instant::now()) {
             return Err(unknown.error(payment));
         }
         tracing::debug!(sends = unknown.sends, status = ?unknown.status, "payment has no known outcome yet; sending it again");

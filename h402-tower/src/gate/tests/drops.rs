@@ -199,7 +199,7 @@ async fn every_row_is_answered() {
         (false, S::Released, 2, false, 200, "", 1),
         (false, S::Settling, 1, true, 409, "payment_in_progress", 0),
         (false, S::Settling, 1, false, 200, "", 1),
-        (false, S::Settling, 3, false, 409, "payment_credited", 0),
+        (false, S::Settling, 3, false, 200, "", 1),
         (false, S::Served, 1, false, 409, "payment_already_used", 0),
         (false, S::Owed, 1, false, 200, "", 1),
         (false, S::Refused, 1, false, 409, "payment_refused", 0),
@@ -296,4 +296,24 @@ async fn nothing_is_settled_before_it_is_stored() {
     settle_down().await;
     assert_eq!(send(&service, paid(&header)).await.status, 200);
     assert_eq!((shop.runs(), shop.bank.settled()), (2, 1));
+}
+
+/// T006, T141: an answer too long to be kept goes with its client; the charge is remembered and the handler runs again.
+#[tokio::test]
+async fn t141_a_long_answer_dropped_while_settling_is_owed() {
+    let shop = Shop::new();
+    let long = h402_core::StoredAnswer::MAX_BODY + 1;
+    let service = shop.open(shop.gate(), move |_| async move { Response::new(full(vec![b'x'; long])) });
+    let header = Cheque::default().header();
+    let brake = shop.bank.brake_settle();
+    assert!(polled(send(&service, paid(&header)), 100).await.is_none());
+    // The client has gone; then the money moves.
+    brake.add_permits(100);
+    settle_down().await;
+    assert_eq!(shop.bank.settled(), 1);
+    assert_eq!(send(&service, paid(&header)).await.status, 200);
+    assert_eq!(shop.bank.settled(), 1, "charged once");
+    // Delivered now, and not kept: the twin of a payment whose client stayed.
+    let after = send(&service, paid(&header)).await;
+    assert_eq!((after.status, after.error().as_str()), (409, "payment_already_used"));
 }

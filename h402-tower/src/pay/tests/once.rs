@@ -232,3 +232,16 @@ async fn pauses_grow_and_obey_retry_after() {
     // Without an answer the payment is sent again after 35 s.
     assert_eq!(pause(vec![Act::Hang]).await, 35_250);
 }
+
+/// T126: more seconds than a clock can hold are too many to wait for, and no reason to forget the payment.
+#[tokio::test(start_paused = true)]
+async fn t126_an_endless_retry_after_ends_the_call_and_keeps_the_payment() {
+    let (pay, _) = pay();
+    for (seconds, known) in [("18446744073709551615", false), ("1", true)] {
+        let shop = Shop::asking(vec![with(answer(503, ""), "retry-after", seconds), answer(200, "sold")]);
+        match call(&pay, &shop, get()).await {
+            Ok(_) => assert!(known, "{seconds}"),
+            Err(error) => assert!(!known && matches!(error, PayError::OutcomeUnknown { sends: 1, .. }), "{seconds}: {error}"),
+        }
+    }
+}
