@@ -200,6 +200,16 @@ impl<F: Facilitator, G: Grants, M> Gate<F, G, M> {
         self
     }
 
+    /// Keeps no answers: the same request with the same payment gets 409 with the receipt.
+    ///
+    /// # Security
+    /// A settled authorization stands in its transaction for all to read. While an answer is kept, whoever builds the
+    /// payment from there is given the answer, too: use this where answers are for their payer alone.
+    pub fn without_kept_answers(mut self) -> Self {
+        self.limits.keep_answers = false;
+        self
+    }
+
     /// Takes payments that the payer has sent already. Without this they are refused.
     ///
     /// The secret, 32 random bytes kept across restarts and shared by all replicas, makes the challenges that tie

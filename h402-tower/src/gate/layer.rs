@@ -84,6 +84,7 @@ pub(super) struct Limits {
     pub(super) max_unsettled: Option<u32>,
     pub(super) header_cap: usize,
     pub(super) redeliveries: u8,
+    pub(super) keep_answers: bool,
     pub(super) public_caching: bool,
 }
 
@@ -96,6 +97,7 @@ impl Default for Limits {
             max_unsettled: None,
             header_cap: h402::MAX_HEADER,
             redeliveries: 0,
+            keep_answers: true,
             public_caching: false,
         }
     }

@@ -92,7 +92,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         }
         let (parts, body) = response.into_parts();
         let whole = gather(body, StoredAnswer::MAX_BODY).await.map_err(|_| Undelivered::BrokeOff)?;
-        let kept = keep(&parts, &whole);
+        let kept = if self.gate.limits.keep_answers { keep(&parts, &whole) } else { None };
         Ok((Response::from_parts(parts, whole.into()), kept))
     }
 }

@@ -304,3 +304,20 @@ async fn the_handler_gets_the_payment_and_never_the_header() {
     let answer = send(&service, request).await;
     assert_eq!(answer.body, format!("{} 10005 USDC eip155:8453 1", payer().address()));
 }
+
+/// T001: where nothing is kept, a payment copied from its transaction gets nothing of the answer; its twin does.
+#[tokio::test]
+async fn t001_without_kept_answers_a_copy_gets_the_receipt_only() {
+    for (kept, status) in [(false, 409), (true, 200)] {
+        let shop = Shop::new();
+        let gate = if kept { shop.gate() } else { shop.gate().without_kept_answers() };
+        let service = shop.open(gate, hello);
+        let header = Cheque::default().header();
+        let first = send(&service, paid(&header)).await;
+        assert_eq!(first.status, 200);
+        let copy = send(&service, paid(&header)).await;
+        assert_eq!((copy.status, copy.receipt()), (status, first.receipt()));
+        assert_eq!(copy.body == first.body, kept);
+        assert_eq!((shop.runs(), shop.bank.settled()), (1, 1));
+    }
+}
