@@ -2,6 +2,7 @@
 
 mod caching;
 mod delivery;
+mod facilitator;
 mod headers;
 mod held;
 mod outcome;
@@ -9,7 +10,9 @@ mod paths;
 mod prices;
 mod race;
 mod replay;
+mod restart;
 mod spelling;
+mod stack;
 
 use axum::{Extension, Router, routing::any};
 use h402_core::{Facilitator, Grants, wire::h402};
