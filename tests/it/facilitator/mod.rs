@@ -113,7 +113,7 @@ pub(crate) fn requirements(asset: &Asset, pay_to: alloy_primitives::Address, uni
 }
 
 /// What the ledger says of a payment.
-pub(crate) async fn ledger(rig: &Rig, id: &str) -> Value {
+pub(crate) async fn told(rig: &Rig, id: &str) -> Value {
     let reply = Reply::from(rig.get(&format!("/payments/{id}")).await);
     assert_eq!(reply.status, 200, "{reply:?}");
     reply.json()

@@ -1,6 +1,6 @@
 //! Outcomes that are not known at once: slow blocks, lost answers, other people's transactions.
 
-use super::{PRICE, broadcasts, ledger, settle, settle_until_ended, settlement_call, transfers, until, until_pending, verify};
+use super::{PRICE, broadcasts, settle, settle_until_ended, settlement_call, told, transfers, until, until_pending, verify};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{TxKind, U256};
 use h402_devnet::{
@@ -42,13 +42,13 @@ async fn t007_t143_a_slow_block_is_pending_and_never_a_failure() {
         assert_eq!(rig.chain.pending(), [hash]);
         let again = settle(&rig, &payment, caller).await;
         assert_eq!((again.word().as_str(), again.transaction()), ("settlement_pending", Some(hash)));
-        assert!(["signed", "broadcast"].contains(&ledger(&rig, &id).await["state"].as_str().unwrap()));
+        assert!(["signed", "broadcast"].contains(&told(&rig, &id).await["state"].as_str().unwrap()));
         rig.chain.mine().await;
         let settled = settle_until_ended(&rig, &payment, caller).await;
         assert!(settled.is_settled(), "{settled:?}");
         assert_eq!(settled.transaction(), Some(hash));
         assert_eq!((broadcasts(&rig) - sent, transfers(&rig) - paid), (1, 1));
-        assert_eq!(ledger(&rig, &id).await["transaction"], hash.to_string());
+        assert_eq!(told(&rig, &id).await["transaction"], hash.to_string());
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the ledger keeps when the process does not.
 
-use super::{PRICE, broadcasts, ledger, settle, settle_until_ended, transfers, verify};
+use super::{PRICE, broadcasts, settle, settle_until_ended, told, transfers, verify};
 use alloy_primitives::U256;
 use h402_core::Authorization;
 use h402_devnet::{
@@ -36,7 +36,7 @@ async fn t013_a_used_payment_stays_used() {
             assert_eq!(settle(&rig, &keyless, other).await.word(), "duplicate_settlement");
             assert_eq!(verify(&rig, &keyed, other).await.word(), "duplicate_settlement");
         }
-        assert_eq!(ledger(&rig, &id).await["transaction"], settled.transaction().unwrap().to_string());
+        assert_eq!(told(&rig, &id).await["transaction"], settled.transaction().unwrap().to_string());
     }
     assert_eq!((broadcasts(&rig), transfers(&rig)), (2, 2));
 }

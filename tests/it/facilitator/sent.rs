@@ -1,6 +1,6 @@
 //! Transactions that the payer has sent: their hashes are public, so everything about them is checked.
 
-use super::{PRICE, Reply, ask, broadcasts, ledger, requirements, sends, settle, verify};
+use super::{PRICE, Reply, ask, broadcasts, requirements, sends, settle, told, verify};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{B256, Bytes, TxKind, U256};
 use alloy_sol_types::{SolCall, sol};
@@ -67,7 +67,7 @@ async fn t051_t059_a_hash_is_used_once_for_ever() {
     let settled = settle(&rig, &payment, Some("shop-1")).await;
     assert!(settled.is_settled(), "{settled:?}");
     assert_eq!(settled.transaction(), Some(sent));
-    assert_eq!(ledger(&rig, &verified.payment_id()).await["transaction"], sent.to_string());
+    assert_eq!(told(&rig, &verified.payment_id()).await["transaction"], sent.to_string());
     for days in [0, 0, 30] {
         assert_eq!(settle(&rig, &payment, Some("shop-1")).await, settled);
         assert_eq!(verify(&rig, &payment, Some("shop-1")).await, verified);

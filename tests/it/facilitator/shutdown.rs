@@ -1,6 +1,6 @@
 //! Going down: what runs gets its answer, what comes is sent away, nothing is lost, and it ends.
 
-use super::{PRICE, Reply, ledger, settle, settle_until_ended, transfers, until, until_pending, verify};
+use super::{PRICE, Reply, settle, settle_until_ended, told, transfers, until, until_pending, verify};
 use h402_core::wire::h402;
 use h402_devnet::evm::BlockTime;
 use h402_facilitator::EngineConfig;
@@ -49,7 +49,7 @@ async fn t155_a_settlement_that_runs_gets_its_answer_and_a_new_one_is_sent_away(
     assert_eq!(transfers(&rig), 1);
     rig.reopen().await;
     rig.until_ready().await;
-    assert_eq!(ledger(&rig, &id).await["transaction"], settled.transaction().unwrap().to_string());
+    assert_eq!(told(&rig, &id).await["transaction"], settled.transaction().unwrap().to_string());
     assert_eq!(settle(&rig, &running, Some("shop-1")).await, settled);
     assert!(settle(&rig, &late, Some("shop-2")).await.is_settled(), "what was sent away was not begun");
 }

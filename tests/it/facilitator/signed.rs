@@ -1,6 +1,6 @@
 //! Transactions that the payer signed and has not sent: bearer instruments, sent by the facilitator.
 
-use super::{PRICE, Reply, ask, broadcasts, ledger, requirements, sends, settle, settle_until_ended, transfers, until_pending, verify};
+use super::{PRICE, Reply, ask, broadcasts, requirements, sends, settle, settle_until_ended, told, transfers, until_pending, verify};
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip7702, TxEnvelope, TxLegacy};
 use alloy_eips::{eip2718::Encodable2718, eip2930::AccessList};
 use alloy_primitives::{B256, Bytes, TxKind, U256};
@@ -86,7 +86,7 @@ async fn t041_a_payers_transaction_is_sent_and_found() {
         let moved = rig.received() - tokens + (rig.chain.native_balance(payee) - coins);
         assert_eq!(moved, U256::from(terms.offer.amount.to_u256()), "{name}");
         assert_eq!(broadcasts(&rig), 0, "{name}: the payer paid the gas");
-        let state = ledger(&rig, &verified.payment_id()).await;
+        let state = told(&rig, &verified.payment_id()).await;
         assert_eq!(state["transaction"], transaction.hash.to_string(), "{name}");
         assert_eq!(ask(&rig, "/settle", &payment, &terms, Some("shop-1")).await, settled, "{name}");
         assert_eq!(ask(&rig, "/settle", &payment, &terms, None).await.word(), "duplicate_settlement", "{name}");

@@ -1,6 +1,6 @@
 //! What every path answers to everybody: JSON, with the right status, whatever is sent.
 
-use super::{PRICE, Reply, ledger, sends, settle, settle_until_ended, transfers, until, verify};
+use super::{PRICE, Reply, sends, settle, settle_until_ended, told, transfers, until, verify};
 use alloy_primitives::U256;
 use h402_core::wire::h402;
 use h402_devnet::{
@@ -182,28 +182,28 @@ async fn a_payments_state_is_told_in_full() {
     assert_eq!(rig.get(&format!("/payments/{id}")).await.0, 404, "verifying stores nothing");
     let began = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
     let settled = settle(&rig, &payment, Some("shop-1")).await;
-    let told = ledger(&rig, &id).await;
-    let fields: std::collections::BTreeSet<&str> = told.as_object().unwrap().keys().map(String::as_str).collect();
+    let row = told(&rig, &id).await;
+    let fields: std::collections::BTreeSet<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
     let known = ["paymentId", "state", "network", "asset", "payer", "payTo", "amount", "transaction", "block", "claimedAt", "updatedAt"];
     assert_eq!(fields, known.into_iter().collect());
     let block = rig.chain.blocks().pop().unwrap();
-    assert_eq!(told["paymentId"], id);
-    assert_eq!(told["state"], "included");
-    assert_eq!(told["network"], "eip155:84532");
-    assert_eq!(told["asset"], rig.chain.usdc().to_string());
-    assert_eq!(told["payer"], account(PAYER).address.to_string());
-    assert_eq!(told["payTo"], account(PAYEE).address.to_string());
-    assert_eq!(told["amount"], PRICE.to_string());
-    assert_eq!(told["transaction"], settled.transaction().unwrap().to_string());
-    assert_eq!(told["block"], json!({ "number": block.number, "hash": block.hash.to_string() }));
+    assert_eq!(row["paymentId"], id);
+    assert_eq!(row["state"], "included");
+    assert_eq!(row["network"], "eip155:84532");
+    assert_eq!(row["asset"], rig.chain.usdc().to_string());
+    assert_eq!(row["payer"], account(PAYER).address.to_string());
+    assert_eq!(row["payTo"], account(PAYEE).address.to_string());
+    assert_eq!(row["amount"], PRICE.to_string());
+    assert_eq!(row["transaction"], settled.transaction().unwrap().to_string());
+    assert_eq!(row["block"], json!({ "number": block.number, "hash": block.hash.to_string() }));
     let by_transaction = rig.get(&format!("/payments/{}", settled.transaction().unwrap())).await;
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&by_transaction.1).unwrap(), told);
-    assert!(told["claimedAt"].as_u64().unwrap() >= began && told["updatedAt"].as_u64() >= told["claimedAt"].as_u64());
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&by_transaction.1).unwrap(), row);
+    assert!(row["claimedAt"].as_u64().unwrap() >= began && row["updatedAt"].as_u64() >= row["claimedAt"].as_u64());
     // Enough blocks later it is final.
     for _ in 0..12 {
         rig.chain.mine().await;
     }
-    until("it is final", async || ledger(&rig, &id).await["state"] == "final").await;
+    until("it is final", async || told(&rig, &id).await["state"] == "final").await;
 }
 
 /// More at once than there are places: 503 and when to come again, and the places are free afterwards.
