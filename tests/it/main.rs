@@ -1,5 +1,6 @@
 //! End-to-end tests, in one binary.
 
+mod captures;
 mod chains;
 mod facilitator;
 mod gate;
