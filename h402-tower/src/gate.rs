@@ -51,5 +51,13 @@ pub use price::{Payee, Price, PriceChangeError, PriceHandle, UsdPrice};
 pub use quote::{PriceError, PriceVersion, PricedOffers, Pricing, Quote, RetiredVersion};
 pub use service::GateService;
 
+/// Named places where a crash test may end the process; nothing at all without feature `chaos`.
+fn crash_point(name: &'static str) {
+    #[cfg(feature = "chaos")]
+    crate::chaos::reach(name);
+    #[cfg(not(feature = "chaos"))]
+    let _ = name;
+}
+
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use super::{
     answer::{RECEIPT, Refusal, with_receipt},
     body::{GateBody, gather},
+    crash_point,
     hold::Hold,
     payment::Delivery,
     service::{Admission, own},
@@ -38,6 +39,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         ResBody: Body,
     {
         request.extensions_mut().insert(hold.payment());
+        crash_point("running");
         let work = async {
             let mut response = ready.call(request).await.map_err(Undelivered::Failed)?;
             let delivered = self.is_delivery(&mut response);
@@ -47,7 +49,9 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
             if !delivered {
                 return Err(Undelivered::Answer(response.map(GateBody::inner)));
             }
-            self.keep(response).await
+            let kept = self.keep(response).await;
+            crash_point("delivered");
+            kept
         };
         tokio::time::timeout(self.gate.limits.handler_timeout, work).await.unwrap_or(Err(Undelivered::TimedOut))
     }
@@ -119,6 +123,7 @@ impl<F: Facilitator, G: Grants> Hold<F, G> {
         debug_assert_eq!(self.grant().state, GrantState::Served);
         let receipt = self.receipt();
         self.finish();
+        crash_point("answered");
         with_receipt(response, receipt.as_ref().map(SettleAnswer::settled).as_ref())
     }
 }

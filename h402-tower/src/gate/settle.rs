@@ -2,6 +2,7 @@
 
 use super::{
     answer::{Refusal, pending},
+    crash_point,
     hold::{Hold, Work},
 };
 use h402_core::{Facilitator, Flow, GrantEvent, GrantState, Grants, SettleError, StoredAnswer};
@@ -39,6 +40,7 @@ async fn drive<F: Facilitator, G: Grants>(
     if first_attempt {
         hold.advance(GrantEvent::Settle, Work::GoesOn, answer).await?;
     }
+    crash_point("settling");
     let (claimed, caller) = (hold.claimed(), hold.caller());
     let outcome = timeout(PATIENCE, hold.gate().facilitator.settle(&claimed, caller)).await;
     match outcome.unwrap_or(Err(SettleError::Pending { transaction: None })) {
@@ -47,6 +49,7 @@ async fn drive<F: Facilitator, G: Grants>(
                 payment.id = %hold.grant().key, payer = %receipt.payer, network = %receipt.network,
                 amount_atomic = %hold.grant().amount, transaction = %receipt.transaction, "settled"
             );
+            crash_point("settled");
             // Upfront, and where the answer is lost, the handler runs next.
             let work = if hold.grant().flow == Flow::Capture && answer_held { Work::Ends } else { Work::GoesOn };
             let event = GrantEvent::Settled { receipt: receipt.clone(), answer_held };

@@ -2,6 +2,7 @@
 
 use super::{
     answer::Refusal,
+    crash_point,
     flight::Flight,
     hold::{Hold, Work, expires_at},
     present::Presented,
@@ -207,7 +208,10 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         let (gate, runtime) = (self.gate.clone(), self.runtime.clone());
         let task = self.runtime.spawn(async move {
             Ok(match gate.grants.claim(new, verified).await? {
-                Claim::New(claimed) => Claiming::Ours(Hold::new(gate, &claimed, flight, runtime)),
+                Claim::New(claimed) => {
+                    crash_point("claimed");
+                    Claiming::Ours(Hold::new(gate, &claimed, flight, runtime))
+                }
                 Claim::Known(grant) => Claiming::Known(grant, flight),
                 Claim::TooManyUnsettled => Claiming::TooMany,
             })
