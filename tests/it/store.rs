@@ -38,13 +38,13 @@ async fn the_grants_keep_the_contract() {
     let folder = Folder::new();
     let fresh = fresh(&folder);
     contract::grants_contract(async || grants(&fresh()).await).await;
+    contract::grants_answers_are_bounded(async || grants(&fresh()).await).await;
     contract::grants_answers_expire(async || grants(&fresh()).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grants_in_memory_keep_the_contract() {
     contract::grants_contract(async || MemoryGrants::new().unwrap()).await;
-    contract::grants_answers_expire(async || MemoryGrants::new().unwrap()).await;
 }
 
 /// T142: a store that was closed, and one whose handles were only dropped, open again with all that was answered.

@@ -22,6 +22,14 @@ pub(super) fn key(n: u64) -> PaymentKey {
     PaymentKey::from_bytes(B256::from(U256::from(n)).0)
 }
 
+/// The key and the other names of a payment, made from a number.
+pub(super) type Names = fn(u64) -> (PaymentKey, Vec<PaymentKey>);
+
+/// A name that two payments are given.
+pub(super) fn shared() -> PaymentKey {
+    key(50)
+}
+
 pub(super) fn address(n: u8) -> Address {
     Address::Evm([n; 20].into())
 }

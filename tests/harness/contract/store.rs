@@ -1,4 +1,4 @@
-use super::fixture::{BASE, address, hash, key, payment};
+use super::fixture::{BASE, Names, address, hash, key, payment, shared};
 use alloy_primitives::{B256, U256};
 use h402_core::{
     Address, Amount, Applied, AssetId, BlockRef, Change, EvmAddress, LanePosition, Network, NewPayment, PaymentKey, PaymentKind,
@@ -82,12 +82,10 @@ async fn one_of_fifty_claims_is_applied<S: Store>(store: S) {
 
 /// T173: a payment is found under each of its names, and none of them can be claimed again.
 async fn every_pair_of_names_conflicts<S: Store>(make: impl AsyncFn() -> S) {
-    let shared = key(50);
-    let as_key = |n: u64| (shared, vec![key(n)]);
-    let as_alias = |n: u64| (key(n), vec![key(n + 1), shared, key(n + 2)]);
-    let as_bare_key = |_: u64| (shared, vec![]);
-    let shapes: [(&str, &dyn Fn(u64) -> (PaymentKey, Vec<PaymentKey>)); 3] =
-        [("key", &as_key), ("alias", &as_alias), ("bare key", &as_bare_key)];
+    let as_key: Names = |n| (shared(), vec![key(n)]);
+    let as_alias: Names = |n| (key(n), vec![key(n + 1), shared(), key(n + 2)]);
+    let as_bare_key: Names = |_| (shared(), vec![]);
+    let shapes: [(&str, Names); 3] = [("key", as_key), ("alias", as_alias), ("bare key", as_bare_key)];
     for (first_name, first) in shapes {
         for (second_name, second) in shapes {
             let case = format!("{first_name}, then {second_name}");
@@ -101,7 +99,7 @@ async fn every_pair_of_names_conflicts<S: Store>(make: impl AsyncFn() -> S) {
                 assert_eq!(payment_of(&store, name).await.as_ref(), Some(&row), "{case}: found under {name}");
                 assert_eq!(store.is_taken(&name).await, Ok(true), "{case}: {name}");
             }
-            for name in [second_key].into_iter().chain(second_aliases).filter(|name| *name != shared) {
+            for name in [second_key].into_iter().chain(second_aliases).filter(|name| *name != shared()) {
                 assert_eq!(payment_of(&store, name).await, None, "{case}: {name} was left behind");
                 assert_eq!(store.is_taken(&name).await, Ok(false), "{case}: {name} was left behind");
                 assert_eq!(apply(&store, claim(payment(name), &[])).await, Applied::Applied, "{case}: {name} is free");
