@@ -2,6 +2,7 @@
 #![allow(missing_docs, missing_debug_implementations)]
 
 pub mod contract;
+pub mod dice;
 pub mod http;
 pub mod node;
 pub mod process;

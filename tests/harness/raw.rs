@@ -134,9 +134,14 @@ pub struct Line {
 impl Line {
     /// Connects.
     pub async fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, read: Vec::new() }
+        Self::try_open(address).await.expect("somebody listens")
+    }
+
+    /// Connects; `None` if nobody listens.
+    pub async fn try_open(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Self { stream, read: Vec::new() })
     }
 
     /// Sends bytes; whoever listens may be gone already.

@@ -1,5 +1,7 @@
 //! Shops behind a gate: axum over real sockets, with every run of a handler counted.
 
+pub mod process;
+
 use crate::{
     raw::{Ask, Line, Reply},
     rig::{Rig, RigClock, key},

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use h402_core::{PaymentPayload, Requirements, wire::h402};
 use h402_devnet::evm::{Chain, account};
 use h402_tests::{
+    dice::Dice,
     process::{Process, ProcessOptions},
     rig::{Folder, GAS, PAYEE, PAYER, Wallets},
     transactions::sign,
@@ -111,37 +112,11 @@ async fn failpoints_are_off_unless_they_are_named() {
     }
 }
 
-/// Numbers that are the same for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    /// From `H402_TEST_SEED`, or by chance.
-    fn new() -> Self {
-        let seed = std::env::var("H402_TEST_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = seed.unwrap_or_else(|| {
-            let mut bytes = [0; 8];
-            getrandom::fill(&mut bytes).unwrap();
-            u64::from_le_bytes(bytes)
-        });
-        println!("H402_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    /// Less than `sides`; splitmix64.
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-}
-
 /// Twenty times `kill -9` under load, at a moment that chance decides. In the end everything that was ever asked for
 /// is settled, each in one transfer, and no answer that was given is taken back.
 #[tokio::test(flavor = "multi_thread")]
 async fn t014_killed_twenty_times_under_load_nothing_is_lost_or_paid_twice() {
-    let mut dice = Dice::new();
+    let mut dice = Dice::seeded();
     let chain = Chain::builder().start().await.unwrap();
     let folder = Folder::new();
     let wallets = Arc::new(Wallets::new(&chain));

@@ -1,6 +1,7 @@
 //! The gate under attack: real shops, real sockets, a real facilitator on a real chain.
 
 mod caching;
+mod crash;
 mod delivery;
 mod facilitator;
 mod headers;
