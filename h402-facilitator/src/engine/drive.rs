@@ -63,7 +63,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 // The ledger knows better than this process's memory; take its word and let the next look decide.
                 tracing::error!(payment.id = %row.key, "ledger row changed behind the engine");
                 if let Some(stored) = self.store.payment(&row.key).await? {
+                    let was = row.state;
                     *row = stored;
+                    self.publish(network, open, was, &row);
                 }
                 Err(Undecided::Store)
             }

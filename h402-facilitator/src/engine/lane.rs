@@ -89,7 +89,10 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: 
                         tokio::spawn(send(shared.clone(), network, open, signed.raw));
                     }
                 }
-                Err(Trouble) => tokio::time::sleep(RETRY).await,
+                Err(Trouble) => tokio::select! {
+                    () = tokio::time::sleep(RETRY) => {}
+                    () = shared.stopped() => return,
+                },
             }
         }
     }
@@ -152,11 +155,10 @@ async fn sign_and_store<S: Store, C: Clock>(
             signed_at: now,
         });
     }
-    let applied = shared.store.apply(change.clone()).await;
-    if applied != Ok(Applied::Applied) {
+    if !is_stored(shared, &change).await {
         for item in prepared.into_iter().rev() {
             lane.take_back(item.nonce);
-            if let (Ok(Applied::Conflict), Ok(Some(stored))) = (&applied, shared.store.payment(&item.row.key).await) {
+            if let Ok(Some(stored)) = shared.store.payment(&item.row.key).await {
                 *item.job.open.row.lock().await = stored;
             }
             batch.push(item.job);
@@ -175,6 +177,27 @@ async fn sign_and_store<S: Store, C: Clock>(
         sends.push((item.job.open, item.signed));
     }
     Ok(sends)
+}
+
+/// Stores what was signed; `false` if a row has changed meanwhile, so that none of it is stored. A store that fails has
+/// perhaps done it all the same, and then its nonces are given away: the same change is made until that is known.
+async fn is_stored<S: Store, C: Clock>(shared: &Shared<S, C>, change: &Change) -> bool {
+    loop {
+        let applied = shared.store.apply(change.clone()).await;
+        let Some(first) = change.transactions.first() else { return applied == Ok(Applied::Applied) };
+        match applied {
+            Ok(Applied::Applied) => return true,
+            Ok(Applied::Conflict) => match shared.store.transaction(first.network, &first.id).await {
+                Ok(found) => return found.is_some(),
+                Err(error) => tracing::warn!(%error, "could not look for what was signed"),
+            },
+            Err(error) => tracing::warn!(%error, "could not store what was signed"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = shared.stopped() => return false,
+        }
+    }
 }
 
 async fn sign(network: &NetworkEngine, row: &PaymentRow, nonce: u64, gas: u64, fees: Fees) -> Option<SignedTransaction> {
