@@ -3,6 +3,7 @@
 mod authorization;
 mod crash;
 mod kinds;
+mod ledger;
 mod outcome;
 mod races;
 mod restart;
