@@ -83,7 +83,15 @@ impl Node {
     async fn execute(&self, to: Option<Address>, input: Bytes) -> Value {
         let transaction = json!({ "from": account(9).address, "to": to, "input": input });
         let hash = self.rpc("eth_sendTransaction", json!([transaction])).await;
-        self.rpc("eth_getTransactionReceipt", json!([hash])).await
+        // Anvil answers before it has mined.
+        for _ in 0..1000 {
+            let receipt = self.rpc("eth_getTransactionReceipt", json!([hash])).await;
+            if !receipt.is_null() {
+                return receipt;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("{hash} was never mined");
     }
 
     /// Stops or resumes mining transactions as they come.
