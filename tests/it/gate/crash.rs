@@ -118,7 +118,7 @@ async fn keep_buying(rig: Arc<Rig>, shop: Arc<ShopProcess>, worker: usize, bough
     let mut next = last;
     for number in 0.. {
         let purchase = next.take().unwrap_or_else(|| {
-            let fresh = Purchase::new(&rig, PAYER + worker % 6, (worker + number) % 2 == 0);
+            let fresh = Purchase::new(&rig, PAYER + worker % 6, (worker + number).is_multiple_of(2));
             bought.lock().unwrap().push((fresh.clone(), None));
             fresh
         });

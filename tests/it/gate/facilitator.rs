@@ -29,7 +29,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 /// What a facilitator does with a request.
 #[derive(Debug, Clone)]
-enum Does {
+pub(crate) enum Does {
     /// What it should.
     Right,
     /// Something else.
@@ -40,7 +40,7 @@ enum Does {
 
 /// A wrong answer.
 #[derive(Debug, Clone)]
-enum Wrong {
+pub(crate) enum Wrong {
     /// A status, a content type and a body.
     Says(u16, &'static str, String),
     /// Half of a body.
@@ -55,20 +55,20 @@ enum Wrong {
     Babbles,
 }
 
-fn says(status: u16, body: impl Into<String>) -> Wrong {
+pub(crate) fn says(status: u16, body: impl Into<String>) -> Wrong {
     Wrong::Says(status, "application/json", body.into())
 }
 
 /// A server between the gate and a good facilitator.
-struct Between {
-    url: String,
+pub(crate) struct Between {
+    pub(crate) url: String,
     behind: String,
     does: Mutex<HashMap<&'static str, Does>>,
     asked: Mutex<HashMap<String, u32>>,
 }
 
 impl Between {
-    async fn open(behind: &str) -> Arc<Self> {
+    pub(crate) async fn open(behind: &str) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let between = Arc::new(Self { url, behind: behind.to_owned(), does: Mutex::default(), asked: Mutex::default() });
@@ -81,7 +81,7 @@ impl Between {
         between
     }
 
-    fn does(&self, path: &'static str, does: Does) {
+    pub(crate) fn does(&self, path: &'static str, does: Does) {
         self.does.lock().unwrap().insert(path, does);
     }
 

@@ -3,6 +3,7 @@
 mod caching;
 mod crash;
 mod delivery;
+mod exposure;
 mod facilitator;
 mod headers;
 mod held;
