@@ -1,4 +1,5 @@
 //! End-to-end tests, in one binary.
+#![allow(clippy::type_complexity, reason = "tables of cases are arrays of tuples of closures")]
 
 mod captures;
 mod chains;

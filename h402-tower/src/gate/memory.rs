@@ -164,13 +164,13 @@ impl Rows {
         true
     }
 
-    /// Lets go of rows whose payments cannot be presented any more.
+    /// Lets go of rows whose payments cannot be presented any more, unless something is owed.
     fn sweep(&mut self, now: UnixMillis) {
         if now < self.next_sweep {
             return;
         }
         self.next_sweep = now.plus(SWEEP);
-        self.grants.retain(|_, grant| grant.expires_at > now);
+        self.grants.retain(|_, grant| grant.expires_at > now || matches!(grant.state, GrantState::Owed | GrantState::Credited));
         let Self { grants, aliases, .. } = self;
         aliases.retain(|_, key| grants.contains_key(key));
         self.forget_answers(now);

@@ -32,7 +32,7 @@ impl Callers {
             Self::Nobody => None,
             Self::One => Some("shop".into()),
             Self::Each => Some(format!("shop-{copy}")),
-            Self::Half => (copy % 2 == 0).then(|| "shop".into()),
+            Self::Half => copy.is_multiple_of(2).then(|| "shop".into()),
         }
     }
 }
