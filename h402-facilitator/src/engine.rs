@@ -6,6 +6,7 @@ mod answer;
 mod drive;
 mod flight;
 mod gas;
+mod landed;
 mod lane;
 mod local;
 mod network;

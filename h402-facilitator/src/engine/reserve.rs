@@ -107,6 +107,13 @@ impl Reservations {
         Ok(accepted)
     }
 
+    /// Whether this very payment is held: whoever verified it here found it unspent.
+    pub(super) fn holds(&self, claimant: &Claimant, now: UnixMillis) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = all.get(&(claimant.payer, claimant.asset)).and_then(|open| open.get(&claimant.key));
+        held.is_some_and(|reservation| reservation.is_live(now))
+    }
+
     /// Enters a settlement that a restart found in the ledger.
     pub(super) fn settling(&self, claimant: Claimant) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::evm::EvmChain;
 use h402_core::{
-    Applied, Attestation, BlockRef, CallerKey, Change, Checked, Clock, EvmFacts, Matched, NewPayment, PaymentKind, PaymentRow, Proof,
-    Receipt, Reject, SettleError, Settlement, Simulation, Store, TransactionId, Undecided, VerifyError,
+    Applied, Attestation, BlockRef, CallerKey, Change, Checked, Clock, EvmFacts, Matched, NewPayment, PaymentKey, PaymentKind, PaymentRow,
+    Proof, Receipt, Reject, SettleError, Settlement, Simulation, Store, TransactionId, Undecided, VerifyError,
 };
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
@@ -20,6 +20,14 @@ pub(super) enum Taken {
     Open(Arc<OpenPayment>),
     /// It has ended.
     Ended(PaymentRow),
+}
+
+/// How a payment stands that the chain refuses.
+enum Standing {
+    /// The ledger has it.
+    Taken(Taken),
+    /// The chain has it, to be claimed as it is.
+    Landed(PaymentRow),
 }
 
 impl<S: Store, C: Clock> Engine<S, C> {
@@ -84,12 +92,14 @@ impl<S: Store, C: Clock> Shared<S, C> {
             return self.again(network, &payment, row, caller).await;
         }
         let checked = payment.check(&self.policy())?;
-        let (attestation, facts) = match self.judged(network, &checked).await {
-            Ok(judged) => judged,
-            Err(error) => return self.lost_race(network, &checked, error, caller).await,
+        let (row, facts) = match self.judged(network, &checked).await {
+            Ok((attestation, facts)) => (self.new_row(&checked, attestation.key, Some(&facts), caller), Some(facts)),
+            Err(error) => match self.refused_by_chain(network, &checked, error, caller).await? {
+                Standing::Taken(taken) => return Ok(taken),
+                Standing::Landed(row) => (row, None),
+            },
         };
-        let row = self.new_row(&checked, &attestation, &facts, caller);
-        let claim = NewPayment { row: row.clone(), aliases: attestation.aliases.clone() };
+        let claim = NewPayment { row: row.clone(), aliases: checked.matched().aliases() };
         let applied = self.store.apply(Change { claim: Some(claim), ..Change::default() }).await;
         if applied != Ok(Applied::Applied) {
             return self.lost_claim(network, &checked, &row, caller, applied.is_err()).await;
@@ -97,11 +107,16 @@ impl<S: Store, C: Clock> Shared<S, C> {
         crash_point("claimed");
         tracing::info!(payment.id = %row.key, network = %network.network(), payer = %row.payer, amount_atomic = %row.amount, "claimed");
         if !row.state.is_open() || row.state.is_settled() {
+            // What has moved promises nothing any more.
+            let held = claimant(checked.matched());
+            self.reservations.release(held.payer, held.asset, &held.key);
             network.enter(row.clone());
             return Ok(Taken::Ended(row));
         }
         let open = network.enter(row);
-        self.begin(network, &open, checked.matched(), &facts).await;
+        if let Some(facts) = facts {
+            self.begin(network, &open, checked.matched(), &facts).await;
+        }
         Ok(Taken::Open(open))
     }
 
@@ -114,17 +129,22 @@ impl<S: Store, C: Clock> Shared<S, C> {
         self.judge_for_settlement(network, checked).await
     }
 
-    /// A refusal, unless another copy was claimed and settled meanwhile: then the chain refused because of us, and
-    /// the ledger has the answer.
-    async fn lost_race(
+    /// A refusal, unless the chain refuses what is done: another copy was claimed and settled here meanwhile, so that
+    /// the ledger has the answer, or it was brought to the chain by others.
+    async fn refused_by_chain(
         &self,
         network: &NetworkEngine,
         checked: &Checked,
         error: VerifyError,
         caller: Option<CallerKey>,
-    ) -> Result<Taken, SettleError> {
-        match self.store.payment(&checked.matched().key()).await.map_err(Undecided::from)? {
-            Some(row) => self.again(network, checked.matched(), row, caller).await,
+    ) -> Result<Standing, SettleError> {
+        let payment = checked.matched();
+        if let Some(row) = self.store.payment(&payment.key()).await.map_err(Undecided::from)? {
+            return Ok(Standing::Taken(self.again(network, payment, row, caller).await?));
+        }
+        let row = self.new_row(checked, payment.key(), None, caller);
+        match self.landed(network, checked, &row, &error).await? {
+            Some((transaction, block)) => Ok(Standing::Landed(PaymentRow { state: Settlement::Included { transaction, block }, ..row })),
             None => Err(refused(error)),
         }
     }
@@ -175,7 +195,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     }
 
     /// What is stored when a payment is claimed.
-    fn new_row(&self, checked: &Checked, attestation: &Attestation, facts: &EvmFacts, caller: Option<CallerKey>) -> PaymentRow {
+    fn new_row(&self, checked: &Checked, key: PaymentKey, facts: Option<&EvmFacts>, caller: Option<CallerKey>) -> PaymentRow {
         let payment = checked.matched();
         let offer = &payment.requirements().offer;
         let now = self.clock.now();
@@ -191,7 +211,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             }
             Proof::EvmSent { hash, .. } => {
                 let transaction = TransactionId::Evm(*hash);
-                let receipt = facts.sent.as_ref().and_then(|sent| sent.receipt.as_ref());
+                let receipt = facts.and_then(|facts| facts.sent.as_ref()?.receipt.as_ref());
                 let state = receipt.map_or(Settlement::Broadcast { transaction }, |receipt| Settlement::Included {
                     transaction,
                     block: BlockRef { number: receipt.block, hash: receipt.block_hash },
@@ -200,9 +220,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
             }
         };
         PaymentRow {
-            key: attestation.key,
+            key,
             asset: offer.asset.id,
-            payer: attestation.payer,
+            payer: payment.payer(),
             pay_to: offer.pay_to,
             amount: payment.amount(),
             kind,

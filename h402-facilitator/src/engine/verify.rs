@@ -132,10 +132,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ) -> Result<(Attestation, h402_core::EvmFacts), VerifyError> {
         let facts = network.config.chain.facts(checked).await?;
         if matches!(checked.matched().proof(), Proof::EvmSent { .. }) {
+            // The money has moved: nothing is promised any more.
             let attestation = checked.judge(&facts, &self.judge_policy(network, Amount::ZERO))?;
-            // The money has moved: nothing is promised any more, whatever a verify held.
-            let held = claimant(checked.matched());
-            self.reservations.release(held.payer, held.asset, &held.key);
             return Ok((attestation, facts));
         }
         let terms = Terms {

@@ -6,6 +6,7 @@ mod resend;
 use super::{
     Shared,
     drive::Failure,
+    landed::{Carrier, shows_payment},
     network::{NetworkEngine, OpenPayment},
 };
 use crate::evm::Head;
@@ -60,16 +61,6 @@ struct Watcher<'a, S, C> {
     head: Option<Head>,
     /// The block at which everything was looked at, and understood.
     looked: Option<B256>,
-}
-
-/// Who has used an authorization.
-enum Carrier {
-    /// This transaction, and it shows the payment.
-    Other(TransactionId, BlockRef),
-    /// Nobody, or one that paid somebody else.
-    None,
-    /// Somebody, and the node does not show who yet.
-    Hidden,
 }
 
 impl<S: Store, C: Clock> Watcher<'_, S, C> {
@@ -175,7 +166,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         block: BlockRef,
         receipt: &ReceiptFacts,
     ) -> Result<(), Undecided> {
-        match self.carrier(row, block.number).await? {
+        match self.shared.carrier(self.network, row, block.number).await? {
             Carrier::Other(_, block) if !self.is_deep_enough(block) => return Ok(()),
             Carrier::Other(carrier, block) => {
                 return self.shared.advance(self.network, open, SettlementEvent::Paid { transaction: carrier, block }, None).await;
@@ -189,23 +180,6 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         let reject = if receipt.success { Reject::TransferNotObserved } else { Reject::Reverts("the transaction failed on chain".into()) };
         let failure = Failure { word: reject.word(), text: reject.to_string() };
         self.shared.advance(self.network, open, SettlementEvent::Failed { transaction, block }, Some(failure)).await
-    }
-
-    /// Looks for the same authorization in any transaction.
-    async fn carrier(&self, row: &PaymentRow, up_to: u64) -> Result<Carrier, Undecided> {
-        let (Some(nonce), Some(token), Some(from)) = (row.nonce, row.asset.address.evm(), row.payer.evm()) else {
-            return Ok(Carrier::None);
-        };
-        // An authorization lives for minutes; this many blocks cover them on any configured chain.
-        let trace = self.network.config.chain.authorization(token, from, B256::from(nonce), up_to.saturating_sub(4096)).await?;
-        Ok(match trace.log {
-            Some(log) if shows_payment(row, &log.receipt) => {
-                let block = BlockRef { number: log.receipt.block, hash: log.receipt.block_hash };
-                Carrier::Other(TransactionId::Evm(log.transaction), block)
-            }
-            None if trace.used => Carrier::Hidden,
-            Some(_) | None => Carrier::None,
-        })
     }
 
     /// Included payments become final with depth, or lose their block.
@@ -240,7 +214,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             if row.state.is_settled() || !over {
                 continue;
             }
-            let result = match self.carrier(&row, head.number).await {
+            let result = match self.shared.carrier(self.network, &row, head.number).await {
                 Ok(Carrier::Other(_, block)) if !self.is_deep_enough(block) => continue,
                 Ok(Carrier::Other(transaction, block)) => {
                     self.shared.advance(self.network, open, SettlementEvent::Paid { transaction, block }, None).await
@@ -279,24 +253,5 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         if waiting && let Err(error) = self.shared.fill_nonces(self.network).await {
             tracing::debug!(%error, "could not look for nonces to fill");
         }
-    }
-}
-
-/// The receipt status alone proves nothing (T061): the payment's own events must be there.
-fn shows_payment(row: &PaymentRow, receipt: &ReceiptFacts) -> bool {
-    let (Some(token), Some(from), Some(to)) = (row.asset.address.evm(), row.payer.evm(), row.pay_to.evm()) else {
-        return false;
-    };
-    if !receipt.success {
-        return false;
-    }
-    match (row.kind, row.nonce) {
-        (PaymentKind::Authorization, Some(nonce)) => {
-            receipt.authorizations.contains(&(token, from, B256::from(nonce))) && receipt.shows_transfer(token, from, to, row.amount)
-        }
-        (PaymentKind::Authorization, None) => false,
-        // Value and recipient of a native transfer were checked in the signed bytes.
-        (PaymentKind::EvmTransaction | PaymentKind::EvmSent, _) if row.asset.address.is_zero() => true,
-        (PaymentKind::EvmTransaction | PaymentKind::EvmSent, _) => receipt.shows_transfer(token, from, to, row.amount),
     }
 }

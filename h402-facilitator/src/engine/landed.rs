@@ -1,0 +1,97 @@
+//! What the chain shows of a payment, whoever brought it there.
+
+use super::{Shared, network::NetworkEngine, verify::claimant};
+use alloy_primitives::B256;
+use h402_core::{
+    BlockRef, Checked, Clock, PaymentKind, PaymentRow, Proof, ReceiptFacts, Reject, Store, TransactionId, Undecided, VerifyError,
+};
+
+/// Who has used an authorization.
+pub(super) enum Carrier {
+    /// This transaction, and it shows the payment.
+    Other(TransactionId, BlockRef),
+    /// Nobody, or one that paid somebody else.
+    None,
+    /// Somebody, and the node does not show who yet.
+    Hidden,
+}
+
+impl<S: Store, C: Clock> Shared<S, C> {
+    /// Looks for the authorization of a payment in any transaction.
+    pub(super) async fn carrier(&self, network: &NetworkEngine, row: &PaymentRow, up_to: u64) -> Result<Carrier, Undecided> {
+        let (Some(nonce), Some(token), Some(from)) = (row.nonce, row.asset.address.evm(), row.payer.evm()) else {
+            return Ok(Carrier::None);
+        };
+        // An authorization lives for minutes; this many blocks cover them on any configured chain.
+        let trace = network.config.chain.authorization(token, from, B256::from(nonce), up_to.saturating_sub(4096)).await?;
+        Ok(match trace.log {
+            Some(log) if shows_payment(row, &log.receipt) => Carrier::Other(TransactionId::Evm(log.transaction), block_of(&log.receipt)),
+            None if trace.used => Carrier::Hidden,
+            Some(_) | None => Carrier::None,
+        })
+    }
+
+    /// Where a payment has landed that the chain took for unspent when it was verified here, and refuses now: its payer
+    /// has sent it, or somebody who saw it (T010, T045). The payee has the money.
+    ///
+    /// Only a payment that is still held from that verify counts: without such proof of its age, an old one could be
+    /// presented as new (T052).
+    ///
+    /// # Errors
+    /// [`Undecided`] also if its block is not deep enough yet.
+    pub(super) async fn landed(
+        &self,
+        network: &NetworkEngine,
+        checked: &Checked,
+        row: &PaymentRow,
+        refused: &VerifyError,
+    ) -> Result<Option<(TransactionId, BlockRef)>, Undecided> {
+        let spent = matches!(refused, VerifyError::Rejected(Reject::AuthorizationUsed | Reject::TransactionState(_)));
+        if !spent || !self.reservations.holds(&claimant(checked.matched()), self.clock.now()) {
+            return Ok(None);
+        }
+        let head = network.config.chain.head().await?;
+        let found = match checked.matched().proof() {
+            Proof::Authorization { .. } => match self.carrier(network, row, head.number).await? {
+                Carrier::Other(transaction, block) => Some((transaction, block)),
+                // Cancelled, most likely; there is nothing to wait for that could be told from it.
+                Carrier::Hidden | Carrier::None => None,
+            },
+            Proof::EvmTransaction { transaction, .. } => {
+                let receipt = network.config.chain.receipts(&[transaction.hash]).await?.pop().flatten();
+                let receipt = receipt.filter(|receipt| shows_payment(row, receipt));
+                receipt.map(|receipt| (TransactionId::Evm(transaction.hash), block_of(&receipt)))
+            }
+            Proof::EvmSent { .. } => None,
+        };
+        match found {
+            Some((_, block)) if head.number.saturating_add(1) < block.number.saturating_add(network.config.accept_depth) => {
+                Err(Undecided::Chain)
+            }
+            found => Ok(found),
+        }
+    }
+}
+
+fn block_of(receipt: &ReceiptFacts) -> BlockRef {
+    BlockRef { number: receipt.block, hash: receipt.block_hash }
+}
+
+/// The receipt status alone proves nothing (T061): the payment's own events must be there.
+pub(super) fn shows_payment(row: &PaymentRow, receipt: &ReceiptFacts) -> bool {
+    let (Some(token), Some(from), Some(to)) = (row.asset.address.evm(), row.payer.evm(), row.pay_to.evm()) else {
+        return false;
+    };
+    if !receipt.success {
+        return false;
+    }
+    match (row.kind, row.nonce) {
+        (PaymentKind::Authorization, Some(nonce)) => {
+            receipt.authorizations.contains(&(token, from, B256::from(nonce))) && receipt.shows_transfer(token, from, to, row.amount)
+        }
+        (PaymentKind::Authorization, None) => false,
+        // Value and recipient of a native transfer were checked in the signed bytes.
+        (PaymentKind::EvmTransaction | PaymentKind::EvmSent, _) if row.asset.address.is_zero() => true,
+        (PaymentKind::EvmTransaction | PaymentKind::EvmSent, _) => receipt.shows_transfer(token, from, to, row.amount),
+    }
+}
