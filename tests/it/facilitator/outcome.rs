@@ -3,6 +3,7 @@
 use super::{PRICE, broadcasts, settle, settle_until_ended, settlement_call, told, transfers, until, until_pending, verify};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{TxKind, U256};
+use h402_core::Authorization;
 use h402_devnet::{
     RpcError,
     evm::{BlockTime, account},
@@ -170,6 +171,32 @@ async fn t010_an_overtaken_settlement_is_a_success_in_the_other_transaction() {
     }
 }
 
+/// T010: somebody submits the authorization after it was verified and before we come to send anything. The payee has
+/// the money, so it is a success, once, and nothing is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn t010_a_settlement_that_was_not_needed_any_more_is_a_success() {
+    let mut rig = Rig::start().await;
+    let payment = rig.payment(PAYER, PRICE);
+    assert!(verify(&rig, &payment, Some("shop-1")).await.is_valid());
+    let foreign = rig.send(5, copied(&rig, 5, settlement_call(&rig, &payment))).await;
+    let settled = settle(&rig, &payment, Some("shop-1")).await;
+    assert_eq!((settled.is_settled(), settled.transaction()), (true, Some(foreign)), "{settled:?}");
+    assert_eq!((broadcasts(&rig), transfers(&rig)), (0, 1));
+    rig.restart().await;
+    assert_eq!(settle(&rig, &payment, Some("shop-1")).await, settled);
+    assert_eq!(settle(&rig, &payment, Some("shop-2")).await.word(), "duplicate_settlement");
+    // Verified too long ago, or never: an old payment is no new one.
+    let late = rig.payment(PAYER, PRICE);
+    assert!(verify(&rig, &late, Some("shop-1")).await.is_valid());
+    rig.send(5, copied(&rig, 5, settlement_call(&rig, &late))).await;
+    rig.clock.advance(Duration::from_secs(61));
+    assert_eq!(settle(&rig, &late, Some("shop-1")).await.word(), "authorization_used");
+    let unseen = rig.signed(PAYER, Authorization { valid_before: U256::from(rig::now() + 500), ..rig.authorization(PAYER, PRICE) });
+    rig.send(5, copied(&rig, 5, settlement_call(&rig, &unseen))).await;
+    assert_eq!(settle(&rig, &unseen, Some("shop-1")).await.word(), "authorization_used");
+    assert_eq!(broadcasts(&rig), 0);
+}
+
 /// T010: the node shows that the authorization is used before it has the log that tells by whom. That is no failure.
 #[tokio::test(flavor = "multi_thread")]
 async fn t010_a_log_that_is_not_indexed_yet_is_waited_for() {
@@ -194,7 +221,7 @@ async fn t010_the_same_nonce_spent_elsewhere_is_no_success() {
     let rig = manual().await;
     let authorization = rig.authorization(PAYER, PRICE);
     let payment = rig.signed(PAYER, authorization.clone());
-    let elsewhere = h402_core::Authorization { to: account(6).address, ..authorization };
+    let elsewhere = Authorization { to: account(6).address, ..authorization };
     let domain = rig.asset.eip712_domain().unwrap();
     let signed = rig::key(PAYER).sign_authorization(elsewhere, &domain).unwrap();
     let other = rig.payload(h402_core::Payload::Authorization(signed));

@@ -23,13 +23,15 @@ async fn impatient() -> Rig {
 async fn t013_a_used_payment_stays_used() {
     let mut rig = Rig::start().await;
     let (keyed, keyless) = (rig.payment(PAYER, PRICE), rig.payment(PAYER, PRICE));
-    let id = verify(&rig, &keyed, Some("shop-1")).await.payment_id();
+    let verified = verify(&rig, &keyed, Some("shop-1")).await;
+    let id = verified.payment_id();
     let settled = settle(&rig, &keyed, Some("shop-1")).await;
     assert!(settled.is_settled() && settle(&rig, &keyless, None).await.is_settled());
     for days in [0, 1, 400] {
         rig.clock.advance(Duration::from_secs(days * 86_400));
         rig.restart().await;
         assert_eq!(settle(&rig, &keyed, Some("shop-1")).await, settled, "the same bytes after {days} days");
+        assert_eq!(verify(&rig, &keyed, Some("shop-1")).await, verified, "what was good for a caller stays good for it");
         for other in [Some("shop-2"), None] {
             let refused = settle(&rig, &keyed, other).await;
             assert_eq!((refused.word().as_str(), refused.transaction()), ("duplicate_settlement", settled.transaction()));

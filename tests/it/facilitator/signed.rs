@@ -309,6 +309,36 @@ async fn t045_t052_a_signed_transaction_that_is_mined_is_refused() {
     assert!(settle(&rig, &rig.by_transaction(PAYER, &sign(PAYER, token(&rig, PAYER))), None).await.is_settled());
 }
 
+/// T045: verified, and then the payer sends it himself: it is mined before we come to send it. The payee has the
+/// money, so it is a success, once, and nothing is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn t045_a_transaction_mined_between_verify_and_settle_is_a_success() {
+    let rig = with_native(BlockTime::Auto).await;
+    for terms in [rig.requirements(PRICE), native_terms(&rig)] {
+        let transaction = sign(PAYER, if terms.offer.asset.is_native() { native(&rig, PAYER) } else { token(&rig, PAYER) });
+        let payment = rig.by_transaction(PAYER, &transaction);
+        assert!(ask(&rig, "/verify", &payment, &terms, Some("shop-1")).await.is_valid());
+        rig.submit(&transaction.raw).await.unwrap();
+        let sent = sends(&rig);
+        let settled = ask(&rig, "/settle", &payment, &terms, Some("shop-1")).await;
+        assert!(settled.is_settled(), "{settled:?}");
+        assert_eq!((settled.transaction(), sends(&rig)), (Some(transaction.hash), sent));
+        assert_eq!(ask(&rig, "/settle", &payment, &terms, Some("shop-1")).await, settled);
+        assert_eq!(ask(&rig, "/settle", &payment, &terms, Some("shop-2")).await.word(), "duplicate_settlement");
+    }
+    // Verified too long ago; or another transaction of the same nonce was mined.
+    let late = sign(PAYER, token(&rig, PAYER));
+    let payment = rig.by_transaction(PAYER, &late);
+    assert!(verify(&rig, &payment, Some("shop-1")).await.is_valid());
+    rig.submit(&late.raw).await.unwrap();
+    rig.clock.advance(std::time::Duration::from_secs(61));
+    assert_eq!(settle(&rig, &payment, Some("shop-1")).await.word(), "invalid_transaction_state");
+    let payment = rig.by_transaction(PAYER, &sign(PAYER, token(&rig, PAYER)));
+    assert!(verify(&rig, &payment, Some("shop-1")).await.is_valid());
+    rig.send(PAYER, rig.token_transfer(PAYER, account(PAYEE).address, 2 * PRICE)).await;
+    assert_eq!(settle(&rig, &payment, Some("shop-1")).await.word(), "invalid_transaction_state");
+}
+
 /// T047: a payee that does not take the coin, a paused token, a payer or payee on its blacklist: refused by trying,
 /// before anything is sent. Each way of paying, and each time the honest twin.
 #[tokio::test(flavor = "multi_thread")]
