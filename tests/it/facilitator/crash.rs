@@ -15,8 +15,9 @@ use std::{
     collections::{HashMap, HashSet},
     os::unix::process::ExitStatusExt,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
+use tokio::{sync::Semaphore, task::JoinHandle};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_facilitator-under-test");
 const STEPS: [&str; 5] = ["claimed", "signed", "sent", "included", "answered"];
@@ -112,6 +113,28 @@ async fn failpoints_are_off_unless_they_are_named() {
     }
 }
 
+/// T155: told to end under load, it ends well and soon, and everything it was asked for is settled by the next process,
+/// each in one transfer; what it answered stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn t155_terminated_under_load_it_ends_well_and_loses_nothing() {
+    let mut dice = Dice::seeded();
+    let chain = Chain::builder().start().await.unwrap();
+    let folder = Folder::new();
+    let load = Load::new(&chain);
+    for round in 0..4 {
+        let mut process = start(&folder, &chain, None).await;
+        let (workers, answers) = load.begin(&process.url, round);
+        let after = u32::try_from(dice.roll(40)).unwrap();
+        answers.acquire_many(after).await.unwrap().forget();
+        let began = Instant::now();
+        assert!(process.terminate().await.success());
+        assert!(began.elapsed() < Duration::from_secs(30));
+        join_all(workers).await;
+    }
+    let process = start(&folder, &chain, None).await;
+    load.all_is_settled_once(&process, &chain).await;
+}
+
 /// Twenty times `kill -9` under load, at a moment that chance decides. In the end everything that was ever asked for
 /// is settled, each in one transfer, and no answer that was given is taken back.
 #[tokio::test(flavor = "multi_thread")]
@@ -119,51 +142,77 @@ async fn t014_killed_twenty_times_under_load_nothing_is_lost_or_paid_twice() {
     let mut dice = Dice::seeded();
     let chain = Chain::builder().start().await.unwrap();
     let folder = Folder::new();
-    let wallets = Arc::new(Wallets::new(&chain));
-    // Every request that was ever sent, and the transaction that was told for it, if one was.
-    let asked: Arc<Mutex<HashMap<String, (Vec<u8>, Option<B256>)>>> = Arc::default();
+    let load = Load::new(&chain);
     for round in 0..20 {
-        let process = Arc::new(start(&folder, &chain, None).await);
-        let answers = Arc::new(tokio::sync::Semaphore::new(0));
-        let workers: Vec<_> = (0..8)
-            .map(|worker| {
-                let (process, wallets, asked, answers) = (process.clone(), wallets.clone(), asked.clone(), answers.clone());
-                tokio::spawn(async move {
-                    for number in 0.. {
-                        let caller = format!("{round}-{worker}-{number}");
-                        let request = body(&wallets.payment(PAYER + worker % 7, PRICE), &wallets.requirements(PRICE));
-                        asked.lock().unwrap().insert(caller.clone(), (request.clone(), None));
-                        let Some(answer) = process.post("/settle", &request, Some(&caller)).await else { return };
-                        let reply = Reply::from(answer);
-                        if reply.status == 200 && reply.is_settled() {
-                            asked.lock().unwrap().get_mut(&caller).unwrap().1 = reply.transaction();
-                        }
-                        answers.add_permits(1);
-                    }
-                })
-            })
-            .collect();
+        let mut process = start(&folder, &chain, None).await;
+        let (workers, answers) = load.begin(&process.url, round);
         // After so many answers, while seven others are on their way.
         let after = u32::try_from(dice.roll(40)).unwrap();
         answers.acquire_many(after).await.unwrap().forget();
         process.kill();
         join_all(workers).await;
-        Arc::into_inner(process).unwrap().ended().await;
+        process.ended().await;
     }
     let process = start(&folder, &chain, None).await;
-    let asked = std::mem::take(&mut *asked.lock().unwrap());
-    let mut hashes = HashSet::new();
-    for (caller, (request, told)) in &asked {
-        let settled = settle(&process, request, Some(caller)).await;
-        assert!(settled.is_settled(), "{caller}: {settled:?}");
-        let hash = settled.transaction().unwrap();
-        assert!(told.is_none_or(|told| told == hash), "{caller} was told {told:?}, and now {hash}");
-        assert!(hashes.insert(hash), "{caller}: {hash} is told for another payment, too");
+    load.all_is_settled_once(&process, &chain).await;
+}
+
+/// Every request that was ever sent, and the transaction that was told for it, if one was.
+type Asked = HashMap<String, (Vec<u8>, Option<B256>)>;
+
+/// Payments that are settled one after the other by eight workers, as long as there is a server.
+struct Load {
+    wallets: Arc<Wallets>,
+    asked: Arc<Mutex<Asked>>,
+}
+
+impl Load {
+    fn new(chain: &Chain) -> Self {
+        Self { wallets: Arc::new(Wallets::new(chain)), asked: Arc::default() }
     }
-    let transfers = transfers_to_payee(&chain);
-    assert_eq!(transfers.iter().map(|transfer| transfer.tx_hash).collect::<HashSet<_>>(), hashes);
-    assert_eq!(transfers.len(), asked.len(), "one transfer for each");
-    assert!(transfers.iter().all(|transfer| transfer.value == U256::from(PRICE)));
-    assert_eq!((chain.nonce(account(GAS).address), chain.pending().len()), (asked.len() as u64, 0), "and one transaction");
-    println!("{} payments survived twenty kills", asked.len());
+
+    /// Starts the workers; the semaphore gets a permit for each answer.
+    fn begin(&self, url: &str, round: usize) -> (Vec<JoinHandle<()>>, Arc<Semaphore>) {
+        let answers = Arc::new(Semaphore::new(0));
+        let worker = |worker: usize| {
+            let (url, wallets, asked, answers) = (url.to_owned(), self.wallets.clone(), self.asked.clone(), answers.clone());
+            tokio::spawn(async move {
+                for number in 0.. {
+                    let caller = format!("{round}-{worker}-{number}");
+                    let request = body(&wallets.payment(PAYER + worker % 7, PRICE), &wallets.requirements(PRICE));
+                    asked.lock().unwrap().insert(caller.clone(), (request.clone(), None));
+                    let post = http::Request::post(format!("{url}/settle")).header("idempotency-key", &caller).body(request.into());
+                    let Some(answer) = h402_tests::http::try_send(post.unwrap()).await else { return };
+                    let reply = Reply::from(answer);
+                    match reply.status {
+                        200 if reply.is_settled() => asked.lock().unwrap().get_mut(&caller).unwrap().1 = reply.transaction(),
+                        200 => assert_eq!(reply.word(), "settlement_pending", "{reply:?}"),
+                        status => assert_eq!(status, 503, "{reply:?}"),
+                    }
+                    answers.add_permits(1);
+                }
+            })
+        };
+        ((0..8).map(worker).collect(), answers)
+    }
+
+    /// Asks for everything again: all of it is settled, in one transfer and one transaction each, and what was told
+    /// before is told again.
+    async fn all_is_settled_once(&self, process: &Process, chain: &Chain) {
+        let asked = std::mem::take(&mut *self.asked.lock().unwrap());
+        let mut hashes = HashSet::new();
+        for (caller, (request, told)) in &asked {
+            let settled = settle(process, request, Some(caller)).await;
+            assert!(settled.is_settled(), "{caller}: {settled:?}");
+            let hash = settled.transaction().unwrap();
+            assert!(told.is_none_or(|told| told == hash), "{caller} was told {told:?}, and now {hash}");
+            assert!(hashes.insert(hash), "{caller}: {hash} is told for another payment, too");
+        }
+        let transfers = transfers_to_payee(chain);
+        assert_eq!(transfers.iter().map(|transfer| transfer.tx_hash).collect::<HashSet<_>>(), hashes);
+        assert_eq!(transfers.len(), asked.len(), "one transfer for each");
+        assert!(transfers.iter().all(|transfer| transfer.value == U256::from(PRICE)));
+        assert_eq!((chain.nonce(account(GAS).address), chain.pending().len()), (asked.len() as u64, 0), "and one transaction");
+        println!("{} payments survived", asked.len());
+    }
 }

@@ -38,7 +38,7 @@ impl Callers {
 }
 
 /// T003, T011, T072: 1 000 rounds of 64 copies. In each one caller succeeds, however often it asks; one
-/// transaction is sent, and the price is paid once.
+/// transaction is sent, the chain is asked once, and the price is paid once.
 #[tokio::test(flavor = "multi_thread")]
 async fn t003_t011_of_64_copies_one_caller_succeeds_and_one_transaction_is_sent() {
     let rig = Rig::start().await;
@@ -46,6 +46,7 @@ async fn t003_t011_of_64_copies_one_caller_succeeds_and_one_transaction_is_sent(
     let rounds = [Callers::Nobody, Callers::One, Callers::Each, Callers::Half].into_iter().cycle().take(ROUNDS);
     for (round, callers) in rounds.enumerate() {
         let (sent, received) = (broadcasts(&rig), rig.received());
+        let tried = rig.chain.faults().calls("eth_estimateGas");
         let payment = rig.payment(PAYER + round % 4, PRICE);
         let body = String::from_utf8(h402::encode_request(&payment, &rig.requirements(PRICE)).unwrap()).unwrap();
         let replies = join_all(connections.iter_mut().enumerate().map(|(copy, connection)| {
@@ -72,6 +73,7 @@ async fn t003_t011_of_64_copies_one_caller_succeeds_and_one_transaction_is_sent(
         }
         assert_eq!((winners.len(), receipts.len()), (1, 1), "{round} {callers:?}: {winners:?}");
         assert_eq!(broadcasts(&rig) - sent, 1, "{round} {callers:?}");
+        assert_eq!(rig.chain.faults().calls("eth_estimateGas") - tried, 1, "{round}: the chain is asked for one of them");
         assert_eq!(rig.received() - received, U256::from(PRICE), "{round} {callers:?}");
     }
 }

@@ -2,15 +2,18 @@
 
 use super::{PRICE, Reply, sends, settle, settle_until_ended, told, transfers, until, verify};
 use alloy_primitives::U256;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use h402_core::wire::h402;
 use h402_devnet::{
-    evm::account,
+    evm::{BlockTime, account},
     fault::{Fault, Times},
 };
 use h402_facilitator::EngineConfig;
 use h402_tests::{
+    dice::Dice,
     http::{Connection, exchange},
     rig::{GAS, PAYEE, PAYER, Rig, RigOptions},
+    transactions::sign,
 };
 use http::{Method, Request};
 use serde_json::json;
@@ -283,4 +286,75 @@ async fn t007_gas_that_runs_out_unnoticed_delays_and_loses_nothing() {
     let settled = settle_until_ended(&rig, &payment, Some("shop-2")).await;
     assert!(settled.is_settled());
     assert_eq!((settled.transaction(), transfers(&rig)), (pending.transaction(), 2));
+}
+
+/// T113: requests in which some bytes are others than they were: every one of them gets an answer, in JSON, and none is
+/// paid for more than once.
+#[tokio::test(flavor = "multi_thread")]
+async fn t113_mangled_requests_are_answered() {
+    let rig = Rig::start().await;
+    let mut dice = Dice::seeded();
+    let mut connection = Connection::open(&rig.url).await;
+    let own = sign(PAYER, rig.token_transfer(PAYER, account(PAYEE).address, PRICE));
+    let payments = [rig.payment(PAYER, PRICE), rig.by_transaction(PAYER, &own), rig.by_hash(PAYER, own.hash)];
+    let mut roll = |sides: usize| usize::try_from(dice.roll(sides as u64)).unwrap();
+    for number in 0..3000 {
+        let body = h402::encode_request(&payments[number % 3], &rig.requirements(PRICE)).unwrap();
+        let mut value: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let mut payload = BASE64_STANDARD.decode(value["payload"].as_str().unwrap()).unwrap();
+        let mut mangle = |text: &mut Vec<u8>| {
+            for _ in 0..=roll(3) {
+                let at = roll(text.len());
+                match roll(5) {
+                    0 => text[at] = u8::try_from(roll(256)).unwrap(),
+                    1 => drop(text.remove(at)),
+                    2 => text.insert(at, br#"{}[]",:0e-x"#[roll(11)]),
+                    3 => text.truncate(at + 1),
+                    _ => text[at] ^= 1 << roll(7),
+                }
+            }
+        };
+        // The payload inside, the whole body outside, or both.
+        if number % 2 == 0 {
+            mangle(&mut payload);
+        }
+        value["payload"] = BASE64_STANDARD.encode(payload).into();
+        let mut body = serde_json::to_vec(&value).unwrap();
+        if number % 5 == 0 {
+            mangle(&mut body);
+        }
+        let path = ["/verify", "/settle"][number % 7 % 2];
+        connection
+            .write(&[format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat())
+            .await;
+        let reply = Reply::from(connection.read().await);
+        assert!([200, 400].contains(&reply.status), "{number}: {reply:?} to {}", String::from_utf8_lossy(&body));
+        assert!(reply.json().is_object(), "{number}: {reply:?}");
+    }
+    // The untouched ones among them were settled, once each; nothing mangled was.
+    assert!(transfers(&rig) <= 2 && sends(&rig) <= 2, "{} transfers, {} sends", transfers(&rig), sends(&rig));
+    assert_eq!(rig.get("/health").await.0, 200);
+}
+
+/// A settlement counts once its block has as many on top of it as its operator wants, and not before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settlement_counts_at_the_depth_that_was_asked_for() {
+    let engine = Box::new(|config: &mut EngineConfig| {
+        config.answer_within = Duration::from_millis(400);
+        config.accept_sent = true;
+        config.networks[0].accept_depth = 3;
+    });
+    let rig = Rig::with(RigOptions { block_time: BlockTime::Manual, engine, ..RigOptions::default() }).await;
+    let payment = rig.payment(PAYER, PRICE);
+    let sent = rig.send(PAYER + 1, rig.token_transfer(PAYER + 1, account(PAYEE).address, PRICE)).await;
+    let by_hash = rig.by_hash(PAYER + 1, sent);
+    assert_eq!(settle(&rig, &payment, Some("shop-1")).await.word(), "settlement_pending");
+    for depth in 1..3 {
+        rig.chain.mine().await;
+        assert_eq!(settle(&rig, &payment, Some("shop-1")).await.word(), "settlement_pending", "depth {depth}");
+        assert_eq!(settle(&rig, &by_hash, Some("shop-2")).await.word(), "invalid_transaction_state", "depth {depth}");
+    }
+    rig.chain.mine().await;
+    assert!(settle_until_ended(&rig, &payment, Some("shop-1")).await.is_settled());
+    assert!(settle(&rig, &by_hash, Some("shop-2")).await.is_settled());
 }
