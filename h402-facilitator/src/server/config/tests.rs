@@ -57,7 +57,7 @@ async fn mistakes_are_named() {
         (format!("{GOOD}{}", GOOD.replace("listen = \"127.0.0.1:9000\"", "")), "is there twice"),
     ];
     for (text, word) in cases {
-        let error = text.parse::<Config>().and_then(|config| config.engine(with_key)).err().expect(word).to_string();
+        let error = text.parse::<Config>().and_then(|config| config.engine(with_key)).expect_err(word).to_string();
         assert!(error.contains(word), "{error} should name {word}");
     }
     let error = GOOD.parse::<Config>().unwrap().engine(|_| None).unwrap_err().to_string();
