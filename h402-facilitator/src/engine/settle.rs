@@ -86,11 +86,12 @@ impl<S: Store, C: Clock> Engine<S, C> {
 
 impl<S: Store, C: Clock> Shared<S, C> {
     async fn take_on(&self, payment: Matched, caller: Option<CallerKey>) -> Result<Taken, SettleError> {
-        let network = self.accepts(&payment).map_err(refused)?;
+        let network = self.serves(&payment).map_err(refused)?;
         let _flight = self.flights.enter(payment.key()).await;
         if let Some(row) = self.store.payment(&payment.key()).await.map_err(Undecided::from)? {
             return self.again(network, &payment, row, caller).await;
         }
+        self.takes(network, &payment)?;
         let checked = payment.check(&self.policy())?;
         let (row, facts) = match self.judged(network, &checked).await {
             Ok((attestation, facts)) => (self.new_row(&checked, attestation.key, Some(&facts), caller), Some(facts)),

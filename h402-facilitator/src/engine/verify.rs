@@ -21,11 +21,12 @@ impl<S: Store, C: Clock> Engine<S, C> {
     pub async fn verify(&self, payment: Matched, caller: Option<CallerKey>) -> Result<Verified, VerifyError> {
         let shared = &self.shared;
         let _permit = shared.admit()?;
-        let network = shared.accepts(&payment)?;
+        let network = shared.serves(&payment)?;
         let key = payment.key();
         if let Some(row) = shared.store.payment(&key).await.map_err(Undecided::from)? {
             return known(payment, &row, caller);
         }
+        shared.takes(network, &payment)?;
         let checked = payment.check(&shared.policy())?;
         match shared.vouch(network, &checked, caller).await {
             Ok(attestation) => Ok(Verified::attested(checked, attestation)),
@@ -65,26 +66,29 @@ pub(super) fn is_same(row: &PaymentRow, payment: &Matched) -> bool {
 }
 
 impl<S: Store, C: Clock> Shared<S, C> {
-    /// Whether this facilitator takes the payment's asset, network and kind of proof at all.
-    pub(super) fn accepts(&self, payment: &Matched) -> Result<&NetworkEngine, VerifyError> {
+    /// The network of a payment, if it is served here with this asset and can be asked now.
+    pub(super) fn serves(&self, payment: &Matched) -> Result<&NetworkEngine, VerifyError> {
         let network = self.network(payment.network())?;
         let offered = &payment.requirements().offer.asset;
         let known = self.assets.get(&offered.id).ok_or(Reject::Asset)?;
         if known.decimals != offered.decimals || known.eip3009 != offered.eip3009 {
             return Err(Reject::Requirements("the asset's facts are not the ones known here").into());
         }
-        if payment.class() == PaymentClass::Transaction && !self.accept_sent {
-            return Err(Reject::PayloadType("payments that are already sent are not accepted here").into());
-        }
-        let minimum = network.minimum(known);
-        if payment.amount() < minimum {
-            return Err(Reject::BelowMinimum { minimum }.into());
-        }
         if !network.is_recovered() {
             // Until chain and assets are checked and the ledger's open rows are driven again, nothing can be promised.
             return Err(Undecided::Starting.into());
         }
         Ok(network)
+    }
+
+    /// Whether this kind of proof and this amount are taken. Asked of new payments only: what was taken before a
+    /// change of configuration still gets its answer.
+    pub(super) fn takes(&self, network: &NetworkEngine, payment: &Matched) -> Result<(), Reject> {
+        if payment.class() == PaymentClass::Transaction && !self.accept_sent {
+            return Err(Reject::PayloadType("payments that are already sent are not accepted here"));
+        }
+        let minimum = network.minimum(&payment.requirements().offer.asset);
+        if payment.amount() < minimum { Err(Reject::BelowMinimum { minimum }) } else { Ok(()) }
     }
 
     /// Asks the chain, judges, and reserves for a minute.
