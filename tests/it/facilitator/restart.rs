@@ -2,13 +2,19 @@
 
 use super::{PRICE, broadcasts, settle, settle_until_ended, told, transfers, verify};
 use alloy_primitives::U256;
-use h402_core::Authorization;
+use h402_core::{Amount, Authorization};
 use h402_devnet::{
     evm::{BlockTime, account},
     fault::{Fault, Times},
 };
-use h402_tests::rig::{PAYER, Rig, RigOptions, now};
-use std::time::Duration;
+use h402_tests::rig::{PAYEE, PAYER, Rig, RigOptions, now};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// The account that holds no tokens at first.
 const POOR: usize = 9;
@@ -133,4 +139,35 @@ async fn t014_the_nonce_of_a_lapsed_payment_holds_nobody_up() {
         assert_eq!((broadcasts(&rig), transfers(&rig)), (2, 1), "the lapsed one is mined and moves nothing");
         assert_eq!(settle(&rig, &lapsing, Some("shop-1")).await, lapsed);
     }
+}
+
+/// T014: what was taken before the operator became stricter still gets its answer; a new payment does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn t014_a_stricter_configuration_takes_nothing_back() {
+    let strict = Arc::new(AtomicBool::new(false));
+    let now_strict = strict.clone();
+    let engine = Box::new(move |config: &mut h402_facilitator::EngineConfig| {
+        let strict = strict.load(Ordering::SeqCst);
+        config.accept_sent = !strict;
+        let asset = config.assets.iter().next().unwrap().id.address;
+        let minimum = if strict { 10 * PRICE } else { 1 };
+        config.networks[0].minimums = vec![(asset, Amount::from_atomic(minimum))];
+    });
+    let mut rig = Rig::with(RigOptions { engine, ..RigOptions::default() }).await;
+    let sent = rig.send(PAYER, rig.token_transfer(PAYER, account(PAYEE).address, PRICE)).await;
+    let another = rig.send(PAYER, rig.token_transfer(PAYER, account(PAYEE).address, PRICE)).await;
+    let payments = [rig.payment(PAYER, PRICE), rig.by_hash(PAYER, sent)];
+    let mut replies = Vec::new();
+    for payment in &payments {
+        replies.push((verify(&rig, payment, Some("shop-1")).await, settle(&rig, payment, Some("shop-1")).await));
+    }
+    now_strict.store(true, Ordering::SeqCst);
+    rig.restart().await;
+    for (payment, (verified, settled)) in payments.iter().zip(&replies) {
+        assert!(verified.is_valid() && settled.is_settled());
+        assert_eq!(verify(&rig, payment, Some("shop-1")).await, *verified);
+        assert_eq!(settle(&rig, payment, Some("shop-1")).await, *settled);
+    }
+    assert_eq!(settle(&rig, &rig.payment(PAYER, PRICE), Some("shop-1")).await.word(), "settlement_cost_exceeds_limit");
+    assert_eq!(settle(&rig, &rig.by_hash(PAYER, another), Some("shop-1")).await.word(), "unsupported_payload_type");
 }
