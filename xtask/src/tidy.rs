@@ -59,6 +59,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         links::broken_in_sources(&tree),
         commands::unknown(&tree),
         threats::uncovered(&tree),
+        threats::gone(&tree),
         tokens::untold(&tree),
         dependencies::arrows(&packages),
         dependencies::core_tree(&core_needs),

@@ -1,6 +1,7 @@
 //! Each threat of the catalogue has a test named after it, or a line that says why it does not apply.
 
 use super::{Finding, source::Tree};
+use std::collections::BTreeSet;
 
 const CATALOGUE: &str = "docs/threats.md";
 /// How a line says so: `T057 … not applicable: <reason>`.
@@ -13,8 +14,7 @@ fn ids() -> impl Iterator<Item = u16> {
 
 pub(super) fn uncovered(tree: &Tree) -> Vec<Finding> {
     let Some(catalogue) = tree.get(CATALOGUE) else { return vec![Finding::new("threats", CATALOGUE, "the catalogue is missing")] };
-    let tests: Vec<&str> =
-        tree.rust().flat_map(|(_, rust)| rust.numbered()).filter(|(.., test)| *test).filter_map(|(_, line, _)| function(line)).collect();
+    let tests: Vec<&str> = tests(tree).collect();
     let missing = ids().filter(|id| {
         let tested = tests.iter().any(|name| name.split('_').any(|part| part == format!("t{id:03}")));
         let excused =
@@ -22,6 +22,30 @@ pub(super) fn uncovered(tree: &Tree) -> Vec<Finding> {
         !tested && !excused
     });
     missing.map(|id| Finding::new("threats", CATALOGUE, format!("T{id:03} has neither a test `t{id:03}_…` nor a reason"))).collect()
+}
+
+/// Tests that the catalogue names and nobody has.
+pub(super) fn gone(tree: &Tree) -> Vec<Finding> {
+    let Some(catalogue) = tree.get(CATALOGUE) else { return Vec::new() };
+    let tests: BTreeSet<&str> = tests(tree).collect();
+    let mut found = Vec::new();
+    for (index, line) in catalogue.text.lines().enumerate().filter(|(_, line)| line.starts_with('|')) {
+        for name in line.split('`').skip(1).step_by(2).filter(|word| is_test_name(word) && !tests.contains(word)) {
+            found.push(Finding::new("threats", format!("{CATALOGUE}:{}", index + 1), format!("there is no test `{name}`")));
+        }
+    }
+    found
+}
+
+/// `t012_` and something.
+fn is_test_name(word: &str) -> bool {
+    let number = word.strip_prefix('t').and_then(|rest| rest.split_once('_')).map_or("", |(number, _)| number);
+    number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The names of all functions in test code.
+fn tests(tree: &Tree) -> impl Iterator<Item = &str> {
+    tree.rust().flat_map(|(_, rust)| rust.numbered()).filter(|(.., test)| *test).filter_map(|(_, line, _)| function(line))
 }
 
 fn reason(line: &str) -> &str {
@@ -50,5 +74,12 @@ mod tests {
         assert_eq!(found(&names.replace("t173_", "t053_t173_a_"), ""), 0);
         assert_eq!(found(&names.replace("fn t031_is_refused() {}", "// fn t031_is_refused() {}"), ""), 1);
         assert_eq!(uncovered(&tree(&[("src/a.rs", &names), (CATALOGUE, "")])).len(), ids().count(), "only tests count");
+    }
+
+    #[test]
+    fn a_test_that_is_named_and_gone_is_caught() {
+        let found = |line: &str| gone(&tree(&[("tests/it/a.rs", "fn t012_a_thing_is_refused() {}"), (CATALOGUE, line)])).len();
+        assert_eq!(found("| T012 | It is tried. | `tests/it/a.rs`: `t012_a_thing_is_refused` |"), 0);
+        assert_eq!(found("| T012 | It is tried. | `tests/it/a.rs`: `t012_a_thing_was_refused` |"), 1);
     }
 }
