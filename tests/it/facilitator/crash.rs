@@ -46,10 +46,10 @@ async fn settle(process: &Process, body: &[u8], caller: Option<&str>) -> Reply {
     panic!("pending for ever");
 }
 
-/// T014, T009: killed at each step of a settlement, then started again: the same request has success, there is one
+/// T009, T014, T142: killed at each step of a settlement, then started again: the same request has success, there is one
 /// transfer and one transaction, and the ledger says what the chain says.
 #[tokio::test(flavor = "multi_thread")]
-async fn t014_killed_at_each_step_a_settlement_ends_once() {
+async fn t014_t142_killed_at_each_step_a_settlement_ends_once() {
     for step in STEPS {
         let cases = [(Some("shop-1"), false), (None, false), (Some("shop-1"), true), (None, true)];
         // The payer has signed his own transaction; there is no such step.
@@ -135,10 +135,10 @@ async fn t155_terminated_under_load_it_ends_well_and_loses_nothing() {
     load.all_is_settled_once(&process, &chain).await;
 }
 
-/// Twenty times `kill -9` under load, at a moment that chance decides. In the end everything that was ever asked for
+/// T142: twenty times `kill -9` under load, at a moment that chance decides. In the end everything that was ever asked for
 /// is settled, each in one transfer, and no answer that was given is taken back.
 #[tokio::test(flavor = "multi_thread")]
-async fn t014_killed_twenty_times_under_load_nothing_is_lost_or_paid_twice() {
+async fn t014_t142_killed_twenty_times_under_load_nothing_is_lost_or_paid_twice() {
     let mut dice = Dice::seeded();
     let chain = Chain::builder().start().await.unwrap();
     let folder = Folder::new();

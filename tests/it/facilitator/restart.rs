@@ -111,10 +111,10 @@ async fn t024_a_restart_forgets_no_promise() {
     assert!(verify(&rig, &second, Some("shop-2")).await.is_valid());
 }
 
-/// T014: a payment expired while the node took nothing. Its nonce is still filled with what was signed for it, or
+/// T014, T144: a payment expired while the node took nothing. Its nonce is still filled with what was signed for it, or
 /// nothing that was signed later could ever be mined.
 #[tokio::test(flavor = "multi_thread")]
-async fn t014_the_nonce_of_a_lapsed_payment_holds_nobody_up() {
+async fn t014_t144_the_nonce_of_a_lapsed_payment_holds_nobody_up() {
     for restarted in [false, true] {
         let mut rig = impatient().await;
         rig.chain.faults().add("eth_sendRawTransaction", Fault::DropRequest, Times::Always);
