@@ -151,6 +151,8 @@ impl<F: Facilitator, G: Grants, M> Gate<F, G, M> {
     }
 
     /// The path under which the router has nested the paid routes, such as `/api`, if it takes it off the URI.
+    ///
+    /// Where the prefix is a parameter, put the gate on the outer router instead: there it sees the whole path.
     pub fn with_mount(mut self, prefix: impl Into<String>) -> Self {
         self.sold.mount = prefix.into();
         self

@@ -86,7 +86,7 @@ impl Between {
     }
 
     /// How often a path was asked for.
-    fn asked(&self, path: &str) -> u32 {
+    pub(crate) fn asked(&self, path: &str) -> u32 {
         self.asked.lock().unwrap().get(path).copied().unwrap_or_default()
     }
 
@@ -153,9 +153,11 @@ async fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     }
 }
 
-/// Answers that are worth nothing, to whatever was asked. `elsewhere` is a server that says yes to everything.
-fn worthless(elsewhere: &str) -> Vec<Wrong> {
-    let yes = format!(r#"{{"isValid":true,"success":true,"payer":"{}"}}"#, account(PAYER).address);
+/// Answers that are worth nothing, to whatever was asked about a payer. `elsewhere` is a server that says yes to
+/// everything.
+fn worthless(elsewhere: &str, payer: usize) -> Vec<Wrong> {
+    let hash = "11".repeat(32);
+    let yes = format!(r#"{{"isValid":true,"success":true,"payer":"{}","transaction":"0x{hash}"}}"#, account(payer).address);
     vec![
         says(500, r#"{"error":"internal"}"#),
         says(500, yes.clone()),
@@ -187,10 +189,14 @@ fn worthless(elsewhere: &str) -> Vec<Wrong> {
     ]
 }
 
-/// A shop with a free route, a facilitator that may misbehave, and little patience with it.
+/// A shop whose facilitator may misbehave, and that has little patience with it.
 async fn shop(rig: &Rig, url: &str, upfront: bool, runs: &Runs, patience: Duration) -> Shop {
     let remote = RemoteFacilitator::new(url).unwrap();
-    let remote = remote.with_verify_timeout(patience).with_settle_timeout(Duration::from_millis(900));
+    sells(rig, remote.with_verify_timeout(patience).with_settle_timeout(Duration::from_millis(900)), upfront, runs).await
+}
+
+/// A shop with a free route.
+async fn sells(rig: &Rig, remote: RemoteFacilitator, upfront: bool, runs: &Runs) -> Shop {
     let offers = price(rig, PRICE).quote().unwrap();
     let offers = if upfront { offers.upfront() } else { offers };
     let price = Price::per_request(move |parts| Ok(if parts.uri.path() == "/free" { Quote::Free } else { offers.clone() }));
@@ -222,7 +228,7 @@ async fn t112_without_a_verdict_nothing_is_sold() {
         let shop = shop(&rig, &between.url, upfront, &runs, SHORT).await;
         let before = Door::look(&rig, &runs);
         let payment = rig.pay(PAYER);
-        for wrong in worthless(&elsewhere_url) {
+        for wrong in worthless(&elsewhere_url, PAYER) {
             between.does("/verify", Does::Wrong(wrong.clone()));
             between.does("/supported", Does::Wrong(wrong.clone()));
             let undecided = shop.ask(&get("/a").paying(&payment)).await;
@@ -260,12 +266,15 @@ async fn t112_t008_without_an_outcome_nobody_signs_again() {
     let rig = Rig::start().await;
     let (elsewhere, elsewhere_url) = yes_sayer().await;
     for (upfront, settles) in [(false, false), (false, true), (true, false), (true, true)] {
-        let cases = worthless(&elsewhere_url).into_iter().enumerate().map(async |(index, wrong)| {
+        let count = worthless(&elsewhere_url, PAYER).len();
+        let cases = (0..count).map(async |index| {
+            let payer = PAYER + index % 7;
+            let wrong = worthless(&elsewhere_url, payer).swap_remove(index);
             let what = format!("{wrong:?}, upfront: {upfront}, settles: {settles}");
             let between = Between::open(&rig.url).await;
             let runs = Runs::default();
             let shop = shop(&rig, &between.url, upfront, &runs, LONG).await;
-            let ask = get("/a").paying(&rig.pay(PAYER + index % 7));
+            let ask = get("/a").paying(&rig.pay(payer));
             let does = if settles { Does::RightThen(wrong) } else { Does::Wrong(wrong) };
             between.does("/settle", does);
             let unknown = shop.ask(&ask).await;
@@ -279,9 +288,24 @@ async fn t112_t008_without_an_outcome_nobody_signs_again() {
             assert_eq!(shop.ask(&ask).await.content(), served.content(), "{what}");
         });
         let before = rig.transfers();
-        let count = futures_util::future::join_all(cases).await.len();
+        futures_util::future::join_all(cases).await;
         assert_eq!(rig.transfers() - before, count);
         assert_eq!(elsewhere.asked("/settle") + elsewhere.asked("/verify"), 0);
+    }
+}
+
+/// T003, T160: of many copies of one payment at one gate, one is verified and one settled.
+#[tokio::test(flavor = "multi_thread")]
+async fn t003_t160_copies_cost_the_facilitator_nothing() {
+    let rig = Rig::start().await;
+    let between = Between::open(&rig.url).await;
+    let runs = Runs::default();
+    for (upfront, round) in [(false, 1), (true, 2)] {
+        let shop = sells(&rig, RemoteFacilitator::new(&between.url).unwrap(), upfront, &runs).await;
+        let ask = get("/a").paying(&rig.pay(PAYER));
+        let replies = futures_util::future::join_all((0..64).map(|_| shop.ask_until_decided(&ask))).await;
+        assert!(replies.iter().all(|reply| reply.status == 200), "{replies:?}");
+        assert_eq!((between.asked("/verify"), between.asked("/settle")), (round, round));
     }
 }
 

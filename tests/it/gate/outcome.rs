@@ -18,7 +18,7 @@ use futures_util::stream;
 use h402_core::{Authorization, Matched, Offers, PaymentPayload, wire::h402};
 use h402_devnet::{
     evm::{BlockTime, account},
-    fault::{Fault, Times},
+    fault::{Fault, Gate, Times},
 };
 use h402_facilitator::{EngineConfig, evm::EvmChain};
 use h402_tests::{
@@ -27,7 +27,7 @@ use h402_tests::{
     shop::{PRICE, Runs, Shop, gate, get, header, is_wait, local, price, remote},
     transactions::{GWEI, sign},
 };
-use h402_tower::gate::{Gate, MemoryGrants, Origin};
+use h402_tower::gate::{self, MemoryGrants, Origin};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use std::{convert::Infallible, time::Duration};
@@ -90,6 +90,32 @@ async fn t004_who_cannot_pay_after_the_handler_ran_gets_nothing() {
         let sold = held.meanwhile(&shop, &rig.pay(payer), async || ()).await;
         assert_eq!((sold.status, sold.text().as_str()), (200, SECRET), "{ruin:?}");
         assert_eq!(before.since(&rig, &held.runs), Door { runs: 2, transfers: 1 }, "{ruin:?}");
+    }
+}
+
+/// T004: where the money moves first, a payer that has become unable to pay meanwhile gets no run at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn t004_upfront_no_handler_runs_for_a_settlement_that_fails() {
+    let rig = Rig::start().await;
+    let runs = Runs::default();
+    let shop = Shop::open(sells_all(gate(&rig, price(&rig, PRICE).upfront()).build().unwrap(), &runs)).await;
+    for (payer, ruin) in [(2, Ruin::Drained), (3, Ruin::Blacklisted), (4, Ruin::Paused)] {
+        let before = Door::look(&rig, &runs);
+        // The first read is for the verdict, the second for the settlement.
+        let settling = Gate::default();
+        rig.chain.faults().add("eth_getCode", Fault::Hold(settling.clone()), Times::After(1));
+        let ask = get("/a").paying(&rig.pay(payer));
+        let deed = async {
+            settling.reached(1).await;
+            ruin.come(&rig, payer).await;
+            settling.open();
+        };
+        let (refused, ()) = tokio::join!(shop.ask(&ask), deed);
+        assert_eq!(refused.status, 402, "{ruin:?}: {refused:?}");
+        assert_eq!(before.since(&rig, &runs), Door::SHUT, "{ruin:?}");
+        ruin.go(&rig, payer);
+        assert_eq!(shop.ask(&get("/a").paying(&rig.pay(payer))).await.status, 200, "{ruin:?}");
+        assert_eq!(before.since(&rig, &runs), Door::OPENED, "{ruin:?}");
     }
 }
 
@@ -201,6 +227,41 @@ async fn t005_t102_no_byte_leaves_before_it_is_paid_for() {
     assert!(super::payer_of(&again).eq_ignore_ascii_case(&account(PAYER).address.to_string()));
 }
 
+/// T005: where the money moves first, a stream flows as it is made, and nothing of it before.
+#[tokio::test(flavor = "multi_thread")]
+async fn t005_upfront_a_stream_flows_once_it_is_paid_for() {
+    let rig = Rig::start().await;
+    let held = Held::new();
+    let work = held.clone();
+    let handler = any(async move || {
+        let work = work.clone();
+        let pieces = stream::unfold(0, move |piece| {
+            let work = work.clone();
+            async move {
+                if piece == 1 {
+                    work.work().await;
+                }
+                (piece < 2).then(|| (Ok::<_, Infallible>(Bytes::from(format!("piece {piece}"))), piece + 1))
+            }
+        });
+        Response::new(Body::from_stream(pieces))
+    });
+    let gate = gate(&rig, price(&rig, PRICE).upfront()).build().unwrap();
+    let shop = Shop::open(Router::new().route("/a", handler).route_layer(gate)).await;
+    let sending = rig.chain.faults().hold("eth_sendRawTransaction");
+    let mut line = Line::open(shop.address).await;
+    line.send(&get("/a").with("Connection", "close").paying(&rig.pay(PAYER)).bytes()).await;
+    sending.reached(1).await;
+    assert_eq!((line.so_far(), held.runs.count()), (b"".as_slice(), 0));
+    sending.open();
+    assert!(line.until(b"piece 0").await);
+    held.entered().await;
+    assert!(!String::from_utf8_lossy(line.so_far()).contains("piece 1"));
+    held.go();
+    assert!(line.until(b"piece 1").await);
+    assert_eq!(rig.transfers(), 1);
+}
+
 /// A facilitator on a chain without blocks, that answers soon.
 async fn manual() -> Rig {
     let engine = Box::new(|config: &mut EngineConfig| config.answer_within = Duration::from_millis(300));
@@ -228,11 +289,11 @@ async fn t007_t008_an_unknown_outcome_is_told_to_come_back_and_never_a_402() {
     let runs = Runs::default();
     let origin = Origin::parse(h402_tests::shop::ORIGIN).unwrap();
     let memory = || MemoryGrants::new().unwrap();
-    let in_process = |price| Gate::new(local(&rig), memory(), origin.clone(), price).build().unwrap();
+    let in_process = |price| gate::Gate::new(local(&rig), memory(), origin.clone(), price).build().unwrap();
     let shops = [
         Shop::open(sells_all(in_process(price(&rig, PRICE)), &runs)).await,
         Shop::open(sells_all(in_process(price(&rig, PRICE).upfront()), &runs)).await,
-        Shop::open(sells_all(Gate::new(remote(&rig), memory(), origin.clone(), price(&rig, PRICE)).build().unwrap(), &runs)).await,
+        Shop::open(sells_all(gate::Gate::new(remote(&rig), memory(), origin.clone(), price(&rig, PRICE)).build().unwrap(), &runs)).await,
     ];
     for (index, shop) in shops.iter().enumerate() {
         let before = Door::look(&rig, &runs);

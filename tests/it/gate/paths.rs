@@ -151,7 +151,7 @@ async fn t093_no_spelling_of_a_path_gets_around_the_gate() {
     }
 }
 
-/// T093: a prefix that the router strips, and that the gate is not told of, still gives payments no second meaning.
+/// T093: a prefix that the router strips, and that the gate is told of, is part of what is sold.
 #[tokio::test(flavor = "multi_thread")]
 async fn t093_two_prefixes_are_two_resources() {
     let rig = Rig::start().await;
@@ -173,6 +173,22 @@ async fn t093_two_prefixes_are_two_resources() {
     assert_eq!((other.status, other.word().as_str()), (409, "payment_already_used"));
     assert_eq!(before.since(&rig, &runs), Door::OPENED);
     assert_eq!(shop.ask(&get("/v2/a").paying(&rig.pay(PAYER))).await.text(), "/v2 2");
+}
+
+/// T093: outside of what strips a prefix, a gate sees the whole path, also where the prefix is a parameter.
+#[tokio::test(flavor = "multi_thread")]
+async fn t093_outside_of_a_nest_the_whole_path_is_sold() {
+    let rig = Rig::start().await;
+    let runs = Runs::default();
+    let counted = runs.clone();
+    let inner = Router::new().route("/a", axum_get(async move || format!("goods {}", counted.add())));
+    let shop = Shop::open(Router::new().nest("/{tenant}", inner).layer(gate(&rig, price(&rig, PRICE)).build().unwrap())).await;
+    let before = Door::look(&rig, &runs);
+    let payment = rig.pay(PAYER);
+    assert_eq!(rig.offered(&shop.ask(&get("/acme/a")).await).url, format!("{ORIGIN}/acme/a"));
+    assert_eq!(shop.ask(&get("/acme/a").paying(&payment)).await.text(), "goods 1");
+    assert_eq!(shop.ask(&get("/globex/a").paying(&payment)).await.status, 409);
+    assert_eq!(before.since(&rig, &runs), Door::OPENED);
 }
 
 const METHODS: [&str; 12] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "get", "Get", "PROPFIND", "BUY", "G3T"];

@@ -106,6 +106,9 @@ async fn t104_a_price_by_body_is_that_body_s() {
     assert_eq!(asked(&rig, &shop.ask(&post("/a", "1000")).await), [Amount::from_atomic(1000 * PRICE)]);
     assert_eq!(shop.ask(&post("/a", "none")).await.status, 400);
     assert_eq!(shop.ask(&post("/a", "100000000")).await.status, 413);
+    let announced = Ask::new("POST", "/a", h402_tests::shop::HOST).with("Expect", "100-continue").with("Content-Length", "9");
+    let refused = shop.ask(&announced).await;
+    assert_eq!((refused.status, refused.interim.as_slice()), (413, [].as_slice()), "nobody asks for what is too long");
     let before = Door::look(&rig, &runs);
     let one = pay(&rig, PRICE);
     assert_eq!(shop.ask(&post("/a", "1000").paying(&one)).await.status, 402);
@@ -203,6 +206,41 @@ fn fresh(rig: &Rig, amount: u128) -> String {
         ..rig.authorization(PAYER, amount)
     };
     header(&h402_core::PaymentPayload { resource: None, ..rig.signed(PAYER, times) })
+}
+
+/// T019, T020, T021: a payment must outlast its handler and the settlement, and not by too much.
+#[tokio::test(flavor = "multi_thread")]
+async fn t019_t020_t021_a_payment_must_outlast_its_handler() {
+    let rig = Rig::start().await;
+    let runs = Runs::default();
+    let gate = gate(&rig, price(&rig, PRICE)).with_handler_timeout(Duration::from_secs(20)).build().unwrap();
+    let shop = Shop::open(sells_all(gate, &runs)).await;
+    // Handler and settlement take 45 s at most; 600 s are the most that is accepted. Seconds may pass meanwhile.
+    let cases = [
+        (-60, 0, 402),
+        (-60, 12, 402),
+        (-60, 30, 402),
+        (-60, 44, 402),
+        (-60, 55, 200),
+        (-60, 595, 200),
+        (-60, 660, 402),
+        (-60, 3600, 402),
+        (30, 120, 402),
+        (3600, 120, 402),
+        (-3600, 120, 200),
+    ];
+    for (after, before, status) in cases {
+        let door = Door::look(&rig, &runs);
+        let now = i64::try_from(rig::now()).unwrap();
+        let seconds = |from_now: i64| alloy_primitives::U256::from(u64::try_from(now + from_now).unwrap());
+        let times =
+            h402_core::Authorization { valid_after: seconds(after), valid_before: seconds(before), ..rig.authorization(PAYER, PRICE) };
+        let payment = h402_core::PaymentPayload { resource: None, ..rig.signed(PAYER, times) };
+        let reply = shop.ask(&get("/a").paying(&header(&payment))).await;
+        assert_eq!(reply.status, status, "{after} {before}: {reply:?}");
+        let expected = if status == 200 { Door::OPENED } else { Door::SHUT };
+        assert_eq!(door.since(&rig, &runs), expected, "{after} {before}");
+    }
 }
 
 /// What the handler is told about the payment: all of it true, and the same key in every run.

@@ -115,20 +115,24 @@ async fn t003_t011_two_gates_with_one_grant_store_open_one_door() {
     let rig = Rig::start().await;
     let runs = Runs::default();
     let folder = Folder::new();
-    let grants = grants(&folder.path().join("grants.sqlite"), &RigClock::default()).await;
+    let file = grants(&folder.path().join("grants.sqlite"), &RigClock::default()).await;
+    let memory = MemoryGrants::new().unwrap();
     for price in [price(&rig, PRICE), price(&rig, PRICE).upfront()] {
-        let shops = shops(&price, &runs, vec![(remote(&rig), grants.clone()), (remote(&rig), grants.clone())]).await;
-        let mut volley = Volley::open(&[shops[0].address, shops[1].address]).await;
-        for _ in 0..10 {
-            let before = Door::look(&rig, &runs);
-            let ask = get("/a").paying(&rig.pay(PAYER));
-            let replies = volley.fire(&ask).await;
-            one_answer(&replies);
-            let served = replies.into_iter().find(|reply| reply.status == 200).unwrap();
-            for shop in &shops {
-                assert_eq!(shop.ask(&ask).await.content(), served.content());
+        let in_file = shops(&price, &runs, vec![(remote(&rig), file.clone()), (remote(&rig), file.clone())]).await;
+        let in_memory = shops(&price, &runs, vec![(remote(&rig), memory.clone()), (remote(&rig), memory.clone())]).await;
+        for shops in [in_file, in_memory] {
+            let mut volley = Volley::open(&[shops[0].address, shops[1].address]).await;
+            for _ in 0..10 {
+                let before = Door::look(&rig, &runs);
+                let ask = get("/a").paying(&rig.pay(PAYER));
+                let replies = volley.fire(&ask).await;
+                one_answer(&replies);
+                let served = replies.into_iter().find(|reply| reply.status == 200).unwrap();
+                for shop in &shops {
+                    assert_eq!(shop.ask(&ask).await.content(), served.content());
+                }
+                assert_eq!(before.since(&rig, &runs), Door::OPENED);
             }
-            assert_eq!(before.since(&rig, &runs), Door::OPENED);
         }
     }
 }

@@ -5,7 +5,7 @@ use axum::Router;
 use h402_core::{Payload, PaymentPayload, SentEvmTransaction};
 use h402_devnet::evm::account;
 use h402_tests::{
-    raw::Ask,
+    raw::{Ask, Line},
     rig::{PAYEE, PAYER, Rig, RigOptions, key},
     shop::{HOST, ORIGIN, PRICE, Runs, Shop, gate, get, header, post, price},
     transactions::sign,
@@ -48,6 +48,26 @@ async fn t001_a_payment_again_gets_the_same_answer_again() {
         }
         assert_eq!(before.since(&rig, &runs), Door { runs: 1, transfers }, "{name}");
     }
+}
+
+/// T001: one after the other on one connection, before the first answer is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn t001_a_payment_in_a_pipeline_opens_one_door() {
+    let rig = Rig::start().await;
+    let runs = Runs::default();
+    let shop = Shop::open(sells_all(gate(&rig, price(&rig, PRICE)).build().unwrap(), &runs)).await;
+    let before = Door::look(&rig, &runs);
+    let payment = rig.pay(PAYER);
+    let [a, b] = ["/a", "/b"].map(|target| get(target).paying(&payment).bytes());
+    let mut line = Line::open(shop.address).await;
+    line.send(&[a.clone(), a.clone(), b, a].concat()).await;
+    let mut replies = Vec::new();
+    for _ in 0..4 {
+        replies.push(line.reply(false).await.unwrap());
+    }
+    assert_eq!(replies.iter().map(|reply| reply.status).collect::<Vec<_>>(), [200, 200, 409, 200]);
+    assert_eq!((replies[1].content(), replies[3].content()), (replies[0].content(), replies[0].content()));
+    assert_eq!(before.since(&rig, &runs), Door::OPENED);
 }
 
 /// What opens something else than what was paid for.
