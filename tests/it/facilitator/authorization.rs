@@ -302,7 +302,7 @@ async fn t012_a_nonce_signed_again_for_more_is_not_the_payment_it_was() {
 async fn t019_what_expires_on_the_way_is_never_an_unpaid_success() {
     let rig = Rig::start().await;
     rig.chain.faults().add("eth_call", Fault::Delay(Duration::from_millis(700)), Times::Always);
-    let replies = join_all((0..=20).map(async |left| {
+    let replies = join_all((0..=15).chain([60]).map(async |left| {
         let payment = with(&rig, |a| a.valid_before = U256::from(now() + left));
         (left, settle(&rig, &payment, None).await)
     }))
@@ -312,7 +312,7 @@ async fn t019_what_expires_on_the_way_is_never_an_unpaid_success() {
     for (left, reply) in &replies {
         match left {
             0..12 => assert_eq!(reply.word(), "invalid_exact_evm_payload_authorization_valid_before", "{left}"),
-            20 => assert!(reply.is_settled(), "{left}: {reply:?}"),
+            60 => assert!(reply.is_settled(), "{left}: {reply:?}"),
             _ => {}
         }
     }
