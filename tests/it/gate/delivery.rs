@@ -135,7 +135,7 @@ async fn t006_t101_what_is_not_delivered_is_not_charged() {
         let before = Door::look(&rig, &runs);
         let ask = get("/a").paying(&rig.pay(PAYER + index % 6));
         for run in 1..=2 {
-            let failed = shop.try_ask(&ask).await;
+            let failed = shop.try_ask_in_turn(&ask).await;
             assert_eq!(failed.as_ref().map(|reply| reply.status), failure.status(), "{failure:?}");
             if let Some(reply) = failed {
                 assert!(!reply.has("x-payment-response") && !reply.text().contains(SECRET), "{failure:?}: {reply:?}");
@@ -152,7 +152,8 @@ async fn t006_t101_what_is_not_delivered_is_not_charged() {
         let before = Door::look(&rig, &runs);
         let ask = get("/a").paying(&rig.pay(PAYER + index));
         for _ in 0..3 {
-            assert_eq!(shop.try_ask(&ask).await.map(|reply| reply.status), failure.status(), "{failure:?}");
+            let failed = shop.try_ask_in_turn(&ask).await;
+            assert_eq!(failed.map(|reply| reply.status), failure.status(), "{failure:?}");
         }
         for _ in 0..3 {
             let over = shop.ask_until_decided(&ask).await;
@@ -173,7 +174,7 @@ async fn t006_t101_what_is_charged_is_delivered_or_a_credit() {
         let ask = get("/a").paying(&rig.pay(PAYER + index % 6));
         let mut receipts = Vec::new();
         for run in 1..=2 {
-            let failed = shop.try_ask(&ask).await;
+            let failed = shop.try_ask_in_turn(&ask).await;
             assert_eq!(failed.as_ref().map(|reply| reply.status), failure.status(), "{failure:?}");
             receipts.extend(failed.map(|reply| reply.receipt().to_owned()));
             assert_eq!(before.since(&rig, &runs), Door { runs: run, transfers: 1 }, "{failure:?}");
@@ -189,7 +190,8 @@ async fn t006_t101_what_is_charged_is_delivered_or_a_credit() {
         let before = Door::look(&rig, &runs);
         let ask = get("/a").paying(&rig.pay(PAYER + index));
         for _ in 0..3 {
-            assert_eq!(shop.try_ask(&ask).await.map(|reply| reply.status), failure.status(), "{failure:?}");
+            let failed = shop.try_ask_in_turn(&ask).await;
+            assert_eq!(failed.map(|reply| reply.status), failure.status(), "{failure:?}");
         }
         for _ in 0..3 {
             let credit = shop.ask_until_decided(&ask).await;
