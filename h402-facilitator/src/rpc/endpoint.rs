@@ -103,11 +103,15 @@ fn secrets(url: &Url) -> Vec<String> {
 }
 
 impl Endpoint {
-    pub(super) fn uri(&self) -> &Uri {
+    /// Where to send. It may hold a key: show the endpoint itself instead.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
         &self.uri
     }
 
-    pub(super) fn authorization(&self) -> Option<&HeaderValue> {
+    /// The header made of the URL's user and password.
+    #[must_use]
+    pub fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
     }
 

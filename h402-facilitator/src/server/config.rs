@@ -334,7 +334,11 @@ impl NetworkSection {
 }
 
 impl AssetSection {
-    fn asset(&self) -> Result<Asset, ConfigError> {
+    /// The asset that is described.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`], naming the key.
+    pub fn asset(&self) -> Result<Asset, ConfigError> {
         let key = |part: &str| format!("asset {} {part}", self.symbol);
         let network: Network = self.network.parse().map_err(|why| value(key("network"), why))?;
         let mut asset = match self.address.as_str() {
