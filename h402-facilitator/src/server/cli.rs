@@ -9,7 +9,7 @@ use crate::{
 use clap::{Parser, Subcommand};
 use std::{
     ffi::OsString,
-    io::Write,
+    io::{IsTerminal as _, Write},
     path::{Path, PathBuf},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -82,8 +82,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Serve { public } => {
             let config = read(&config)?;
             config.check_bind(public)?;
-            let filter = tracing_subscriber::EnvFilter::try_from_env("H402_LOG").unwrap_or_else(|_| "info".into());
-            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+            log_to_stderr();
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("start the runtime"))?;
             runtime.block_on(serve(config))
         }
@@ -107,6 +106,13 @@ async fn serve(config: Config) -> Result<(), CliError> {
     };
     super::serve(listener, engine, stop).await.map_err(io("serve"))?;
     store.close().await.map_err(|error| CliError::Store(error.to_string()))
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("H402_LOG").unwrap_or_else(|_| "info".into());
+    // Colours are for people: in a file or a log collector their codes only stand in the way. See <https://no-color.org>.
+    let colours = std::io::stderr().is_terminal() && from_env("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
 }
 
 fn read(path: &Path) -> Result<Config, CliError> {

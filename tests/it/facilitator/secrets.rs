@@ -152,6 +152,7 @@ async fn t114_secrets_are_neither_answered_nor_logged() {
     assert!(process.terminate().await.success());
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
     assert!(log.contains("TRACE") && log.contains("settlement"), "the log is there: {} bytes", log.len());
+    assert!(!log.contains('\u{1b}'), "a file is no terminal: {:?}", log.lines().next());
     let (path, authorization) = node.seen.lock().unwrap()[0].clone();
     assert!(path.contains(PATH) && path.contains(QUERY) && authorization.starts_with("Basic "), "the node was asked with all of it");
     for (name, secret) in secrets(&payments) {
