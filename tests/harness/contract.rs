@@ -6,5 +6,5 @@ mod fixture;
 mod grants;
 mod store;
 
-pub use grants::{grants_answers_are_bounded, grants_answers_expire, grants_contract, grants_survive};
+pub use grants::{grants_answers_expire, grants_contract, grants_survive};
 pub use store::{store_contract, store_survives};

@@ -38,7 +38,6 @@ async fn the_grants_keep_the_contract() {
     let folder = Folder::new();
     let fresh = fresh(&folder);
     contract::grants_contract(async || grants(&fresh()).await).await;
-    contract::grants_answers_are_bounded(async || grants(&fresh()).await).await;
     contract::grants_answers_expire(async || grants(&fresh()).await).await;
 }
 

@@ -115,7 +115,7 @@ impl Grants for MemoryGrants {
             Some(stored) if stored.version.checked_add(1) == Some(grant.version) => *stored = grant.clone(),
             _ => return Ok(false),
         }
-        if let Some(answer) = answer {
+        if let Some(answer) = answer.filter(is_kept) {
             rows.keep(grant.key, answer, now);
         }
         Ok(true)
@@ -146,6 +146,8 @@ impl Rows {
         self.answer_bytes += size(&answer);
         if let Some(old) = self.answers.insert(key, answer) {
             self.answer_bytes = self.answer_bytes.saturating_sub(size(&old));
+            // Or the new answer would go when the old one's time is up.
+            self.stored.retain(|(_, stored)| *stored != key);
         }
         self.stored.push_back((now, key));
         while self.answer_bytes > ANSWER_BUDGET && self.forget_oldest() {}
@@ -181,9 +183,17 @@ fn is_unsettled(grant: &Grant) -> bool {
     matches!(grant.state, GrantState::Running | GrantState::Settling)
 }
 
+/// Whether an answer is short enough to be kept, whatever the caller made sure of.
+fn is_kept(answer: &StoredAnswer) -> bool {
+    answer.body.len() <= StoredAnswer::MAX_BODY && headers_size(answer) <= StoredAnswer::MAX_BODY
+}
+
 fn size(answer: &StoredAnswer) -> usize {
-    let headers: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    answer.body.len() + headers
+    answer.body.len() + headers_size(answer)
+}
+
+fn headers_size(answer: &StoredAnswer) -> usize {
+    answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub async fn grants_contract<G: Grants>(make: impl AsyncFn() -> G) {
     a_known_payment_is_known_at_the_bound(make().await).await;
     exposure_counts(make().await).await;
     answers_are_kept(make().await).await;
+    answers_are_bounded(make().await).await;
     assert_ne!(make().await.identity(), make().await.identity(), "two stores are two callers");
 }
 
@@ -270,17 +271,19 @@ async fn answers_are_kept<G: Grants>(grants: G) {
     assert_eq!(grants.load(&key(1)).await.unwrap(), Some((again, Some(answer(b"")))), "a new answer replaces it");
 }
 
-/// For stores that do not trust their caller with the length: a longer body than [`StoredAnswer::MAX_BODY`] is not kept.
-pub async fn grants_answers_are_bounded<G: Grants>(make: impl AsyncFn() -> G) {
-    let grants = make().await;
-    for (n, length, kept) in [(10, StoredAnswer::MAX_BODY, true), (11, StoredAnswer::MAX_BODY + 1, false)] {
+/// No store trusts its caller with the length: a longer body than [`StoredAnswer::MAX_BODY`] is not kept, nor are longer
+/// headers.
+async fn answers_are_bounded<G: Grants>(grants: G) {
+    let most = StoredAnswer::MAX_BODY;
+    let cases = [(10, most, 8, true), (11, most + 1, 8, false), (12, 1, most / 2, true), (13, 1, most + 1, false)];
+    for (n, length, header, kept) in cases {
         let row = claim_first(&grants, new_grant(key(n), &[])).await;
         let served = Grant { version: 2, state: GrantState::Served, ..row };
-        let long = answer(&vec![7; length]);
+        let long = StoredAnswer { headers: vec![("x-long".to_owned(), vec![b'a'; header])], ..answer(&vec![7; length]) };
         assert!(grants.update(&served, Some(long.clone())).await.unwrap(), "the row changes in any case");
         let (stored, answer) = grants.load(&key(n)).await.unwrap().unwrap();
-        assert_eq!((stored, answer.is_some()), (served, kept), "{length} bytes");
-        assert!(answer.is_none_or(|answer| answer == long), "{length} bytes");
+        assert_eq!((stored, answer.is_some()), (served, kept), "{length} bytes, {header} in a header");
+        assert!(answer.is_none_or(|answer| answer == long), "{length} bytes, {header} in a header");
     }
 }
 

@@ -97,28 +97,66 @@ async fn a_payers_open_rows_are_counted_and_bounded() {
 }
 
 #[tokio::test]
-async fn answers_are_forgotten_by_age_and_by_size_and_rows_when_they_may_go() {
+async fn answers_are_forgotten_by_age_and_rows_when_they_may_go() {
     let (clock, grants) = shop();
-    let keep = async |nonce, bytes| {
+    let keep = async |nonce| {
         let mut row = new(nonce, vec![PaymentKey::from_bytes([nonce; 32])], clock.now());
         row.max_unsettled = 1000;
         let settling = row.grant.clone().step(GrantEvent::Settle, clock.now()).unwrap();
         grants.claim(row, verified(nonce)).await.unwrap();
-        assert!(grants.update(&settling, Some(answer(bytes))).await.unwrap());
+        assert!(grants.update(&settling, Some(answer(1))).await.unwrap());
     };
     let kept = async |nonce| grants.load(&Cheque::nonce(nonce).key()).await.unwrap().map(|(_, answer)| answer.is_some());
-    keep(1, 1).await;
+    keep(1).await;
     clock.move_on(300);
-    keep(2, ANSWER_BUDGET - 1).await;
+    keep(2).await;
     assert_eq!((kept(1).await, kept(2).await), (Some(true), Some(true)));
-    keep(3, 1).await;
-    assert_eq!((kept(1).await, kept(2).await, kept(3).await), (Some(false), Some(true), Some(true)), "the oldest goes first");
-    clock.move_on(600);
-    assert_eq!((kept(2).await, kept(3).await), (Some(false), Some(false)));
+    clock.move_on(300);
+    assert_eq!((kept(1).await, kept(2).await), (Some(false), Some(true)));
+    clock.move_on(300);
+    assert_eq!(kept(2).await, Some(false));
     assert_eq!(kept(1).await, Some(false), "the row may go, and goes with the next claim");
-    keep(4, 1).await;
+    keep(4).await;
     assert_eq!((kept(1).await, kept(2).await, kept(4).await), (None, Some(false), Some(true)));
     assert!(grants.load(&PaymentKey::from_bytes([1; 32])).await.unwrap().is_none(), "its other names go with it");
+}
+
+#[tokio::test]
+async fn an_answer_that_replaces_another_is_kept_for_its_own_time() {
+    let (clock, grants) = shop();
+    let row = new(1, vec![], clock.now());
+    grants.claim(row.clone(), verified(1)).await.unwrap();
+    let settling = row.grant.step(GrantEvent::Settle, clock.now()).unwrap();
+    assert!(grants.update(&settling, Some(answer(1))).await.unwrap());
+    clock.move_on(400);
+    let receipt = receipt_of(&settling.key, settling.payer);
+    let served = settling.step(GrantEvent::Settled { receipt, answer_held: true }, clock.now()).unwrap();
+    assert!(grants.update(&served, Some(answer(2))).await.unwrap());
+    let kept = async || grants.load(&served.key).await.unwrap().and_then(|(_, answer)| answer);
+    clock.move_on(599);
+    assert_eq!(kept().await, Some(answer(2)), "999 s after the first answer, 599 s after this one");
+    clock.move_on(1);
+    assert_eq!(kept().await, None);
+    assert_eq!(grants.rows().answer_bytes, 0);
+}
+
+#[test]
+fn the_oldest_answers_go_when_all_together_are_too_long() {
+    let mut rows = Rows::default();
+    let key = |n: usize| PaymentKey::from_bytes(std::array::from_fn(|at| n.to_be_bytes().get(at).copied().unwrap_or(0)));
+    let (largest, count) = (answer(StoredAnswer::MAX_BODY), ANSWER_BUDGET / StoredAnswer::MAX_BODY);
+    for n in 0..count {
+        // One body, as often as it is counted.
+        rows.keep(key(n), largest.clone(), UnixMillis(0));
+    }
+    assert_eq!((rows.answers.len(), rows.answer_bytes), (count, ANSWER_BUDGET));
+    // In place of another it adds nothing; its turn to go is a new one.
+    rows.keep(key(0), largest, UnixMillis(1));
+    assert_eq!((rows.answers.len(), rows.answer_bytes), (count, ANSWER_BUDGET));
+    rows.keep(key(count), answer(1), UnixMillis(2));
+    assert_eq!((rows.answers.len(), rows.answer_bytes), (count, ANSWER_BUDGET - StoredAnswer::MAX_BODY + 1));
+    let gone: Vec<usize> = (0..=count).filter(|n| !rows.answers.contains_key(&key(*n))).collect();
+    assert_eq!(gone, [1]);
 }
 
 #[test]
