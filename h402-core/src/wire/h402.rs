@@ -24,7 +24,7 @@ pub use answer::{SettleAnswer, VerifyAnswer, decode_receipt, decode_settle, deco
 pub use challenge::{Challenge, ReadChallenge, ReadOffer, decode_challenge, encode_challenge};
 pub use payment::{decode_payment, encode_payment};
 pub use readiness::encode_readiness;
-pub use refusal::{ErrorAnswer, decode_error, encode_error, refusal};
+pub use refusal::{ErrorAnswer, UNKNOWN_PAYMENT, decode_error, encode_error, refusal};
 pub use request::{Request, RequestError, decode_request, encode_request};
 pub use requirements::SkippedOffer;
 pub use status::{decode_payment_status, encode_payment_status};

@@ -117,7 +117,7 @@ async fn payment<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, id: Res
     let id = id.map(|Path(id)| id).unwrap_or_default();
     match find(&engine, &id).await {
         Some(Ok(Some(row))) => json(StatusCode::OK, h402::encode_payment_status(&row)),
-        Some(Ok(None)) => error(StatusCode::NOT_FOUND, "not_found", "no such payment"),
+        Some(Ok(None)) => error(StatusCode::NOT_FOUND, h402::UNKNOWN_PAYMENT, "no such payment"),
         Some(Err(why)) => undecided(&why),
         None => error(StatusCode::BAD_REQUEST, "invalid_request", "neither a payment id of 64 hex digits nor a transaction hash"),
     }

@@ -74,14 +74,11 @@ pub(super) fn supported(answer: &Answer) -> Result<Supported, Undecided> {
     }
 }
 
-/// The word of a payment that was never taken on. A 404 without it is a server that has no such endpoint.
-const NOT_FOUND: &str = "not_found";
-
 pub(super) fn lookup(answer: &Answer) -> Result<Lookup, Undecided> {
     match answer.status {
         StatusCode::OK => h402::decode_payment_status(&answer.body).map(Lookup::Known).map_err(|_| Undecided::Facilitator),
         StatusCode::NOT_FOUND => match h402::decode_error(&answer.body) {
-            Ok(error) if error.error == NOT_FOUND => Ok(Lookup::Unknown),
+            Ok(error) if error.error == h402::UNKNOWN_PAYMENT => Ok(Lookup::Unknown),
             _ => Err(Undecided::Facilitator),
         },
         _ => Err(Undecided::Facilitator),

@@ -322,11 +322,18 @@ async fn a_sent_transaction_goes_by_the_key_of_the_facilitator() {
 async fn supported_and_lookup_are_read() {
     let kinds = r#"{"kinds":[{"h402Version":1,"scheme":"exact","network":"base"}],"reserves":true}"#;
     let state = format!(r#"{{"state":"broadcast","transaction":"{HASH}"}}"#);
-    let unknown = r#"{"error":"not_found","errorMessage":"no such payment"}"#;
-    let no_such_path = r#"{"error":"Not Found"}"#;
-    let behaviours = vec![Behaviour::json(200, kinds), Behaviour::json(200, &state), Behaviour::json(404, unknown)];
-    let behaviours = behaviours.into_iter().chain([Behaviour::json(404, no_such_path)]).collect();
-    let server = Server::start(behaviours).await;
+    let unknown = r#"{"error":"unknown_payment","errorMessage":"no such payment"}"#;
+    // Somebody who does not know the question does not know the answer: another server's path, a path that ours does
+    // not have, a page, and the right word with a status that says something else.
+    let no_answers = [
+        Behaviour::json(404, r#"{"error":"Not Found"}"#),
+        Behaviour::json(404, r#"{"error":"not_found","errorMessage":"no such path"}"#),
+        Behaviour::json(404, "<html>"),
+        Behaviour::json(500, unknown),
+    ];
+    let count = no_answers.len();
+    let behaviours = [Behaviour::json(200, kinds), Behaviour::json(200, &state), Behaviour::json(404, unknown)];
+    let server = Server::start(behaviours.into_iter().chain(no_answers).collect()).await;
     let facilitator = hasty(&server.url(""));
     let supported = facilitator.supported().await.unwrap();
     assert_eq!((supported.reserves, supported.kinds[0].network), (true, Network::Evm(8453)));
@@ -334,11 +341,12 @@ async fn supported_and_lookup_are_read() {
     let broadcast = Settlement::Broadcast { transaction: transaction() };
     assert_eq!(facilitator.lookup(&key).await, Ok(Lookup::Known(broadcast)));
     assert_eq!(facilitator.lookup(&key).await, Ok(Lookup::Unknown));
-    // Somebody who does not know the question does not know the answer.
-    assert_eq!(facilitator.lookup(&key).await, Err(Undecided::Facilitator));
+    for at in 0..count {
+        assert_eq!(facilitator.lookup(&key).await, Err(Undecided::Facilitator), "{at}");
+    }
     let lines: Vec<String> = server.received().into_iter().map(|request| request.line).collect();
-    let lookup = format!("GET /payments/{key} HTTP/1.1");
-    assert_eq!(lines, ["GET /supported HTTP/1.1", &lookup, &lookup, &lookup]);
+    assert_eq!(lines[0], "GET /supported HTTP/1.1");
+    assert_eq!(lines[1..], vec![format!("GET /payments/{key} HTTP/1.1"); 2 + count]);
 }
 
 #[test]

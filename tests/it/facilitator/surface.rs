@@ -93,8 +93,8 @@ async fn every_wrong_request_gets_json_and_the_right_status() {
         ("GET", "/payments/%00", none(), 400, "invalid_request"),
         ("GET", "/payments/%ff%fe", none(), 400, "invalid_request"),
         ("GET", &*format!("/payments/0x{}", "0".repeat(63)).leak(), none(), 400, "invalid_request"),
-        ("GET", &*format!("/payments/0x{}", "0".repeat(64)).leak(), none(), 404, "not_found"),
-        ("GET", &*format!("/payments/{}", "0".repeat(64)).leak(), none(), 404, "not_found"),
+        ("GET", &*format!("/payments/0x{}", "0".repeat(64)).leak(), none(), 404, "unknown_payment"),
+        ("GET", &*format!("/payments/{}", "0".repeat(64)).leak(), none(), 404, "unknown_payment"),
     ];
     for (method, path, body, status, word) in cases {
         let answer = send(&rig, method, path, &[], body).await;

@@ -110,7 +110,9 @@ pub(super) fn verify_error(reason: Option<ErrorReason>, text: Option<&str>, tran
 }
 
 fn undecided(word: &str) -> Option<Undecided> {
-    [Undecided::Busy, Undecided::Deadline, Undecided::Facilitator].into_iter().find(|undecided| undecided.word() == word)
+    [Undecided::Busy, Undecided::Deadline, Undecided::Unconfirmed, Undecided::Facilitator]
+        .into_iter()
+        .find(|undecided| undecided.word() == word)
 }
 
 /// The word before the first colon and the text after it; a text without a word has an empty one.
@@ -128,10 +130,10 @@ pub(super) fn shorten(text: &str) -> String {
 /// An error answer that is neither of `/verify` nor of `/settle`.
 ///
 /// ```
-/// use h402_core::wire::h402::{decode_error, encode_error};
-/// let body = encode_error("not_found", "no such payment");
-/// assert_eq!(body, br#"{"error":"not_found","errorMessage":"no such payment"}"#);
-/// assert_eq!(decode_error(&body)?.error, "not_found");
+/// use h402_core::wire::h402::{UNKNOWN_PAYMENT, decode_error, encode_error};
+/// let body = encode_error(UNKNOWN_PAYMENT, "no such payment");
+/// assert_eq!(body, br#"{"error":"unknown_payment","errorMessage":"no such payment"}"#);
+/// assert_eq!(decode_error(&body)?.error, UNKNOWN_PAYMENT);
 /// # Ok::<(), h402_core::wire::WireError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +143,10 @@ pub struct ErrorAnswer {
     /// Text.
     pub message: Option<String>,
 }
+
+/// The word of a facilitator that never took a payment on, with status 404. Any other 404 is a server that does not know
+/// the question, and so not the answer.
+pub const UNKNOWN_PAYMENT: &str = "unknown_payment";
 
 /// Writes `{"error": word, "errorMessage": text}`.
 #[must_use]
