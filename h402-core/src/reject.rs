@@ -235,6 +235,9 @@ pub enum Undecided {
     /// The service is going down.
     #[error("shutting down")]
     ShuttingDown,
+    /// The payer has sent the payment, and the chain has not confirmed it yet: paying again would pay twice.
+    #[error("payment is sent and not confirmed yet")]
+    Unconfirmed,
     /// The facilitator's key cannot pay for gas.
     #[error("facilitator cannot pay for gas")]
     Gas,
@@ -247,6 +250,7 @@ impl Undecided {
         match self {
             Self::Busy => "busy",
             Self::Deadline => "deadline",
+            Self::Unconfirmed => "payment_unconfirmed",
             _ => "dependency_unavailable",
         }
     }

@@ -172,19 +172,20 @@ pub(super) fn judge(matched: &Matched, facts: &EvmFacts, policy: &JudgePolicy) -
             if sent.from != *claimant {
                 return Err(Reject::Signature("the resource is not signed by the sender of the transaction").into());
             }
-            let receipt = sent.receipt.as_ref().ok_or(Reject::TransactionState("it is not mined yet"))?;
+            // What waiting cannot change comes first: only a transaction that pays the price is waited for.
+            let candidates = vec![matched.requirements.offer.clone()];
+            let (offer, paid) = transaction::direct_transfer(&sent.to.map(Into::into), sent.value, &sent.input, candidates)?;
+            let receipt = sent.receipt.as_ref().ok_or(Undecided::Unconfirmed)?;
             if !receipt.success {
                 return Err(Reject::TransactionState("it failed").into());
-            }
-            if facts.block.saturating_add(1) < receipt.block.saturating_add(policy.depth) {
-                return Err(Reject::TransactionState("it is not deep enough yet").into());
             }
             let oldest = policy.times.now.seconds().0.saturating_sub(JudgePolicy::CLAIM_WINDOW).max(policy.not_before.0);
             if receipt.time.0 < oldest {
                 return Err(Reject::TooOld.into());
             }
-            let candidates = vec![matched.requirements.offer.clone()];
-            let (offer, paid) = transaction::direct_transfer(&sent.to.map(Into::into), sent.value, &sent.input, candidates)?;
+            if facts.block.saturating_add(1) < receipt.block.saturating_add(policy.depth) {
+                return Err(Undecided::Unconfirmed.into());
+            }
             if !offer.asset.is_native() {
                 let token = offer.asset.id.address.evm().ok_or(Undecided::WrongChain)?;
                 let payee = offer.pay_to.evm().ok_or(Undecided::WrongChain)?;

@@ -248,7 +248,9 @@ async fn t058_what_is_not_in_a_block_or_failed_is_not_paid() {
     assert_eq!(settle(&rig, &unknown, None).await.word(), STATE);
     let sent = paid(&rig, PAYER).await;
     let payment = rig.by_hash(PAYER, sent);
-    assert_eq!(verify(&rig, &payment, None).await.word(), STATE, "it waits");
+    for reply in [verify(&rig, &payment, None).await, settle(&rig, &payment, None).await] {
+        assert_eq!((reply.status, reply.word().as_str()), (503, "payment_unconfirmed"), "it waits: {reply:?}");
+    }
     rig.chain.drop_pending(sent);
     assert_eq!(settle(&rig, &payment, None).await.word(), STATE, "it is dropped");
     let again = paid(&rig, PAYER).await;

@@ -352,7 +352,7 @@ async fn a_settlement_counts_at_the_depth_that_was_asked_for() {
     for depth in 1..3 {
         rig.chain.mine().await;
         assert_eq!(settle(&rig, &payment, Some("shop-1")).await.word(), "settlement_pending", "depth {depth}");
-        assert_eq!(settle(&rig, &by_hash, Some("shop-2")).await.word(), "invalid_transaction_state", "depth {depth}");
+        assert_eq!(settle(&rig, &by_hash, Some("shop-2")).await.word(), "payment_unconfirmed", "depth {depth}");
     }
     rig.chain.mine().await;
     assert!(settle_until_ended(&rig, &payment, Some("shop-1")).await.is_settled());

@@ -9,7 +9,7 @@ use super::{
 use alloy_primitives::U256;
 use futures_util::future::join_all;
 use h402_core::{Payload, PaymentPayload, SentEvmTransaction};
-use h402_devnet::evm::account;
+use h402_devnet::evm::{BlockTime, account};
 use h402_tests::{
     raw::{Ask, Reply},
     rig::{PAYEE, PAYER, Rig, RigOptions, key},
@@ -160,4 +160,31 @@ async fn t173_one_transaction_opens_one_request_by_whatever_proof() {
         assert!(matches!(claimed.status, 402 | 409), "{claimant}: {claimed:?}");
     }
     assert_eq!(before.since(&rig, &runs), Door::SHUT);
+}
+
+/// T058: a payment that the payer has sent and no block has yet is waited for: answered 402, its payer would pay again.
+#[tokio::test(flavor = "multi_thread")]
+async fn t058_a_sent_payment_that_waits_for_its_block_is_not_asked_for_again() {
+    let engine = Box::new(|engine: &mut h402_facilitator::EngineConfig| engine.accept_sent = true);
+    let rig = Rig::with(RigOptions { block_time: BlockTime::Manual, engine, ..RigOptions::default() }).await;
+    let runs = Runs::default();
+    let gate = gate(&rig, price(&rig, PRICE)).accept_sent_payments([7; 32]).build().unwrap();
+    let shop = Shop::open(sells_all(gate, &runs)).await;
+    let by_hash = async |payer: usize, units: u128| {
+        let transaction = sign(payer, rig.token_transfer(payer, account(PAYEE).address, units));
+        rig.submit(&transaction.raw).await.unwrap();
+        let resource = rig.offered(&shop.ask(&get("/a")).await).url;
+        let sent = SentEvmTransaction { hash: transaction.hash, signed_message: key(payer).sign_message(&resource).unwrap() };
+        get("/a").paying(&header(&PaymentPayload { resource: Some(resource), ..rig.payload(Payload::EvmSent(sent)) }))
+    };
+    let (ask, short) = (by_hash(PAYER, PRICE).await, by_hash(3, PRICE - 1).await);
+    let before = Door::look(&rig, &runs);
+    let waits = shop.ask(&ask).await;
+    assert_eq!(waits.status, 503, "{waits:?}");
+    assert!(is_wait(&waits), "{waits:?}");
+    assert_eq!(shop.ask(&short).await.status, 402, "what would not pay in any block is not waited for");
+    assert_eq!(runs.count(), 0);
+    rig.chain.mine().await;
+    assert_eq!(shop.ask_until_decided(&ask).await.status, 200);
+    assert_eq!(before.since(&rig, &runs), Door { runs: 1, transfers: 2 }, "one of them bought something");
 }

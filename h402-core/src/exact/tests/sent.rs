@@ -100,17 +100,24 @@ fn t055_t056_t066_the_transfer_must_show() {
     assert!(with_receipt(|receipt| receipt.transfers = first_elsewhere).is_ok(), "the order of logs does not matter");
 }
 
-/// T058: unknown, unmined, failed, too shallow.
+/// T058: what is unknown or failed is refused for good; what is under way or too shallow is waited for, since a payer who
+/// is refused would pay again. Nothing is waited for that could not pay when it is there.
 #[test]
-fn t058_unmined_and_failed_transactions_are_refused() {
+fn t058_failed_transactions_are_refused_and_unmined_ones_waited_for() {
+    let not_yet = Err(VerifyError::Undecided(Undecided::Unconfirmed));
     assert!(matches!(judge(None), Err(VerifyError::Rejected(Reject::TransactionState(_)))));
-    assert!(matches!(judge(Some(SentFacts { receipt: None, ..sent() })), Err(VerifyError::Rejected(Reject::TransactionState(_)))));
-    assert!(with_receipt(|receipt| receipt.success = false).is_err());
-    assert!(with_receipt(|receipt| receipt.block = 101).is_err(), "mined after the block that was read");
+    let waiting = SentFacts { receipt: None, ..sent() };
+    assert_eq!(judge(Some(waiting.clone())), not_yet);
+    let less = SentFacts { input: call("a9059cbb", PAYEE, 9_999), ..waiting.clone() };
+    assert!(matches!(judge(Some(less)), Err(VerifyError::Rejected(Reject::Value { .. }))));
+    let elsewhere = SentFacts { input: call("a9059cbb", USDC_BASE.token, 10_000), ..waiting };
+    assert!(matches!(judge(Some(elsewhere)), Err(VerifyError::Rejected(Reject::Recipient { .. }))));
+    assert!(matches!(with_receipt(|receipt| receipt.success = false), Err(VerifyError::Rejected(Reject::TransactionState(_)))));
+    assert_eq!(with_receipt(|receipt| receipt.block = 101), not_yet, "mined after the block that was read");
     let deep = JudgePolicy { depth: 3, ..policy() };
     let facts = |block| EvmFacts { block, authorization_used: None, simulation: None, sent: Some(sent()), ..facts() };
     let checked = check(claim(message(URL, &payer()))).unwrap();
-    assert!(checked.judge(&facts(101), &deep).is_err());
+    assert_eq!(checked.judge(&facts(101), &deep), not_yet);
     assert!(checked.judge(&facts(102), &deep).is_ok());
 }
 
