@@ -6,7 +6,7 @@ use crate::{
     rpc::{Endpoint, Rpc, RpcConfig},
 };
 use h402_core::{Address, Amount, Asset, Assets, EvmKey, Network, Peg, asset_id};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use zeroize::Zeroizing;
 
@@ -172,12 +172,23 @@ fn value(key: impl Into<String>, why: impl fmt::Display) -> ConfigError {
 impl FromStr for Config {
     type Err = ConfigError;
     fn from_str(text: &str) -> Result<Self, ConfigError> {
-        // The parser's own message would quote the line, which may hold a key.
-        toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or_default().lines().count().max(1));
-            ConfigError::Syntax(format!("line {line}: {}", error.message()))
-        })
+        from_toml(text)
     }
+}
+
+/// Reads TOML whose values may be secrets: an error names the line, and repeats nothing that is written there but keys.
+///
+/// # Errors
+/// [`ConfigError::Syntax`].
+pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or_default().matches('\n').count() + 1);
+        let message = error.message();
+        // Where a text stands in place of something else, it would be quoted.
+        let quoted = message.split_once("string \"").and_then(|(before, rest)| Some((before, rest.rsplit_once('"')?.1)));
+        let message = quoted.map_or_else(|| message.to_owned(), |(before, after)| format!("{before}string{after}"));
+        ConfigError::Syntax(format!("line {line}: {message}"))
+    })
 }
 
 impl Config {

@@ -44,7 +44,7 @@ async fn the_environment_overrides_the_file() {
 #[tokio::test]
 async fn mistakes_are_named() {
     let cases = [
-        (GOOD.replace("listen", "lisen"), "lisen"),
+        (GOOD.replace("listen", "lisen"), "line 2: unknown field `lisen`"),
         (GOOD.replace("assets = [\"USDC\"]", ""), "assets"),
         (GOOD.replace("[\"USDC\"]", "[]"), "at least one asset"),
         (GOOD.replace("USDC", "USDX"), "USDX is not known"),
@@ -79,8 +79,10 @@ async fn t114_secrets_are_not_shown() {
     let engine = config.engine(with_key).unwrap();
     let bad_key = GOOD.parse::<Config>().unwrap().engine(|_| Some("hunter5".into())).unwrap_err();
     let bad_line = GOOD.replace("rpc = [", "rpc = [hunter6 ").parse::<Config>().unwrap_err();
+    let bad_type = GOOD.replace("rpc = [\"", "rpc = \"").replacen("\"]", "\"", 1).parse::<Config>().unwrap_err();
+    assert!(bad_type.to_string().contains("invalid type: string, expected a sequence"), "{bad_type}");
     let bad_url = GOOD.replace("https://user", "ftp://user").parse::<Config>().unwrap().engine(with_key).unwrap_err();
-    let shown = format!("{config:?} {engine:?} {bad_key:?} {bad_key} {bad_line:?} {bad_line} {bad_url:?} {bad_url}");
+    let shown = format!("{config:?} {engine:?} {bad_key:?} {bad_key} {bad_line:?} {bad_line} {bad_type:?} {bad_url:?} {bad_url}");
     assert!(!shown.contains("hunter") && !shown.contains(&KEY[..16]), "{shown}");
 }
 
