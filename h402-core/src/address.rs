@@ -5,6 +5,18 @@ use core::{fmt, str::FromStr};
 /// A 20-byte EVM address.
 pub use alloy_primitives::Address as EvmAddress;
 
+/// A 32-byte Solana address: a public key, a program, a mint or an account that a program owns. Shown in base58.
+///
+/// ```
+/// use h402_core::SolanaAddress;
+/// let mint: SolanaAddress = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v".parse()?;
+/// assert_eq!(SolanaAddress::from_bytes(*mint.as_bytes()), mint);
+/// assert_eq!(mint.to_string(), "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v");
+/// # Ok::<(), h402_core::BadAddress>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SolanaAddress([u8; 32]);
+
 /// An address on some network: a payer, a payee or an asset.
 ///
 /// ```
@@ -21,7 +33,7 @@ pub enum Address {
     /// 20 bytes, shown with the EIP-55 checksum.
     Evm(EvmAddress),
     /// 32 bytes, shown in base58.
-    Solana([u8; 32]),
+    Solana(SolanaAddress),
 }
 
 /// A text that is no address.
@@ -45,6 +57,15 @@ impl Address {
         }
     }
 
+    /// The Solana address, if it is one.
+    #[must_use]
+    pub fn solana(&self) -> Option<SolanaAddress> {
+        match self {
+            Self::Solana(address) => Some(*address),
+            Self::Evm(_) => None,
+        }
+    }
+
     /// Whether all bytes are zero: the marker of a native coin.
     #[must_use]
     pub fn is_zero(&self) -> bool {
@@ -56,7 +77,7 @@ impl Address {
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Evm(address) => address.as_slice(),
-            Self::Solana(bytes) => bytes,
+            Self::Solana(address) => address.as_bytes(),
         }
     }
 }
@@ -67,16 +88,61 @@ impl From<EvmAddress> for Address {
     }
 }
 
+impl From<SolanaAddress> for Address {
+    fn from(address: SolanaAddress) -> Self {
+        Self::Solana(address)
+    }
+}
+
+impl SolanaAddress {
+    /// Takes the bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for SolanaAddress {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl FromStr for SolanaAddress {
+    type Err = BadAddress;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 32];
+        match bs58::decode(text).onto(&mut bytes) {
+            // A shorter text would silently be padded.
+            Ok(32) => Ok(Self(bytes)),
+            _ => Err(BadAddress::Syntax),
+        }
+    }
+}
+
+impl fmt::Display for SolanaAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&bs58::encode(&self.0).into_string())
+    }
+}
+
+impl fmt::Debug for SolanaAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl FromStr for Address {
     type Err = BadAddress;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let Some(digits) = text.strip_prefix("0x") else {
-            let mut bytes = [0; 32];
-            return match bs58::decode(text).onto(&mut bytes) {
-                // A shorter text would silently be padded.
-                Ok(32) => Ok(Self::Solana(bytes)),
-                _ => Err(BadAddress::Syntax),
-            };
+            return text.parse().map(Self::Solana);
         };
         let mut bytes = [0; 20];
         hex::decode_to_slice(digits, &mut bytes).map_err(|_| BadAddress::Syntax)?;
@@ -93,7 +159,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Evm(address) => f.write_str(&address.to_checksum(None)),
-            Self::Solana(bytes) => f.write_str(&bs58::encode(bytes).into_string()),
+            Self::Solana(address) => fmt::Display::fmt(address, f),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Assets: what is paid with, and what each can do.
 
-use crate::{Address, BadAddress, Network};
+use crate::{Address, BadAddress, Network, SolanaAddress, solana::program};
 use alloy_primitives::B256;
 use alloy_sol_types::Eip712Domain;
 use std::sync::Arc;
@@ -37,10 +37,38 @@ pub struct Asset {
     pub eip3009: Option<TokenDomain>,
     /// Whether the token has EIP-2612 `permit`.
     pub permit2612: bool,
+    /// The program whose mint it is; only tokens on Solana have one.
+    pub token_program: Option<TokenProgram>,
     /// The currency its price is pegged to, if any.
     pub peg: Option<Peg>,
     /// Whether somebody on this project has compared the row with the chain.
     pub checked_on_chain: bool,
+}
+
+/// The two programs that keep tokens on Solana.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenProgram {
+    /// SPL Token.
+    Token,
+    /// Token-2022, whose mints may carry extensions.
+    Token2022,
+}
+
+impl TokenProgram {
+    /// The program's address.
+    #[must_use]
+    pub const fn address(self) -> SolanaAddress {
+        match self {
+            Self::Token => program::TOKEN,
+            Self::Token2022 => program::TOKEN_2022,
+        }
+    }
+
+    /// The token program at an address, if it is one.
+    #[must_use]
+    pub fn at(address: &SolanaAddress) -> Option<Self> {
+        [Self::Token, Self::Token2022].into_iter().find(|program| program.address() == *address)
+    }
 }
 
 /// A currency that stablecoins are pegged to.
@@ -66,22 +94,31 @@ impl Asset {
     pub fn native(network: Network, symbol: &str) -> Self {
         let (address, decimals) = match network {
             Network::Evm(_) => (Address::Evm(Default::default()), 18),
-            Network::Solana(_) => (Address::Solana([0; 32]), 9),
+            Network::Solana(_) => (program::SYSTEM.into(), 9),
         };
         Self::new(AssetId { network, address }, decimals, symbol)
     }
 
-    /// Describes a token without any optional ability.
+    /// Describes a token without any optional ability; one on Solana is SPL Token's.
     #[must_use]
     pub fn new(id: AssetId, decimals: u8, symbol: &str) -> Self {
         let symbol = symbol.to_owned();
-        Self { id, decimals, symbol, eip3009: None, permit2612: false, peg: None, checked_on_chain: false }
+        let spl = matches!(id.address, Address::Solana(mint) if mint != program::SYSTEM);
+        let token_program = spl.then_some(TokenProgram::Token);
+        Self { id, decimals, symbol, eip3009: None, permit2612: false, token_program, peg: None, checked_on_chain: false }
     }
 
     /// Adds EIP-3009 with its EIP-712 domain name and version.
     #[must_use]
     pub fn with_eip3009(mut self, name: &str, version: &str) -> Self {
         self.eip3009 = Some(TokenDomain { name: name.to_owned(), version: version.to_owned() });
+        self
+    }
+
+    /// States that the mint is Token-2022's.
+    #[must_use]
+    pub fn with_token_2022(mut self) -> Self {
+        self.token_program = Some(TokenProgram::Token2022);
         self
     }
 

@@ -8,11 +8,16 @@ mod matching;
 mod sent;
 mod transaction;
 
-pub use judge::{EvmFacts, JudgePolicy, ReceiptFacts, SentFacts, Simulation, TransferLog};
+pub use judge::{
+    AllowedExtensions, EvmFacts, JudgePolicy, MintFacts, NativeChange, ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy,
+    SolanaSentFacts, SolanaSimulation, TokenAccountFacts, TokenChange, TokenExtension, TransferLog,
+};
 
 use crate::{
     Address, Amount, Authorization, Network, Offers, PaymentClass, PaymentId, PaymentKey, PaymentPayload, Reject, Requirements, Resource,
-    TransactionId, UnixMillis, UnixSeconds, evm::EvmTransaction,
+    SolanaAddress, TransactionId, UnixMillis, UnixSeconds,
+    evm::EvmTransaction,
+    solana::{SolanaPayment, SolanaTransaction},
 };
 use alloy_primitives::{B256, Bytes, Signature};
 use std::sync::Arc;
@@ -51,6 +56,23 @@ pub enum Proof {
         hash: B256,
         /// Who signed the resource, and so must have sent it.
         claimant: crate::EvmAddress,
+    },
+    /// A signed Solana transaction. Every signature in it is checked but that of a sponsoring fee payer, whose slot
+    /// is not the payer's to fill.
+    SolanaTransaction {
+        /// Decoded.
+        transaction: SolanaTransaction,
+        /// What it pays.
+        payment: SolanaPayment,
+        /// As received.
+        raw: Bytes,
+    },
+    /// A sent Solana transaction.
+    SolanaSent {
+        /// Its first signature.
+        signature: [u8; 64],
+        /// Who signed the resource, and so must be the owner of what was paid.
+        claimant: SolanaAddress,
     },
 }
 
@@ -148,6 +170,8 @@ impl Matched {
             Proof::Authorization { authorization, .. } => authorization.from.into(),
             Proof::EvmTransaction { transaction, .. } => transaction.sender.into(),
             Proof::EvmSent { claimant, .. } => (*claimant).into(),
+            Proof::SolanaTransaction { payment, .. } => payment.payer.into(),
+            Proof::SolanaSent { claimant, .. } => (*claimant).into(),
         }
     }
 
@@ -157,24 +181,26 @@ impl Matched {
         match &self.proof {
             Proof::Authorization { authorization, .. } => authorization.value,
             Proof::EvmTransaction { paid, .. } => *paid,
-            Proof::EvmSent { .. } => self.requirements.offer.amount,
+            Proof::SolanaTransaction { payment, .. } => Amount::from_atomic(u128::from(payment.amount)),
+            Proof::EvmSent { .. } | Proof::SolanaSent { .. } => self.requirements.offer.amount,
         }
     }
 
     /// The payment's identity, where it shows without asking the chain.
     #[must_use]
     pub fn id(&self) -> Option<PaymentId> {
-        let (Network::Evm(chain), Some(token)) = (self.network(), self.requirements.offer.asset.id.address.evm()) else {
-            return None;
-        };
-        match &self.proof {
-            Proof::Authorization { authorization, .. } => {
+        match (&self.proof, self.network()) {
+            (Proof::Authorization { authorization, .. }, Network::Evm(chain)) => {
+                let token = self.requirements.offer.asset.id.address.evm()?;
                 Some(PaymentId::Eip3009 { chain, token, from: authorization.from, nonce: authorization.nonce })
             }
-            Proof::EvmTransaction { transaction, .. } => {
+            (Proof::EvmTransaction { transaction, .. }, Network::Evm(chain)) => {
                 Some(PaymentId::EvmTransaction { chain, sender: transaction.sender, nonce: transaction.nonce })
             }
-            Proof::EvmSent { .. } => None,
+            (Proof::SolanaTransaction { transaction, .. }, Network::Solana(genesis)) => {
+                Some(PaymentId::SolanaMessage { genesis, hash: transaction.message.hash() })
+            }
+            _ => None,
         }
     }
 
@@ -183,29 +209,39 @@ impl Matched {
     pub fn key(&self) -> PaymentKey {
         match (&self.proof, self.id()) {
             (Proof::EvmSent { hash, .. }, _) => PaymentKey::of_transaction(self.network(), &TransactionId::Evm(*hash)),
+            (Proof::SolanaSent { signature, .. }, _) => PaymentKey::of_transaction(self.network(), &TransactionId::Solana(*signature)),
             (_, Some(id)) => id.key(),
-            // An authorization or transaction is matched on EVM networks only, so it has an identity.
-            (Proof::Authorization { .. } | Proof::EvmTransaction { .. }, None) => PaymentKey::from_bytes([0; 32]),
+            // Each is matched on networks of its own kind only, so it has an identity.
+            (Proof::Authorization { .. } | Proof::EvmTransaction { .. } | Proof::SolanaTransaction { .. }, None) => {
+                PaymentKey::from_bytes([0; 32])
+            }
         }
     }
 
     /// The payment's other names.
     #[must_use]
     pub fn aliases(&self) -> Vec<PaymentKey> {
-        let hash = match &self.proof {
+        let name = match &self.proof {
             Proof::Authorization { .. } => return Vec::new(),
-            Proof::EvmTransaction { transaction, .. } => transaction.hash,
-            Proof::EvmSent { hash, .. } => *hash,
+            Proof::EvmTransaction { transaction, .. } => TransactionId::Evm(transaction.hash),
+            Proof::EvmSent { hash, .. } => TransactionId::Evm(*hash),
+            // The first signature is the sponsor's, and what stands there now is anybody's (T073).
+            Proof::SolanaTransaction { payment, .. } if payment.is_sponsored() => return Vec::new(),
+            Proof::SolanaTransaction { transaction, .. } => match transaction.signatures.first() {
+                Some(signature) => TransactionId::Solana(*signature),
+                None => return Vec::new(),
+            },
+            Proof::SolanaSent { signature, .. } => TransactionId::Solana(*signature),
         };
-        vec![PaymentKey::of_transaction(self.network(), &TransactionId::Evm(hash))]
+        vec![PaymentKey::of_transaction(self.network(), &name)]
     }
 
-    /// When the payment can no longer be settled, if it ever can not.
+    /// When the payment can no longer be settled, if that is a time. A Solana transaction expires with its blockhash.
     #[must_use]
     pub fn expires(&self) -> Option<UnixSeconds> {
         match &self.proof {
             Proof::Authorization { authorization, .. } => Some(UnixSeconds(u64::try_from(authorization.valid_before).unwrap_or(u64::MAX))),
-            Proof::EvmTransaction { .. } | Proof::EvmSent { .. } => None,
+            Proof::EvmTransaction { .. } | Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => None,
         }
     }
 
@@ -246,7 +282,7 @@ impl Checked {
     /// [`crate::VerifyError::Rejected`] with the payer's fault; [`crate::VerifyError::Undecided`] if the
     /// facts are of the wrong chain or do not cover this kind of proof.
     pub fn judge(&self, facts: &EvmFacts, policy: &JudgePolicy) -> Result<Attestation, crate::VerifyError> {
-        judge::judge(&self.0, facts, policy)
+        judge::judge_evm(&self.0, facts, policy)
     }
 }
 

@@ -26,15 +26,18 @@ mod ports;
 mod reason;
 mod reject;
 mod settlement;
+pub mod solana;
 mod time;
 pub mod wire;
 
-pub use address::{Address, BadAddress, EvmAddress};
+pub use address::{Address, BadAddress, EvmAddress, SolanaAddress};
 pub use amount::{Amount, AmountError, AmountFormat, WireAmount};
-pub use asset::{Asset, AssetId, Assets, Peg, TokenDomain, asset_id};
+pub use asset::{Asset, AssetId, Assets, Peg, TokenDomain, TokenProgram, asset_id};
 pub use evm::{BadKey, EvmKey, SignedTransaction};
 pub use exact::{
-    Attestation, CheckPolicy, Checked, EvmFacts, JudgePolicy, Matched, Proof, ReceiptFacts, SentFacts, Simulation, TransferLog, Verified,
+    AllowedExtensions, Attestation, CheckPolicy, Checked, EvmFacts, JudgePolicy, Matched, MintFacts, NativeChange, Proof, ReceiptFacts,
+    SentFacts, Simulation, SolanaFacts, SolanaPolicy, SolanaSentFacts, SolanaSimulation, TokenAccountFacts, TokenChange, TokenExtension,
+    TransferLog, Verified,
 };
 pub use grant::{Flow, Grant, GrantEvent, GrantOutOfOrder, GrantState};
 pub use identity::{BadPaymentKey, CallerKey, Fingerprint, PaymentId, PaymentKey};
@@ -43,7 +46,7 @@ pub use network::{GenesisPrefix, Network, UnknownNetwork};
 pub use offer::{Offer, OfferError, Offers, Requirements, Resource, Scheme};
 pub use payload::{
     Authorization, BadTransactionId, Dialect, Payload, PaymentClass, PaymentPayload, Receipt, SentEvmTransaction, SentSolanaTransaction,
-    SignedAuthorization, SignedEvmTransaction, SignedSolanaTransaction, TransactionId,
+    SignedAuthorization, SignedEvmTransaction, SignedSolanaTransaction, SolanaClaim, TransactionId,
 };
 pub use ports::{
     Applied, Change, Claim, Claimed, Clock, Exposure, Facilitator, Grants, Hints, HintsNeeded, LanePosition, Lookup, NewGrant, NewPayment,
@@ -53,4 +56,5 @@ pub use ports::{
 pub use reason::ErrorReason;
 pub use reject::{Reject, SettleError, Undecided, VerifyError};
 pub use settlement::{BlockRef, Settlement, SettlementEvent, SettlementOutOfOrder};
+pub use solana::{BadSolanaKey, SolanaHints, SolanaKey, SolanaReject};
 pub use time::{UnixMillis, UnixSeconds};

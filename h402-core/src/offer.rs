@@ -1,6 +1,6 @@
 //! Offers: what a server accepts for one call.
 
-use crate::{Address, Amount, AmountError, Asset, Network};
+use crate::{Address, Amount, AmountError, Asset, Network, SolanaAddress, SolanaHints, solana::associated_token_account};
 use std::sync::Arc;
 
 /// How a payment is checked and settled. There is one scheme so far.
@@ -48,6 +48,9 @@ pub struct Offer {
     pub amount: Amount,
     /// Who is paid.
     pub pay_to: Address,
+    /// Where a Solana token is paid to: the payee's associated token account. Computed here once, since finding it
+    /// costs as much as a signature.
+    pub destination: Option<SolanaAddress>,
     /// Whether one smallest unit less is accepted, for clients that compute the price in floats
     /// (docs/wire.md#amount). Off unless asked for.
     pub one_unit_tolerance: bool,
@@ -105,11 +108,17 @@ impl Offer {
         if pay_to == asset.id.address {
             return refuse("it is the token itself");
         }
-        match (asset.id.network, pay_to) {
-            (Network::Evm(_), Address::Evm(_)) | (Network::Solana(_), Address::Solana(_)) => {}
+        let destination = match (asset.id.network, pay_to, asset.id.address, asset.token_program) {
+            (Network::Evm(_), Address::Evm(_), ..) | (Network::Solana(_), Address::Solana(_), _, None) => None,
+            (Network::Solana(_), Address::Solana(owner), Address::Solana(mint), Some(program)) => {
+                match associated_token_account(&owner, &mint, program) {
+                    Some(account) => Some(account),
+                    None => return refuse("it can have no token account"),
+                }
+            }
             _ => return refuse("it is an address of another kind of network"),
-        }
-        Ok(Self { scheme: Scheme::Exact, asset, amount, pay_to, one_unit_tolerance: false })
+        };
+        Ok(Self { scheme: Scheme::Exact, asset, amount, pay_to, destination, one_unit_tolerance: false })
     }
 
     /// Accepts one smallest unit less than the price.
@@ -185,6 +194,8 @@ pub struct Requirements {
     pub resource: Arc<Resource>,
     /// Seconds a payment should stay valid from now (h402 `estimatedProcessingTime`).
     pub lifetime_seconds: Option<u64>,
+    /// What a payer on Solana may want to know to build a transaction without asking; decides nothing.
+    pub solana: Option<SolanaHints>,
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Payment payloads: what a payer presents.
 
-use crate::{Address, Amount, EvmAddress, Network, Scheme};
+use crate::{Address, Amount, EvmAddress, Network, Scheme, SolanaAddress};
 use alloy_primitives::{B256, Bytes, U256};
 use core::fmt;
 
@@ -118,11 +118,23 @@ pub struct SignedSolanaTransaction {
     pub transaction: Bytes,
 }
 
-/// The signature of a sent Solana transaction.
+/// The signature of a sent Solana transaction, and who says that it was theirs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SentSolanaTransaction {
     /// First signature of the transaction.
     pub signature: [u8; 64],
+    /// Who claims it. The reference sends none, and such payments are not accepted: whoever sees a transaction on
+    /// chain could claim it (T088).
+    pub claim: Option<SolanaClaim>,
+}
+
+/// The payer's signature over the resource: our own addition to the protocol.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SolanaClaim {
+    /// Who signed it.
+    pub signer: SolanaAddress,
+    /// ed25519 signature over exactly the resource text.
+    pub signed_message: [u8; 64],
 }
 
 /// Signed bytes are replayable: they never appear in debug output.
@@ -141,6 +153,7 @@ redacted! {
     SentEvmTransaction { hash }
     SignedSolanaTransaction {}
     SentSolanaTransaction {}
+    SolanaClaim { signer }
 }
 
 /// The identifier of a transaction on some chain, as it is shown to people and looked up.

@@ -1,6 +1,6 @@
 //! The two ways not to accept a payment: the payer's fault, and ours.
 
-use crate::{Address, Amount, ErrorReason, Network, TransactionId};
+use crate::{Address, Amount, ErrorReason, Network, SolanaReject, TransactionId};
 
 /// The payment is wrong or cannot be taken here: the payer's fault, final for this payload.
 ///
@@ -135,6 +135,9 @@ pub enum Reject {
     /// The payer has too many payments open.
     #[error("payer has too many open payments")]
     TooManyOpen,
+    /// A payment on Solana is wrong where EVM has no word for it.
+    #[error(transparent)]
+    Solana(#[from] SolanaReject),
     /// What another facilitator said, in its own text.
     #[error("{text}")]
     Other {
@@ -200,6 +203,7 @@ impl Reject {
             Self::AlreadyUsed => (R::InvalidTransactionState, "payment_already_used"),
             Self::DuplicateSettlement { .. } => (R::InvalidTransactionState, "duplicate_settlement"),
             Self::TooManyOpen => (R::InvalidTransactionState, "too_many_open_payments"),
+            Self::Solana(reject) => reject.words(),
             Self::Other { reason, word, .. } => (*reason, word),
         }
     }

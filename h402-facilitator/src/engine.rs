@@ -174,6 +174,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
             dialect: h402_core::Dialect::H402V1,
             scheme: h402_core::Scheme::Exact,
             network: *network,
+            solana: None,
         });
         Supported { kinds: kinds.collect(), reserves: true }
     }

@@ -82,6 +82,7 @@ fn row() -> PaymentRow {
         state: Settlement::Claimed,
         answer: None,
         expires: Some(UnixSeconds(1_800_000_000)),
+        last_block_height: None,
         raw: Some(vec![5; 292].into()),
         claimed_at: UnixMillis(1_795_000_000_000),
         updated_at: UnixMillis(1_795_000_000_000),

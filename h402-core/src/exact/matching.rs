@@ -26,7 +26,7 @@ pub(super) fn select(
         Payload::SolanaTransaction(_) => return Err(Reject::PayloadType("signTransaction")),
         Payload::SolanaSent(_) => return Err(Reject::PayloadType("signAndSendTransaction")),
     };
-    let requirements = Requirements { offer, resource: resource.clone(), lifetime_seconds };
+    let requirements = Requirements { offer, resource: resource.clone(), lifetime_seconds, solana: None };
     Ok(Matched { payload, requirements, proof })
 }
 

@@ -86,6 +86,10 @@ pub enum PaymentKind {
     EvmTransaction,
     /// Sent EVM transaction.
     EvmSent,
+    /// Signed Solana transaction of the payer, with our own signature where we pay its fee.
+    SolanaTransaction,
+    /// Sent Solana transaction.
+    SolanaSent,
 }
 
 impl PaymentKind {
@@ -96,13 +100,16 @@ impl PaymentKind {
             Self::Authorization => "authorization",
             Self::EvmTransaction => "signedTransaction",
             Self::EvmSent => "signAndSendTransaction",
+            Self::SolanaTransaction => "signTransaction",
+            Self::SolanaSent => "solanaSignAndSendTransaction",
         }
     }
 
     /// Reads the word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Authorization, Self::EvmTransaction, Self::EvmSent].into_iter().find(|kind| kind.as_str() == word)
+        let all = [Self::Authorization, Self::EvmTransaction, Self::EvmSent, Self::SolanaTransaction, Self::SolanaSent];
+        all.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -131,6 +138,8 @@ pub struct PaymentRow {
     pub answer: Option<SettlementAnswer>,
     /// After this it cannot land any more.
     pub expires: Option<UnixSeconds>,
+    /// On Solana, the block height after which it cannot land any more: the height at first sight and 150.
+    pub last_block_height: Option<u64>,
     /// For an authorization, the call that settles it; for a payer's own transaction, its bytes as received; none for
     /// a sent one.
     pub raw: Option<Bytes>,

@@ -1,7 +1,7 @@
 use super::StoreUnavailable;
 use crate::{
     Address, AssetId, CallerKey, Checked, Dialect, EvmAddress, Grant, Matched, Network, PaymentKey, Receipt, Scheme, SettleError,
-    Settlement, Undecided, UnixMillis, Verified, VerifyError,
+    Settlement, SolanaHints, Undecided, UnixMillis, Verified, VerifyError,
 };
 use alloy_primitives::{Bytes, U256};
 use core::future::Future;
@@ -60,6 +60,8 @@ pub struct SupportedKind {
     pub scheme: Scheme,
     /// Network.
     pub network: Network,
+    /// What a payer on Solana may want to know, to be passed on in a 402.
+    pub solana: Option<SolanaHints>,
 }
 
 /// Remembers which payment opened which request: durable, one row per payment.

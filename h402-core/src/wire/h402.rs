@@ -10,6 +10,7 @@
 
 mod answer;
 mod challenge;
+mod hints;
 mod network;
 mod payment;
 mod readiness;

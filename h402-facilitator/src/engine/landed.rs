@@ -62,7 +62,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 let receipt = receipt.filter(|receipt| shows_payment(row, receipt));
                 receipt.map(|receipt| (TransactionId::Evm(transaction.hash), block_of(&receipt)))
             }
-            Proof::EvmSent { .. } => None,
+            Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => None,
         };
         match found {
             Some((_, block)) if head.number.saturating_add(1) < block.number.saturating_add(network.config.accept_depth) => {
@@ -89,7 +89,7 @@ pub(super) fn shows_payment(row: &PaymentRow, receipt: &ReceiptFacts) -> bool {
         (PaymentKind::Authorization, Some(nonce)) => {
             receipt.authorizations.contains(&(token, from, B256::from(nonce))) && receipt.shows_transfer(token, from, to, row.amount)
         }
-        (PaymentKind::Authorization, None) => false,
+        (PaymentKind::Authorization, None) | (PaymentKind::SolanaTransaction | PaymentKind::SolanaSent, _) => false,
         // Value and recipient of a native transfer were checked in the signed bytes.
         (PaymentKind::EvmTransaction | PaymentKind::EvmSent, _) if row.asset.address.is_zero() => true,
         (PaymentKind::EvmTransaction | PaymentKind::EvmSent, _) => receipt.shows_transfer(token, from, to, row.amount),

@@ -191,7 +191,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 network.lane.put(Job { open: open.clone(), gas });
             }
             Proof::EvmTransaction { raw, .. } => self.send_stored(network, open, raw).await,
-            Proof::EvmSent { .. } => {}
+            Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => {}
         }
     }
 
@@ -219,6 +219,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 });
                 (PaymentKind::EvmSent, None, None, state)
             }
+            Proof::SolanaTransaction { raw, .. } => (PaymentKind::SolanaTransaction, None, Some(raw.clone()), Settlement::Claimed),
+            Proof::SolanaSent { signature, .. } => {
+                let transaction = TransactionId::Solana(*signature);
+                (PaymentKind::SolanaSent, None, None, Settlement::Broadcast { transaction })
+            }
         };
         PaymentRow {
             key,
@@ -232,6 +237,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             state,
             answer: None,
             expires: payment.expires(),
+            last_block_height: None,
             raw,
             claimed_at: now,
             updated_at: now,

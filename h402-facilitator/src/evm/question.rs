@@ -63,6 +63,7 @@ impl Question {
                 },
             },
             Proof::EvmSent { hash, .. } => Kind::Sent { hash: *hash },
+            Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => return Err(Undecided::WrongChain),
         };
         Ok(Self { payer, token: (!asset.is_native()).then_some(address), kind })
     }

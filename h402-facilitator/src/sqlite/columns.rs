@@ -75,7 +75,7 @@ impl Columns<'_> {
         let bytes = self.bytes(column)?;
         match (<[u8; 20]>::try_from(bytes), <[u8; 32]>::try_from(bytes)) {
             (Ok(evm), _) => Ok(Address::Evm(evm.into())),
-            (_, Ok(solana)) => Ok(Address::Solana(solana)),
+            (_, Ok(solana)) => Ok(Address::Solana(solana.into())),
             _ => Err(unreadable(column)),
         }
     }

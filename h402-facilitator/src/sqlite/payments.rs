@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, sqlite::SqliteRow};
 use std::sync::{Arc, LazyLock};
 
 /// In the order in which [`bind`] gives their values.
-const COLUMNS: [&str; 22] = [
+const COLUMNS: [&str; 23] = [
     "key",
     "network",
     "asset",
@@ -27,6 +27,7 @@ const COLUMNS: [&str; 22] = [
     "answer_word",
     "answer_text",
     "expires_at",
+    "last_height",
     "raw",
     "claimed_at",
     "updated_at",
@@ -68,6 +69,7 @@ fn bind(statement: Statement, row: &PaymentRow) -> sqlx::Result<Statement> {
         .bind(word)
         .bind(text)
         .bind(row.expires.map(|time| stored_millis(time.millis())))
+        .bind(row.last_block_height.map(stored_integer))
         .bind(row.raw.as_ref().map(|raw| raw.to_vec()))
         .bind(stored_millis(row.claimed_at))
         .bind(stored_millis(row.updated_at))
@@ -100,6 +102,7 @@ fn read(row: &SqliteRow) -> sqlx::Result<PaymentRow> {
         state: columns.word("state", |word| Settlement::from_parts(word, transaction, block))?,
         answer,
         expires: columns.maybe_integer("expires_at")?.map(|millis| UnixMillis(millis).seconds()),
+        last_block_height: columns.maybe_integer("last_height")?,
         raw: columns.maybe_bytes("raw")?.map(|bytes| bytes.to_vec().into()),
         claimed_at: columns.millis("claimed_at")?,
         updated_at: columns.millis("updated_at")?,
@@ -109,7 +112,7 @@ fn read(row: &SqliteRow) -> sqlx::Result<PaymentRow> {
 
 /// The numbers of a row that must fit SQLite's integers.
 pub(super) fn numbers(row: &PaymentRow) -> impl Iterator<Item = u64> {
-    [Some(row.version), row.state.block().map(|block| block.number)].into_iter().flatten()
+    [Some(row.version), row.state.block().map(|block| block.number), row.last_block_height].into_iter().flatten()
 }
 
 /// Inserts the rows whose keys are free, in one statement, and answers those keys.

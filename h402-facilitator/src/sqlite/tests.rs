@@ -67,6 +67,7 @@ pub(super) fn payment(n: u64) -> PaymentRow {
         state: Settlement::Claimed,
         answer: None,
         expires: None,
+        last_block_height: None,
         raw: Some(vec![7; 300].into()),
         claimed_at: UnixMillis(1_800_000_000_000),
         updated_at: UnixMillis(1_800_000_000_000),

@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn a_payment_is_in_the_air_once_and_can_take_off_again() {
         let flights = Flights::default();
-        let (payer, stranger) = (Address::Solana([1; 32]), Address::Solana([2; 32]));
+        let (payer, stranger) = (Address::Solana([1; 32].into()), Address::Solana([2; 32].into()));
         let payment = PaymentKey::from_bytes([7; 32]);
         let first = flights.enter(payment, payer);
         assert!(first.is_some());

@@ -160,7 +160,7 @@ impl<F, G> Shared<F, G> {
             .quote
             .offers
             .iter()
-            .map(|offer| Requirements { offer: offer.clone(), resource: resource.clone(), lifetime_seconds })
+            .map(|offer| Requirements { offer: offer.clone(), resource: resource.clone(), lifetime_seconds, solana: None })
             .collect();
         h402::encode_challenge(&h402::Challenge { error, requirements: &requirements, payer }).ok()
     }

@@ -59,7 +59,7 @@ impl SignedPayment {
     #[must_use]
     pub fn to_record(&self) -> String {
         let header = self.header.to_str().unwrap_or_default();
-        let Requirements { offer, resource, lifetime_seconds } = &self.requirements;
+        let Requirements { offer, resource, lifetime_seconds, .. } = &self.requirements;
         let lifetime = lifetime_seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
         let Self { origin, amount, .. } = self;
         let (network, asset, payee, price) = (offer.network(), offer.asset.id.address, offer.pay_to, offer.amount);
@@ -88,7 +88,7 @@ impl SignedPayment {
         Ok(Self {
             header: secret(header).map_err(|_| BadRecord)?,
             origin: Origin::of_text(origin).ok_or(BadRecord)?,
-            requirements: Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds },
+            requirements: Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds, solana: None },
             amount: amount_of(amount)?,
         })
     }

@@ -35,6 +35,7 @@ fn attest(payment: Checked, answer: &VerifyAnswer) -> Result<Verified, VerifyErr
     let matched = payment.matched();
     let sent = match matched.proof() {
         Proof::EvmSent { hash, .. } => Some(TransactionId::Evm(*hash)),
+        Proof::SolanaSent { signature, .. } => Some(TransactionId::Solana(*signature)),
         _ => None,
     };
     let contradicts = answer.payer.is_some_and(|payer| payer != matched.payer())

@@ -109,6 +109,7 @@ pub(super) fn payment(key: PaymentKey) -> PaymentRow {
         state: Settlement::Claimed,
         answer: None,
         expires: Some(UnixSeconds(1_900_000_000)),
+        last_block_height: None,
         raw: Some(vec![1, 2, 3].into()),
         claimed_at: UnixMillis(1_800_000_000_000),
         updated_at: UnixMillis(1_800_000_000_000),

@@ -125,8 +125,8 @@ fn every_kind_of_row() -> Vec<Grant> {
     }
     let mut solana = grant(key(2000));
     let network: Network = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp".parse().unwrap();
-    solana.payer = Address::Solana([8; 32]);
-    solana.asset = AssetId { network, address: Address::Solana([0; 32]) };
+    solana.payer = Address::Solana([8; 32].into());
+    solana.asset = AssetId { network, address: Address::Solana([0; 32].into()) };
     solana.amount = Amount::from(alloy_primitives::U256::MAX);
     solana.receipt = Some(Receipt { network, transaction: h402_core::TransactionId::Solana([6; 64]), payer: solana.payer });
     rows.push(solana);

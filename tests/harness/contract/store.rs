@@ -198,11 +198,12 @@ fn every_kind_of_row() -> Vec<PaymentRow> {
         PaymentRow { kind: PaymentKind::EvmSent, raw: Some(vec![0; 100_000].into()), ..payment(key(201)) },
         PaymentRow { answer: Some(SettlementAnswer::Settled), amount: Amount::from(U256::MAX), ..payment(key(202)) },
         PaymentRow { answer: Some(refused("transfer_reverts", "transfer reverts: «no»")), amount: Amount::ZERO, ..payment(key(203)) },
+        PaymentRow { kind: PaymentKind::SolanaSent, last_block_height: Some(321_000_150), ..payment(key(206)) },
         PaymentRow { answer: Some(refused("", "")), raw: Some(Vec::new().into()), ..payment(key(204)) },
         PaymentRow {
-            asset: AssetId { network: solana, address: Address::Solana([0; 32]) },
-            payer: Address::Solana([1; 32]),
-            pay_to: Address::Solana([2; 32]),
+            asset: AssetId { network: solana, address: Address::Solana([0; 32].into()) },
+            payer: Address::Solana([1; 32].into()),
+            pay_to: Address::Solana([2; 32].into()),
             ..payment(key(205))
         },
     ]);

@@ -1,7 +1,7 @@
 //! Refusals as text: h402 has a reason word of 35 and free text; ours starts with a finer word.
 
 use crate::{
-    ErrorReason, Reject, SettleError, TransactionId, Undecided, VerifyError,
+    ErrorReason, Reject, SettleError, SolanaReject, TransactionId, Undecided, VerifyError,
     wire::{WireError, json},
 };
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ const PENDING: &str = "settlement_pending";
 const MAX_TEXT: usize = 256;
 
 /// Every refusal that is nothing but its word.
-const PLAIN: [Reject; 15] = [
+const PLAIN: [Reject; 22] = [
     Reject::Version,
     Reject::Scheme,
     Reject::Asset,
@@ -28,10 +28,28 @@ const PLAIN: [Reject; 15] = [
     Reject::AlreadyUsed,
     Reject::DuplicateSettlement { transaction: None },
     Reject::TooManyOpen,
+    Reject::Solana(SolanaReject::Signers),
+    Reject::Solana(SolanaReject::LookupTables),
+    Reject::Solana(SolanaReject::DurableNonce),
+    Reject::Solana(SolanaReject::FeePayerUsed),
+    Reject::Solana(SolanaReject::FeePayerUnknown),
+    Reject::Solana(SolanaReject::NoTransfer),
+    Reject::Solana(SolanaReject::TwoTransfers),
 ];
 
 /// Words of ours that are neither in [`PLAIN`] nor h402's.
-const FINER: [&str; 4] = ["unsupported_payload_type", "transfer_reverts", "unsupported_transaction_type", "settlement_cost_exceeds_limit"];
+const FINER: [&str; 10] = [
+    "unsupported_payload_type",
+    "transfer_reverts",
+    "unsupported_transaction_type",
+    "settlement_cost_exceeds_limit",
+    "solana_undecodable",
+    "solana_instruction",
+    "solana_compute_budget",
+    "solana_fee_exceeds_limit",
+    "solana_token_account",
+    "solana_token_extension",
+];
 
 /// Turns a facilitator's refusal back into a [`Reject`]: one of ours by its word, else [`Reject::Other`].
 ///

@@ -38,7 +38,7 @@ impl Request {
     /// # Errors
     /// As [`Matched::new`].
     pub fn matched(self) -> Result<Matched, Reject> {
-        let Requirements { offer, resource, lifetime_seconds } = self.requirements;
+        let Requirements { offer, resource, lifetime_seconds, .. } = self.requirements;
         let offers = Offers::new(vec![offer]).map_err(|_| Reject::NoOffer)?;
         Matched::new(self.payload, &offers, &resource, lifetime_seconds)
     }

@@ -1,6 +1,6 @@
 //! Payment requirements: one element of `accepts`, and half of what a facilitator is asked.
 
-use super::{network, network::BadNetwork};
+use super::{hints, hints::HintsOut, network, network::BadNetwork};
 use crate::{
     Address, Amount, AmountError, AmountFormat, Assets, Network, Offer, OfferError, Reject, Requirements, Resource, Scheme, WireAmount,
     asset_id,
@@ -100,6 +100,8 @@ pub(super) struct RequirementsIn<'a> {
     #[serde(borrow)]
     mime_type: Option<Cow<'a, str>>,
     estimated_processing_time: Option<u64>,
+    #[serde(borrow)]
+    extra: Option<&'a RawValue>,
 }
 
 impl RequirementsIn<'_> {
@@ -128,7 +130,9 @@ impl RequirementsIn<'_> {
             description: self.description.map(Cow::into_owned),
             mime_type: self.mime_type.map(Cow::into_owned),
         };
-        Ok(Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds: self.estimated_processing_time })
+        let solana = if matches!(network, Network::Solana(_)) { hints::parse(self.extra) } else { None };
+        let lifetime_seconds = self.estimated_processing_time;
+        Ok(Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds, solana })
     }
 
     fn amount(&self, network: Network, decimals: u8, reader: Reader) -> Result<Amount, SkippedOffer> {
@@ -174,7 +178,14 @@ pub(super) struct RequirementsOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     required_deadline_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    extra: Option<DomainOut<'a>>,
+    extra: Option<ExtraOut<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ExtraOut<'a> {
+    Domain(DomainOut<'a>),
+    Solana(HintsOut),
 }
 
 /// The EIP-712 domain, for clients that cannot ask the token.
@@ -186,7 +197,7 @@ struct DomainOut<'a> {
 
 impl<'a> RequirementsOut<'a> {
     pub(super) fn new(requirements: &'a Requirements) -> Result<Self, WireError> {
-        let Requirements { offer, resource, lifetime_seconds } = requirements;
+        let Requirements { offer, resource, lifetime_seconds, solana } = requirements;
         let asset = &offer.asset;
         let amount = offer.amount.to_wire(asset.decimals)?;
         Ok(Self {
@@ -207,7 +218,10 @@ impl<'a> RequirementsOut<'a> {
             mime_type: resource.mime_type.as_deref(),
             estimated_processing_time: *lifetime_seconds,
             required_deadline_seconds: *lifetime_seconds,
-            extra: asset.eip3009.as_ref().map(|domain| DomainOut { name: &domain.name, version: &domain.version }),
+            extra: match &asset.eip3009 {
+                Some(domain) => Some(ExtraOut::Domain(DomainOut { name: &domain.name, version: &domain.version })),
+                None => HintsOut::new(solana.as_ref()).map(ExtraOut::Solana),
+            },
         })
     }
 }

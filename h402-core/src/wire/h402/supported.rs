@@ -1,6 +1,6 @@
 //! `GET /supported`.
 
-use super::{VERSION, network};
+use super::{VERSION, hints, hints::HintsOut, network};
 use crate::{
     Dialect, Network, Scheme, Supported, SupportedKind,
     wire::{WireError, json},
@@ -16,7 +16,7 @@ use std::borrow::Cow;
 ///
 /// ```
 /// use h402_core::{Dialect, Network, Scheme, Supported, SupportedKind, wire::h402};
-/// let kind = SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network: Network::Evm(8453) };
+/// let kind = SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network: Network::Evm(8453), solana: None };
 /// let supported = Supported { kinds: vec![kind], reserves: true };
 /// assert_eq!(h402::decode_supported(&h402::encode_supported(&supported)?)?, supported);
 /// # Ok::<(), h402::WireError>(())
@@ -28,6 +28,7 @@ pub fn encode_supported(supported: &Supported) -> Result<Vec<u8>, WireError> {
         network: kind.network.known_name().map_or_else(|| kind.network.to_string(), ToOwned::to_owned),
         namespace: network::namespace(kind.network),
         network_id: network::network_id(kind.network),
+        extra: HintsOut::new(kind.solana.as_ref()),
     });
     json::write(&SupportedOut { kinds: kinds.collect(), reserves: supported.reserves })
 }
@@ -56,6 +57,8 @@ struct KindOut {
     network: String,
     namespace: &'static str,
     network_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<HintsOut>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +81,8 @@ struct KindIn<'a> {
     namespace: Option<Cow<'a, str>>,
     #[serde(borrow)]
     network_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    extra: Option<&'a RawValue>,
 }
 
 impl KindIn<'_> {
@@ -88,6 +93,7 @@ impl KindIn<'_> {
             (_, _, Some(name)) => Network::from_name(&name).or_else(|| name.parse().ok())?,
             _ => return None,
         };
-        Some(SupportedKind { dialect: Dialect::H402V1, scheme, network })
+        let solana = if matches!(network, Network::Solana(_)) { hints::parse(self.extra) } else { None };
+        Some(SupportedKind { dialect: Dialect::H402V1, scheme, network, solana })
     }
 }

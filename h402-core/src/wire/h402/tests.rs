@@ -1,6 +1,7 @@
 mod answers;
 mod captured;
 mod challenges;
+mod hints;
 mod hostile;
 mod payments;
 mod requests;
@@ -42,5 +43,5 @@ fn asset(network: Network, token: &str) -> Arc<Asset> {
 fn requirements(asset: Arc<Asset>, amount: u128, url: &str) -> Requirements {
     let offer = Offer::new(asset, Amount::from_atomic(amount), address(PAYEE)).unwrap();
     let resource = Resource { url: url.to_owned(), ..Resource::default() };
-    Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds: None }
+    Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds: None, solana: None }
 }

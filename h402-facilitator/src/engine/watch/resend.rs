@@ -19,7 +19,7 @@ pub(super) async fn send_again<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, ne
             let stored = shared.store.transaction(network, &TransactionId::Evm(hash)).await;
             stored.ok().flatten().map(|stored| stored.raw)
         }
-        PaymentKind::EvmSent => None,
+        PaymentKind::EvmSent | PaymentKind::SolanaTransaction | PaymentKind::SolanaSent => None,
     };
     if let Some(raw) = raw {
         tracing::debug!(payment.id = %row.key, "sending again");

@@ -92,7 +92,7 @@ async fn a_payers_open_rows_are_counted_and_bounded() {
     assert!(grants.update(&settling.step(GrantEvent::SettleRefused, now).unwrap(), None).await.unwrap());
     assert_eq!(count(now).await, Exposure { unsettled: 2, failed: 1 });
     assert_eq!(count(now.plus(Duration::from_millis(1))).await, Exposure { unsettled: 2, failed: 0 });
-    assert_eq!(grants.exposure(&Address::Solana([1; 32]), &usdc().id, now).await.unwrap(), Exposure::default());
+    assert_eq!(grants.exposure(&Address::Solana([1; 32].into()), &usdc().id, now).await.unwrap(), Exposure::default());
     assert!(matches!(grants.claim(new(4, vec![], now), verified(4)).await, Ok(Claim::New(_))));
 }
 

@@ -1,19 +1,16 @@
 //! Payloads of Solana clusters.
 
 use super::{TypeIn, read};
-use crate::{Payload, Reject, SentSolanaTransaction, SignedSolanaTransaction, wire::base64};
+use crate::{Payload, Reject, SentSolanaTransaction, SignedSolanaTransaction, SolanaClaim, solana::SolanaTransaction, wire::base64};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-/// Longest transaction, in bytes: one packet.
-const MAX_TRANSACTION: usize = 1232;
 
 pub(super) fn parse(text: &str) -> Result<Payload, Reject> {
     Ok(match &*read::<TypeIn<'_>>(text)?.kind {
         "signTransaction" => {
             let wire: SignTransactionIn<'_> = read(text)?;
             let transaction = base64::decode(wire.transaction.as_bytes()).map_err(|_| Reject::Malformed("transaction is not base64"))?;
-            if transaction.is_empty() || transaction.len() > MAX_TRANSACTION {
+            if transaction.is_empty() || transaction.len() > SolanaTransaction::MAX_LENGTH {
                 return Err(Reject::Malformed("transaction is empty or longer than 1232 bytes"));
             }
             let claimed = wire.signature.as_deref().map(signature).transpose()?;
@@ -21,7 +18,15 @@ pub(super) fn parse(text: &str) -> Result<Payload, Reject> {
         }
         "signAndSendTransaction" => {
             let wire: SentIn<'_> = read(text)?;
-            Payload::SolanaSent(SentSolanaTransaction { signature: signature(&wire.signature)? })
+            let claim = match (wire.signer, wire.signed_message) {
+                (None, None) => None,
+                (Some(signer), Some(signed)) => Some(SolanaClaim {
+                    signer: signer.parse().map_err(|_| Reject::Malformed("signer is not 32 bytes in base58"))?,
+                    signed_message: signature(&signed)?,
+                }),
+                _ => return Err(Reject::Malformed("signer and signedMessage belong together")),
+            };
+            Payload::SolanaSent(SentSolanaTransaction { signature: signature(&wire.signature)?, claim })
         }
         "signMessage" => return Err(Reject::PayloadType("signMessage")),
         _ => return Err(Reject::PayloadType("not a type of this namespace")),
@@ -48,6 +53,10 @@ struct SignTransactionIn<'a> {
 struct SentIn<'a> {
     #[serde(borrow)]
     signature: Cow<'a, str>,
+    #[serde(borrow)]
+    signer: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "signedMessage")]
+    signed_message: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
@@ -60,7 +69,13 @@ pub(super) enum PayloadOut {
         transaction: String,
     },
     #[serde(rename = "signAndSendTransaction")]
-    Sent { signature: String },
+    Sent {
+        signature: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signer: Option<String>,
+        #[serde(rename = "signedMessage", skip_serializing_if = "Option::is_none")]
+        signed_message: Option<String>,
+    },
 }
 
 impl PayloadOut {
@@ -71,7 +86,11 @@ impl PayloadOut {
             Payload::SolanaTransaction(signed) => {
                 Self::Signed { signature: signed.signature.as_ref().map(text), transaction: base64::encode(&signed.transaction) }
             }
-            Payload::SolanaSent(sent) => Self::Sent { signature: text(&sent.signature) },
+            Payload::SolanaSent(sent) => Self::Sent {
+                signature: text(&sent.signature),
+                signer: sent.claim.map(|claim| claim.signer.to_string()),
+                signed_message: sent.claim.as_ref().map(|claim| text(&claim.signed_message)),
+            },
             Payload::Authorization(_) | Payload::EvmTransaction(_) | Payload::EvmSent(_) => return None,
         })
     }

@@ -234,7 +234,7 @@ fn receipts_are_bounded_and_read_as_others_write_them() {
 
 #[test]
 fn supported_kinds_are_named_and_unknown_ones_left_out() {
-    let kind = |network| SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network };
+    let kind = |network| SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network, solana: None };
     let supported = Supported { kinds: vec![kind(BASE), kind(Network::Evm(31337))], reserves: true };
     let body = encode_supported(&supported).unwrap();
     let expected = concat!(
@@ -279,6 +279,7 @@ fn a_payments_status_says_all_and_reads_back() {
         state: Settlement::Claimed,
         answer: None,
         expires: None,
+        last_block_height: None,
         raw: Some(vec![1, 2, 3].into()),
         claimed_at: UnixMillis(1000),
         updated_at: UnixMillis(2000),

@@ -4,7 +4,7 @@ use super::{PAYEE, address};
 use crate::{
     Address, Amount, Assets, Authorization, Dialect, ErrorReason, GenesisPrefix, Network, Offer, Payload, PaymentClass, PaymentKey,
     PaymentPayload, Requirements, Resource, Scheme, SentEvmTransaction, SentSolanaTransaction, SignedAuthorization, SignedEvmTransaction,
-    SignedSolanaTransaction, TransactionId, wire::h402::*,
+    SignedSolanaTransaction, SolanaClaim, SolanaHints, TransactionId, wire::h402::*,
 };
 use alloy_primitives::{B256, Bytes, U256};
 use proptest::{collection::vec, option, prelude::*};
@@ -65,7 +65,10 @@ fn solana_payload() -> impl Strategy<Value = Payload> {
     prop_oneof![
         (option::of(signature()), bytes(1..=1232))
             .prop_map(|(signature, transaction)| Payload::SolanaTransaction(SignedSolanaTransaction { signature, transaction })),
-        signature().prop_map(|signature| Payload::SolanaSent(SentSolanaTransaction { signature })),
+        (signature(), option::of((word(), signature()))).prop_map(|(signature, claim)| {
+            let claim = claim.map(|(signer, signed_message)| SolanaClaim { signer: signer.into(), signed_message });
+            Payload::SolanaSent(SentSolanaTransaction { signature, claim })
+        }),
     ]
 }
 
@@ -92,13 +95,20 @@ fn requirement() -> impl Strategy<Value = Requirements> {
         let payee = if matches!(asset.id.network, Network::Evm(_)) { address(PAYEE) } else { solana };
         Offer::new(asset, Amount::from_atomic(amount), payee).ok()
     });
-    (offer, "(https://[a-z]{1,9}/.{0,20})?", option::of(".{0,20}"), option::of("[a-z]{1,5}/[a-z]{1,5}"), option::of(any::<u64>())).prop_map(
-        |(offer, url, description, mime_type, lifetime_seconds)| Requirements {
-            offer: Arc::new(offer),
-            resource: Arc::new(Resource { url, description, mime_type }),
-            lifetime_seconds,
-        },
-    )
+    let resource = ("(https://[a-z]{1,9}/.{0,20})?", option::of(".{0,20}"), option::of("[a-z]{1,5}/[a-z]{1,5}"));
+    let resource = resource.prop_map(|(url, description, mime_type)| Arc::new(Resource { url, description, mime_type }));
+    (offer, resource, option::of(any::<u64>()), hints()).prop_map(|(offer, resource, lifetime_seconds, hints)| {
+        let solana = hints.filter(|_| matches!(offer.network(), Network::Solana(_)));
+        Requirements { offer: Arc::new(offer), resource, lifetime_seconds, solana }
+    })
+}
+
+/// At least one hint, or none at all.
+fn hints() -> impl Strategy<Value = Option<SolanaHints>> {
+    (option::of(word()), option::of(word()), option::of(any::<u64>())).prop_map(|(fee_payer, blockhash, last_valid_block_height)| {
+        let hints = SolanaHints { fee_payer: fee_payer.map(Into::into), blockhash, last_valid_block_height };
+        (hints != SolanaHints::default()).then_some(hints)
+    })
 }
 
 fn transaction() -> impl Strategy<Value = TransactionId> {
