@@ -46,7 +46,7 @@ fn a_hint_that_cannot_be_read_is_no_hint() {
         (spelled(), Some(all)),
         (spelled().replace(r#""3150""#, "3150"), Some(all)),
         (spelled().replace(SPONSOR, "0x0"), Some(SolanaHints { fee_payer: None, ..all })),
-        (spelled().replace(BLOCKHASH, &BLOCKHASH[1..]), Some(SolanaHints { blockhash: None, ..all })),
+        (spelled().replace(BLOCKHASH, &BLOCKHASH[9..]), Some(SolanaHints { blockhash: None, ..all })),
         (spelled().replace(r#""3150""#, r#""-1""#), Some(SolanaHints { last_valid_block_height: None, ..all })),
         (spelled().replace(r#""3150""#, "[]"), Some(SolanaHints { last_valid_block_height: None, ..all })),
         (r#""extra":{"name":"USDC","version":"2"}"#.to_owned(), None),
@@ -56,7 +56,7 @@ fn a_hint_that_cannot_be_read_is_no_hint() {
     ];
     for (extra, expected) in cases {
         let body = format!(
-            r#"{{"h402Version":1,"accepts":[{{"scheme":"exact","namespace":"solana","networkId":"mainnet","amountRequired":1,"amountRequiredFormat":"smallestUnit","payToAddress":"{PAYEE}","tokenAddress":"{USDC}",{extra}}}]}}"#
+            r#"{{"h402Version":1,"accepts":[{{"scheme":"exact","namespace":"solana","networkId":"mainnet","amountRequired":10000,"amountRequiredFormat":"smallestUnit","payToAddress":"{PAYEE}","tokenAddress":"{USDC}",{extra}}}]}}"#
         );
         let read = decode_challenge(body.as_bytes(), &Assets::known()).unwrap();
         assert_eq!(read.offers[0].requirements.as_ref().unwrap().solana, expected, "{extra}");
