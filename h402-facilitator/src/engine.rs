@@ -4,22 +4,18 @@
 
 mod answer;
 mod drive;
+mod evm;
 mod flight;
-mod gas;
-mod landed;
-mod lane;
 mod local;
 mod network;
 mod recover;
 mod reserve;
 mod settle;
-mod signer;
 mod verify;
-mod watch;
 
+pub use evm::signer::{SignError, Signer};
 pub use local::LocalFacilitator;
 pub use network::{NetworkConfig, NetworkReadiness, Readiness};
-pub use signer::{SignError, Signer};
 
 use crate::evm::StartError;
 use h402_core::{

@@ -1,6 +1,6 @@
 //! One network: its chain, the key that pays for gas, and the payments that are open on it.
 
-use super::{gas::GasTank, lane::LaneQueue, signer::Signer};
+use super::evm::{gas::GasTank, lane::LaneQueue, signer::Signer};
 use crate::evm::{EvmChain, StartError};
 use h402_core::{Amount, Asset, Assets, Network, PaymentKey, PaymentRow, Undecided};
 use std::{

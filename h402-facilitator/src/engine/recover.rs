@@ -2,10 +2,12 @@
 
 use super::{
     Shared,
-    lane::{self, Job},
+    evm::{
+        lane::{self, Job},
+        watch,
+    },
     network::NetworkEngine,
     reserve::Claimant,
-    watch,
 };
 use h402_core::{Clock, Lane, Network, PaymentKind, PaymentRow, Settlement, Store, TransactionId, Undecided};
 use std::{sync::Arc, time::Duration};

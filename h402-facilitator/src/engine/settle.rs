@@ -2,7 +2,7 @@
 
 use super::{
     Engine, Shared, crash_point,
-    lane::Job,
+    evm::lane::Job,
     network::{NetworkEngine, OpenPayment},
     verify::claimant,
 };

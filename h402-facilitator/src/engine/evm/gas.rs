@@ -1,6 +1,6 @@
 //! Whether the facilitator's key can still pay for gas.
 
-use super::network::NetworkEngine;
+use super::super::network::NetworkEngine;
 use h402_core::Undecided;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ const FRESH: Duration = Duration::from_secs(10);
 const RESERVE: u128 = 2;
 
 #[derive(Debug, Default)]
-pub(super) struct GasTank(Mutex<Option<(Instant, bool)>>);
+pub(in crate::engine) struct GasTank(Mutex<Option<(Instant, bool)>>);
 
 impl GasTank {
     /// Refuses work while the key is known to be too poor; asks the chain again when that is old news.
-    pub(super) async fn enough(&self, network: &NetworkEngine) -> Result<(), Undecided> {
+    pub(in crate::engine) async fn enough(&self, network: &NetworkEngine) -> Result<(), Undecided> {
         let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match known {
             Some((read, true)) if read.elapsed() < FRESH => Ok(()),
@@ -23,7 +23,7 @@ impl GasTank {
         }
     }
 
-    pub(super) async fn refresh(&self, network: &NetworkEngine) -> Result<(), Undecided> {
+    pub(in crate::engine) async fn refresh(&self, network: &NetworkEngine) -> Result<(), Undecided> {
         let config = &network.config;
         let balance = config.chain.native_balance(config.signer.address()).await?;
         let fees = config.chain.fees().await?;

@@ -1,6 +1,6 @@
 //! The lane: gives nonces, signs, stores and sends what one key settles, pipelined.
 
-use super::{
+use super::super::{
     Shared, crash_point,
     drive::changed,
     network::{NetworkEngine, OpenPayment},
@@ -26,14 +26,14 @@ const REMEMBERED: usize = 1024;
 const RETRY: Duration = Duration::from_millis(500);
 
 /// A claimed payment to settle by a transaction of ours.
-pub(super) struct Job {
+pub(in crate::engine) struct Job {
     pub open: Arc<OpenPayment>,
     /// Gas that its simulation used.
     pub gas: u64,
 }
 
 /// Claimed payments in the order they came; bounded by the engine's permits.
-pub(super) struct LaneQueue {
+pub(in crate::engine) struct LaneQueue {
     put: mpsc::UnboundedSender<Job>,
     take: Mutex<Option<mpsc::UnboundedReceiver<Job>>>,
 }
@@ -46,7 +46,7 @@ impl Default for LaneQueue {
 }
 
 impl LaneQueue {
-    pub(super) fn put(&self, job: Job) {
+    pub(in crate::engine) fn put(&self, job: Job) {
         // The receiver lives as long as the engine; if it is gone, the row waits in the ledger for the next start.
         if self.put.send(job).is_err() {
             tracing::error!("lane is closed; the payment waits for the next start");
@@ -68,7 +68,7 @@ struct Prepared {
 }
 
 /// Works the queue until the engine stops.
-pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network, mut lane: Lane) {
+pub(in crate::engine) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network, mut lane: Lane) {
     let Ok(engine) = shared.network(network) else { return };
     let Some(mut jobs) = engine.lane.receiver() else { return };
     let mut batch = Vec::with_capacity(BATCH);
@@ -219,7 +219,7 @@ async fn sign(network: &NetworkEngine, row: &PaymentRow, nonce: u64, gas: u64, f
 }
 
 /// Sends stored bytes in a task of its own.
-pub(super) async fn send<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network, open: Arc<OpenPayment>, raw: Bytes) {
+pub(in crate::engine) async fn send<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network, open: Arc<OpenPayment>, raw: Bytes) {
     if let Ok(engine) = shared.network(network) {
         shared.send_stored(engine, &open, &raw).await;
     }
@@ -228,7 +228,7 @@ pub(super) async fn send<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network:
 impl<S: Store, C: Clock> Shared<S, C> {
     /// Sends stored bytes, ours or the payer's. Whatever the node says proves nothing: from here on the payment is
     /// looked for on chain.
-    pub(super) async fn send_stored(&self, network: &NetworkEngine, open: &Arc<OpenPayment>, raw: &Bytes) {
+    pub(in crate::engine) async fn send_stored(&self, network: &NetworkEngine, open: &Arc<OpenPayment>, raw: &Bytes) {
         let sent = network.config.chain.send(raw).await;
         crash_point("sent");
         if let Sent::Refused(why) = &sent {

@@ -4,10 +4,12 @@ mod fill;
 mod resend;
 
 use super::{
-    Shared,
-    drive::Failure,
+    super::{
+        Shared,
+        drive::Failure,
+        network::{NetworkEngine, OpenPayment},
+    },
     landed::{Carrier, shows_payment},
-    network::{NetworkEngine, OpenPayment},
 };
 use crate::evm::Head;
 use alloy_primitives::B256;
@@ -33,7 +35,7 @@ const EXPIRED_FOR_GOOD: u64 = 60;
 const INDEXED: u64 = 6;
 
 /// Looks until the engine stops.
-pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network) {
+pub(in crate::engine) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network) {
     let Ok(engine) = shared.network(network) else { return };
     let mut watcher = Watcher { shared: &shared, network: engine, asked: HashSet::new(), sent: HashMap::new(), head: None, looked: None };
     let mut tick = tokio::time::interval(engine.config.poll);

@@ -1,6 +1,6 @@
 //! What is sent and in no block: the same bytes again, and never anything else.
 
-use super::super::{
+use super::super::super::{
     Shared,
     drive::Failure,
     network::{NetworkEngine, OpenPayment},

@@ -1,6 +1,6 @@
 //! Nonces whose payments have ended: what was signed for them must be mined all the same.
 
-use super::super::{Shared, network::NetworkEngine};
+use super::super::super::{Shared, network::NetworkEngine};
 use h402_core::{Change, Clock, SentState, Store, Undecided};
 
 impl<S: Store, C: Clock> Shared<S, C> {

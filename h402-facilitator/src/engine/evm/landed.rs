@@ -1,13 +1,13 @@
 //! What the chain shows of a payment, whoever brought it there.
 
-use super::{Shared, network::NetworkEngine, verify::claimant};
+use super::super::{Shared, network::NetworkEngine, verify::claimant};
 use alloy_primitives::B256;
 use h402_core::{
     BlockRef, Checked, Clock, PaymentKind, PaymentRow, Proof, ReceiptFacts, Reject, Store, TransactionId, Undecided, VerifyError,
 };
 
 /// Who has used an authorization.
-pub(super) enum Carrier {
+pub(in crate::engine) enum Carrier {
     /// This transaction, and it shows the payment.
     Other(TransactionId, BlockRef),
     /// Nobody, or one that paid somebody else.
@@ -18,7 +18,7 @@ pub(super) enum Carrier {
 
 impl<S: Store, C: Clock> Shared<S, C> {
     /// Looks for the authorization of a payment in any transaction.
-    pub(super) async fn carrier(&self, network: &NetworkEngine, row: &PaymentRow, up_to: u64) -> Result<Carrier, Undecided> {
+    pub(in crate::engine) async fn carrier(&self, network: &NetworkEngine, row: &PaymentRow, up_to: u64) -> Result<Carrier, Undecided> {
         let (Some(nonce), Some(token), Some(from)) = (row.nonce, row.asset.address.evm(), row.payer.evm()) else {
             return Ok(Carrier::None);
         };
@@ -39,7 +39,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ///
     /// # Errors
     /// [`Undecided`] also if its block is not deep enough yet.
-    pub(super) async fn landed(
+    pub(in crate::engine) async fn landed(
         &self,
         network: &NetworkEngine,
         checked: &Checked,
@@ -78,7 +78,7 @@ fn block_of(receipt: &ReceiptFacts) -> BlockRef {
 }
 
 /// The receipt status alone proves nothing (T061): the payment's own events must be there.
-pub(super) fn shows_payment(row: &PaymentRow, receipt: &ReceiptFacts) -> bool {
+pub(in crate::engine) fn shows_payment(row: &PaymentRow, receipt: &ReceiptFacts) -> bool {
     let (Some(token), Some(from), Some(to)) = (row.asset.address.evm(), row.payer.evm(), row.pay_to.evm()) else {
         return false;
     };
