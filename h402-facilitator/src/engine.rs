@@ -8,16 +8,17 @@ mod evm;
 mod flight;
 mod local;
 mod network;
+mod open;
 mod recover;
 mod reserve;
 mod settle;
 mod verify;
 
-pub use evm::signer::{SignError, Signer};
+pub use evm::{EvmNetwork, SignError, Signer};
 pub use local::LocalFacilitator;
 pub use network::{NetworkConfig, NetworkReadiness, Readiness};
 
-use crate::evm::StartError;
+use crate::StartError;
 use h402_core::{
     Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, Store, Supported, SupportedKind, TransactionId, Undecided, UnixSeconds,
 };
@@ -151,8 +152,10 @@ impl<S: Store, C: Clock> Engine<S, C> {
             started,
             phase: signal::Sender::new(Phase::Open),
         });
-        for network in shared.networks.keys() {
-            tokio::spawn(recover::run(shared.clone(), *network));
+        for engine in shared.networks.values() {
+            match engine {
+                NetworkEngine::Evm(evm) => tokio::spawn(evm::run(shared.clone(), evm.clone())),
+            };
         }
         Ok(Self { shared })
     }

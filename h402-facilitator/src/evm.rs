@@ -21,7 +21,6 @@ pub use authorization::{AuthorizationLog, AuthorizationTrace};
 pub use blocks::Head;
 pub use fees::Fees;
 pub use send::{SendRefusal, Sent};
-pub use start::StartError;
 
 use crate::rpc::{Answerer, Answers, Call, Reach, Rpc, RpcError};
 use alloy_primitives::{Bytes, U256};

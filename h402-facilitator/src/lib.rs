@@ -17,7 +17,13 @@ pub mod rpc;
 pub mod server;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "evm")]
+mod start;
 
 pub use clock::SystemClock;
 #[cfg(feature = "evm")]
-pub use engine::{Callers, Engine, EngineConfig, LocalFacilitator, NetworkConfig, NetworkReadiness, Readiness, SignError, Signer};
+pub use engine::{
+    Callers, Engine, EngineConfig, EvmNetwork, LocalFacilitator, NetworkConfig, NetworkReadiness, Readiness, SignError, Signer,
+};
+#[cfg(feature = "evm")]
+pub use start::StartError;

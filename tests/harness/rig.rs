@@ -7,7 +7,7 @@ use h402_core::{
 };
 use h402_devnet::evm::{BlockTime, Chain, account};
 use h402_facilitator::{
-    Engine, EngineConfig, NetworkConfig, Signer, SystemClock,
+    Engine, EngineConfig, EvmNetwork, NetworkConfig, Signer, SystemClock,
     evm::{EvmChain, EvmConfig},
     rpc::{Rpc, RpcConfig},
     sqlite::{OpenOptions, SqliteStore},
@@ -310,7 +310,7 @@ async fn open(
     // The tasks of an engine that was stopped may hold the ledger for a moment longer.
     let options = OpenOptions::default().with_lock_wait(Duration::from_secs(20));
     let store = SqliteStore::open(folder.path().join("ledger.sqlite"), options).await.unwrap();
-    let mut config = EngineConfig::new(assets.clone(), vec![network(chain)]);
+    let mut config = EngineConfig::new(assets.clone(), vec![network(chain).into()]);
     configure(&mut config);
     let engine = Engine::start(config, store.clone(), clock.clone()).await.unwrap();
     (store, engine)
@@ -325,14 +325,20 @@ async fn listen(engine: &Engine<SqliteStore, RigClock>) -> (String, oneshot::Sen
 }
 
 /// The network of a local chain, looked at often.
-pub fn network(chain: &Chain) -> NetworkConfig {
+pub fn network(chain: &Chain) -> EvmNetwork {
     network_of(chain, GAS)
 }
 
 /// The network of a local chain, with another account to pay for gas.
-pub fn network_of(chain: &Chain, gas: usize) -> NetworkConfig {
+pub fn network_of(chain: &Chain, gas: usize) -> EvmNetwork {
     let signer = Signer::Local(key(gas));
     let rpc = Rpc::new(RpcConfig::new(vec![chain.url().parse().unwrap()]));
     let config = EvmConfig { chain_id: chain.chain_id(), multicall3: Some(chain.multicall3()), simulate_from: signer.address(), rpc };
-    NetworkConfig { poll: Duration::from_millis(50), ..NetworkConfig::new(EvmChain::new(config), signer) }
+    EvmNetwork { poll: Duration::from_millis(50), ..EvmNetwork::new(EvmChain::new(config), signer) }
+}
+
+/// The EVM network of an engine's configuration.
+pub fn evm(config: &mut EngineConfig) -> &mut EvmNetwork {
+    let NetworkConfig::Evm(evm) = config.networks.first_mut().unwrap() else { panic!("no EVM network") };
+    evm
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use h402_core::{Address, Amount, Assets, Network, Offer, TransactionId};
 use h402_devnet::evm::{MULTICALL3, account};
 use h402_facilitator::{
-    Engine, EngineConfig, NetworkConfig, Signer, SystemClock,
+    Engine, EngineConfig, EvmNetwork, Signer, SystemClock,
     evm::{EvmChain, EvmConfig},
     rpc::{Rpc, RpcConfig},
     sqlite::{OpenOptions, SqlGrants, SqliteStore},
@@ -49,10 +49,10 @@ impl Street {
         let signer = Signer::Local(key(GAS));
         let rpc = Rpc::new(RpcConfig::new(vec![node.url.parse().unwrap()]));
         let chain = EvmChain::new(EvmConfig { chain_id: CHAIN_ID, multicall3: Some(MULTICALL3), simulate_from: signer.address(), rpc });
-        let network = NetworkConfig { poll: Duration::from_millis(50), ..NetworkConfig::new(chain, signer) };
+        let network = EvmNetwork { poll: Duration::from_millis(50), ..EvmNetwork::new(chain, signer) };
         let folder = Folder::new();
         let store = SqliteStore::open(folder.path().join("ledger.sqlite"), OpenOptions::default()).await.unwrap();
-        let config = EngineConfig { answer_within: Duration::from_secs(2), ..EngineConfig::new(assets, vec![network]) };
+        let config = EngineConfig { answer_within: Duration::from_secs(2), ..EngineConfig::new(assets, vec![network.into()]) };
         let engine = Engine::start(config, store, SystemClock).await.unwrap();
         let (facilitator, listener) = listen().await;
         tokio::spawn(h402_facilitator::server::serve(listener, engine.clone(), std::future::pending()));

@@ -1,6 +1,6 @@
 //! What a caller is told about a settlement that somebody has begun before.
 
-use super::{Shared, network::NetworkEngine, settle::Taken, verify::is_same};
+use super::{Shared, open::OpenPayments, settle::Taken, verify::is_same};
 use h402_core::{
     Applied, CallerKey, Change, Clock, Matched, PaymentRow, PaymentUpdate, Receipt, Reject, SettleError, SettlementAnswer, Store, Undecided,
 };
@@ -9,7 +9,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// A second call for a payment that is in the ledger.
     pub(super) async fn again(
         &self,
-        network: &NetworkEngine,
+        payments: &OpenPayments,
         payment: &Matched,
         row: PaymentRow,
         caller: Option<CallerKey>,
@@ -22,7 +22,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             return Ok(Taken::Ended(row));
         }
         match (row.caller, caller) {
-            (Some(first), Some(now)) if first == now => match network.find(&row.key) {
+            (Some(first), Some(now)) if first == now => match payments.find(&row.key) {
                 Some(open) => Ok(Taken::Open(open)),
                 // It has ended since the row was read.
                 None => match self.store.payment(&row.key).await.map_err(Undecided::from)? {
@@ -37,7 +37,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
 
     /// Answers a settlement that has ended. A success is told to one caller only: to the one whose key began it,
     /// or, if it was begun without a key, to the first that is told at all.
-    pub(super) async fn answer(&self, network: &NetworkEngine, row: PaymentRow, caller: Option<CallerKey>) -> Result<Receipt, SettleError> {
+    pub(super) async fn answer(&self, payments: &OpenPayments, row: PaymentRow, caller: Option<CallerKey>) -> Result<Receipt, SettleError> {
         let transaction = row.state.transaction();
         let duplicate = SettleError::from(Reject::DuplicateSettlement { transaction });
         let Some(carrier) = transaction.filter(|_| row.state.is_settled()) else {
@@ -47,11 +47,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
             };
             return Err(SettleError::Rejected { reject, transaction });
         };
-        let receipt = Receipt { network: network.network(), transaction: carrier, payer: row.payer };
+        let receipt = Receipt { network: payments.network(), transaction: carrier, payer: row.payer };
         match (row.caller, caller) {
             (Some(first), Some(now)) if first == now => Ok(receipt),
             (Some(_), _) => Err(duplicate),
-            (None, _) => match self.first_to_be_told(network, row).await? {
+            (None, _) => match self.first_to_be_told(payments, row).await? {
                 true => Ok(receipt),
                 false => Err(duplicate),
             },
@@ -59,15 +59,15 @@ impl<S: Store, C: Clock> Shared<S, C> {
     }
 
     /// Stores that the success is being told; `false` if it was told before.
-    async fn first_to_be_told(&self, network: &NetworkEngine, row: PaymentRow) -> Result<bool, Undecided> {
+    async fn first_to_be_told(&self, payments: &OpenPayments, row: PaymentRow) -> Result<bool, Undecided> {
         let told = |row: &PaymentRow| PaymentRow { answer: Some(SettlementAnswer::Settled), version: row.version + 1, ..row.clone() };
-        if let Some(open) = network.find(&row.key) {
+        if let Some(open) = payments.find(&row.key) {
             let current = open.row.lock().await;
             if current.answer.is_some() {
                 return Ok(false);
             }
             let next = told(&current);
-            self.store_row(network, &open, current, next, Change::default()).await?;
+            self.store_row(payments, &open, current, next, Change::default()).await?;
             return Ok(true);
         }
         let current = self.store.payment(&row.key).await?.unwrap_or(row);

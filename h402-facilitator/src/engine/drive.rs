@@ -2,7 +2,7 @@
 
 use super::{
     Shared, crash_point,
-    network::{NetworkEngine, OpenPayment},
+    open::{OpenPayment, OpenPayments},
 };
 use h402_core::{
     Applied, Change, Clock, PaymentRow, SentState, Settlement, SettlementAnswer, SettlementEvent, Store, TransactionId, Undecided,
@@ -20,7 +20,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// faster, and the row says how it ended.
     pub(super) async fn advance(
         &self,
-        network: &NetworkEngine,
+        payments: &OpenPayments,
         open: &OpenPayment,
         event: SettlementEvent,
         failure: Option<Failure>,
@@ -34,18 +34,18 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if let Some(failure) = failure {
             next.answer = Some(SettlementAnswer::Refused { word: failure.word.to_owned(), text: failure.text });
         }
-        let mined = |transaction: TransactionId| SentState { network: network.network(), id: transaction, done: true };
+        let mined = |transaction: TransactionId| SentState { network: payments.network(), id: transaction, done: true };
         let sent = match event {
             SettlementEvent::Paid { transaction, .. } | SettlementEvent::Failed { transaction, .. } => vec![mined(transaction)],
             _ => Vec::new(),
         };
-        self.store_row(network, open, row, next, Change { sent, ..Change::default() }).await
+        self.store_row(payments, open, row, next, Change { sent, ..Change::default() }).await
     }
 
     /// Stores a changed row together with `change`, then publishes it.
     pub(super) async fn store_row(
         &self,
-        network: &NetworkEngine,
+        payments: &OpenPayments,
         open: &OpenPayment,
         mut row: MutexGuard<'_, PaymentRow>,
         next: PaymentRow,
@@ -56,7 +56,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             Applied::Applied => {
                 let was = row.state;
                 *row = next;
-                self.publish(network, open, was, &row);
+                self.publish(payments, open, was, &row);
                 Ok(())
             }
             Applied::Conflict => {
@@ -65,7 +65,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 if let Some(stored) = self.store.payment(&row.key).await? {
                     let was = row.state;
                     *row = stored;
-                    self.publish(network, open, was, &row);
+                    self.publish(payments, open, was, &row);
                 }
                 Err(Undecided::Store)
             }
@@ -73,7 +73,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     }
 
     /// Follows a stored row with everything that lives in memory.
-    pub(super) fn publish(&self, network: &NetworkEngine, open: &OpenPayment, was: Settlement, row: &PaymentRow) {
+    pub(super) fn publish(&self, payments: &OpenPayments, open: &OpenPayment, was: Settlement, row: &PaymentRow) {
         let now = self.clock.now();
         match row.state {
             Settlement::Included { block, .. } => {
@@ -92,11 +92,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
             | Settlement::Final { .. } => {}
         }
         if !row.state.is_open() {
-            network.leave(&row.key);
+            payments.leave(&row.key);
         }
         tracing::info!(
             payment.id = %row.key,
-            network = %network.network(),
+            network = %payments.network(),
             payer = %row.payer,
             amount_atomic = %row.amount,
             from = was.as_str(),

@@ -1,83 +1,47 @@
-//! Start: enter what the ledger holds unfinished, open the lane, and drive on.
+//! Start: what the ledger holds unfinished is entered before anything new is taken.
 
-use super::{
-    Shared,
-    evm::{
-        lane::{self, Job},
-        watch,
-    },
-    network::NetworkEngine,
-    reserve::Claimant,
-};
-use h402_core::{Clock, Lane, Network, PaymentKind, PaymentRow, Settlement, Store, TransactionId, Undecided};
-use std::{sync::Arc, time::Duration};
+use super::{Shared, open::OpenPayments, reserve::Claimant, verify::is_sent_kind};
+use h402_core::{Clock, PaymentRow, Settlement, Store, Undecided};
+use std::time::Duration;
 
 const PAGE: u32 = 1000;
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Recovers a network and then runs its lane and its watcher. Tries until it succeeds or the engine stops.
-pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network) {
-    let Ok(engine) = shared.network(network) else { return };
-    let lane = loop {
-        match recover(&shared, engine).await {
-            Ok(lane) => break lane,
-            Err(error) => tracing::warn!(%network, %error, "not recovered yet"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(RETRY) => {}
-            () = shared.stopped() => return,
-        }
-    };
-    engine.set_recovered();
-    tokio::spawn(lane::run(shared.clone(), network, lane));
-    watch::run(shared.clone(), network).await;
+/// Says why a network is not recovered yet and waits before the next try; `false` if the engine stops.
+pub(super) async fn wait<S: Store, C: Clock>(shared: &Shared<S, C>, payments: &OpenPayments, error: &Undecided) -> bool {
+    tracing::warn!(network = %payments.network(), %error, "not recovered yet");
+    tokio::select! {
+        () = tokio::time::sleep(RETRY) => true,
+        () = shared.stopped() => false,
+    }
 }
 
-async fn recover<S: Store, C: Clock>(shared: &Arc<Shared<S, C>>, engine: &NetworkEngine) -> Result<Lane, Undecided> {
-    engine.ensure_checked(&shared.assets).await?;
-    let network = engine.network();
-    let sender = engine.config.signer.address();
-    let mined = engine.config.chain.account_nonce(sender).await?;
-    let stored = shared.store.lane(network, &sender).await?;
-    let mut open = Vec::new();
-    for row in &stored.open {
-        if let TransactionId::Evm(hash) = row.id {
-            open.push((row.nonce, hash));
-        }
-    }
-    let lane = Lane::open(mined, stored.greatest, open);
+/// Reserves for every unfinished payment of a network and hands it to `resume`.
+pub(super) async fn enter_all<S: Store, C: Clock>(
+    shared: &Shared<S, C>,
+    payments: &OpenPayments,
+    resume: impl Fn(PaymentRow),
+) -> Result<(), Undecided> {
     let mut after = None;
     loop {
-        let page = shared.store.unfinished(network, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
+        let page = shared.store.unfinished(payments.network(), after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.key);
         for row in page {
-            enter(shared, engine, row);
+            reserve(shared, &row);
+            resume(row);
         }
     }
-    // A stored transaction keeps its nonce whatever became of its payment, so its bytes go out again.
-    for row in stored.open {
-        if row.nonce >= mined {
-            engine.config.chain.send(&row.raw).await;
-        }
-    }
-    Ok(lane)
 }
 
-fn enter<S: Store, C: Clock>(shared: &Arc<Shared<S, C>>, engine: &NetworkEngine, row: PaymentRow) {
+fn reserve<S: Store, C: Clock>(shared: &Shared<S, C>, row: &PaymentRow) {
     let claimant = Claimant { payer: row.payer, asset: row.asset, key: row.key, amount: row.amount };
     match row.state {
         Settlement::Included { block, .. } => {
             shared.reservations.settling(claimant);
             shared.reservations.included(row.payer, row.asset, &row.key, block.number, shared.clock.now());
         }
-        _ if row.kind != PaymentKind::EvmSent => shared.reservations.settling(claimant),
+        _ if !is_sent_kind(row.kind) => shared.reservations.settling(claimant),
         _ => {}
-    }
-    let claimed = row.state == Settlement::Claimed;
-    let known = engine.find(&row.key).is_some();
-    let open = engine.enter(row);
-    if claimed && !known {
-        engine.lane.put(Job { open, gas: engine.config.max_gas });
     }
 }

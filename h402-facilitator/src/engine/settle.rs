@@ -1,15 +1,10 @@
 //! `settle`: claim, hand to the lane, wait for the chain.
 
-use super::{
-    Engine, Shared, crash_point,
-    evm::lane::Job,
-    network::{NetworkEngine, OpenPayment},
-    verify::claimant,
-};
-use crate::evm::EvmChain;
+use super::{Engine, Shared, crash_point, evm, network::NetworkEngine, open::OpenPayment, verify::claimant};
+use alloy_primitives::Bytes;
 use h402_core::{
-    Applied, Attestation, BlockRef, CallerKey, Change, Checked, Clock, EvmFacts, Matched, NewPayment, PaymentKey, PaymentKind, PaymentRow,
-    Proof, Receipt, Reject, SettleError, Settlement, Simulation, Store, TransactionId, Undecided, VerifyError,
+    Applied, CallerKey, Change, Checked, Clock, Matched, NewPayment, PaymentKey, PaymentKind, PaymentRow, Receipt, Reject, SettleError,
+    Settlement, Store, Undecided, VerifyError,
 };
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
@@ -22,12 +17,34 @@ pub(super) enum Taken {
     Ended(PaymentRow),
 }
 
+/// What a claim is about to store.
+pub(super) struct Prepared {
+    pub row: PaymentRow,
+    /// The payment's other names.
+    pub aliases: Vec<PaymentKey>,
+}
+
+/// What a row keeps that depends on the kind of proof.
+pub(super) struct Kept {
+    pub kind: PaymentKind,
+    pub nonce: Option<[u8; 32]>,
+    pub raw: Option<Bytes>,
+    pub state: Settlement,
+    pub last_block_height: Option<u64>,
+}
+
+/// How a claimed payment goes to its chain.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    Evm(evm::Start),
+}
+
 /// How a payment stands that the chain refuses.
 enum Standing {
     /// The ledger has it.
     Taken(Taken),
     /// The chain has it, to be claimed as it is.
-    Landed(PaymentRow),
+    Landed(Prepared),
 }
 
 impl<S: Store, C: Clock> Engine<S, C> {
@@ -77,7 +94,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
                 }
             }
         };
-        let answer = self.shared.answer(network, row, caller).await;
+        let answer = self.shared.answer(network.payments(), row, caller).await;
         drop(permit);
         crash_point("answered");
         answer
@@ -89,18 +106,18 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let network = self.serves(&payment).map_err(refused)?;
         let _flight = self.flights.enter(payment.key()).await;
         if let Some(row) = self.store.payment(&payment.key()).await.map_err(Undecided::from)? {
-            return self.again(network, &payment, row, caller).await;
+            return self.again(network.payments(), &payment, row, caller).await;
         }
         self.takes(network, &payment)?;
         let checked = payment.check(&self.policy())?;
-        let (row, facts) = match self.judged(network, &checked).await {
-            Ok((attestation, facts)) => (self.new_row(&checked, attestation.key, Some(&facts), caller), Some(facts)),
+        let (Prepared { row, aliases }, start) = match self.prepare(network, &checked, caller).await {
+            Ok((prepared, start)) => (prepared, Some(start)),
             Err(error) => match self.refused_by_chain(network, &checked, error, caller).await? {
                 Standing::Taken(taken) => return Ok(taken),
-                Standing::Landed(row) => (row, None),
+                Standing::Landed(prepared) => (prepared, None),
             },
         };
-        let claim = NewPayment { row: row.clone(), aliases: checked.matched().aliases() };
+        let claim = NewPayment { row: row.clone(), aliases };
         let applied = self.store.apply(Change { claim: Some(claim), ..Change::default() }).await;
         if applied != Ok(Applied::Applied) {
             return self.lost_claim(network, &checked, &row, caller, applied.is_err()).await;
@@ -111,23 +128,28 @@ impl<S: Store, C: Clock> Shared<S, C> {
             // What has moved promises nothing any more.
             let held = claimant(checked.matched());
             self.reservations.release(held.payer, held.asset, &held.key);
-            network.enter(row.clone());
+            network.payments().enter(row.clone());
             return Ok(Taken::Ended(row));
         }
-        let open = network.enter(row);
-        if let Some(facts) = facts {
-            self.begin(network, &open, checked.matched(), &facts).await;
+        let open = network.payments().enter(row);
+        match (network, start) {
+            (NetworkEngine::Evm(evm), Some(Start::Evm(start))) => self.begin_evm(evm, &open, start).await,
+            (NetworkEngine::Evm(_), None) => {}
         }
         Ok(Taken::Open(open))
     }
 
     /// All that has to be right before a claim.
-    async fn judged(&self, network: &NetworkEngine, checked: &Checked) -> Result<(Attestation, EvmFacts), VerifyError> {
+    async fn prepare(
+        &self,
+        network: &NetworkEngine,
+        checked: &Checked,
+        caller: Option<CallerKey>,
+    ) -> Result<(Prepared, Start), VerifyError> {
         self.untaken(checked).await?;
-        if matches!(checked.matched().proof(), Proof::Authorization { .. }) {
-            network.gas.enough(network).await?;
+        match network {
+            NetworkEngine::Evm(evm) => self.prepare_evm(evm, checked, caller).await.map(|(prepared, start)| (prepared, Start::Evm(start))),
         }
-        self.judge_for_settlement(network, checked).await
     }
 
     /// A refusal, unless the chain refuses what is done: another copy was claimed and settled here meanwhile, so that
@@ -141,13 +163,12 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ) -> Result<Standing, SettleError> {
         let payment = checked.matched();
         if let Some(row) = self.store.payment(&payment.key()).await.map_err(Undecided::from)? {
-            return Ok(Standing::Taken(self.again(network, payment, row, caller).await?));
+            return Ok(Standing::Taken(self.again(network.payments(), payment, row, caller).await?));
         }
-        let row = self.new_row(checked, payment.key(), None, caller);
-        match self.landed(network, checked, &row, &error).await? {
-            Some((transaction, block)) => Ok(Standing::Landed(PaymentRow { state: Settlement::Included { transaction, block }, ..row })),
-            None => Err(refused(error)),
-        }
+        let landed = match network {
+            NetworkEngine::Evm(evm) => self.landed_evm(evm, checked, &error, caller).await?,
+        };
+        landed.map(Standing::Landed).ok_or(refused(error))
     }
 
     /// Somebody else's claim was first, or the store is away.
@@ -161,17 +182,15 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ) -> Result<Taken, SettleError> {
         let stored = self.store.payment(&row.key).await;
         if let Ok(Some(stored)) = stored {
-            if network.find(&stored.key).is_some() || !stored.state.is_open() {
-                return self.again(network, checked.matched(), stored, caller).await;
+            if network.payments().find(&stored.key).is_some() || !stored.state.is_open() {
+                return self.again(network.payments(), checked.matched(), stored, caller).await;
             }
             if !store_failed {
                 return Err(SettleError::Pending { transaction: stored.state.transaction() });
             }
             // The store said no and did it all the same: drive it on like a restart would.
-            let claimed = stored.state == Settlement::Claimed;
-            let open = network.enter(stored);
-            if claimed {
-                network.lane.put(Job { open, gas: network.config.max_gas });
+            match network {
+                NetworkEngine::Evm(evm) => evm.resume(stored),
             }
             return Err(SettleError::Pending { transaction: None });
         }
@@ -180,51 +199,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
         Err(if store_failed { Undecided::Store.into() } else { Reject::AlreadyUsed.into() })
     }
 
-    /// Hands a claimed payment to whatever sends it.
-    async fn begin(&self, network: &NetworkEngine, open: &Arc<OpenPayment>, payment: &Matched, facts: &EvmFacts) {
-        match payment.proof() {
-            Proof::Authorization { .. } => {
-                let gas = match facts.simulation {
-                    Some(Simulation::Succeeds { gas }) => gas,
-                    Some(Simulation::Reverts { .. }) | None => network.config.max_gas,
-                };
-                network.lane.put(Job { open: open.clone(), gas });
-            }
-            Proof::EvmTransaction { raw, .. } => self.send_stored(network, open, raw).await,
-            Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => {}
-        }
-    }
-
     /// What is stored when a payment is claimed.
-    fn new_row(&self, checked: &Checked, key: PaymentKey, facts: Option<&EvmFacts>, caller: Option<CallerKey>) -> PaymentRow {
-        let payment = checked.matched();
+    pub(super) fn new_row(&self, payment: &Matched, key: PaymentKey, caller: Option<CallerKey>, kept: Kept) -> PaymentRow {
         let offer = &payment.requirements().offer;
         let now = self.clock.now();
-        let (kind, nonce, raw, state) = match payment.proof() {
-            Proof::Authorization { authorization, .. } => {
-                // The call is kept so that a restart can sign and send it without the payer.
-                let call = EvmChain::settlement_call(payment).map(|(_, input)| input);
-                (PaymentKind::Authorization, Some(authorization.nonce.0), call, Settlement::Claimed)
-            }
-            Proof::EvmTransaction { transaction, raw, .. } => {
-                let transaction = TransactionId::Evm(transaction.hash);
-                (PaymentKind::EvmTransaction, None, Some(raw.clone()), Settlement::Signed { transaction })
-            }
-            Proof::EvmSent { hash, .. } => {
-                let transaction = TransactionId::Evm(*hash);
-                let receipt = facts.and_then(|facts| facts.sent.as_ref()?.receipt.as_ref());
-                let state = receipt.map_or(Settlement::Broadcast { transaction }, |receipt| Settlement::Included {
-                    transaction,
-                    block: BlockRef { number: receipt.block, hash: receipt.block_hash },
-                });
-                (PaymentKind::EvmSent, None, None, state)
-            }
-            Proof::SolanaTransaction { raw, .. } => (PaymentKind::SolanaTransaction, None, Some(raw.clone()), Settlement::Claimed),
-            Proof::SolanaSent { signature, .. } => {
-                let transaction = TransactionId::Solana(*signature);
-                (PaymentKind::SolanaSent, None, None, Settlement::Broadcast { transaction })
-            }
-        };
+        let Kept { kind, nonce, raw, state, last_block_height } = kept;
         PaymentRow {
             key,
             asset: offer.asset.id,
@@ -237,7 +216,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             state,
             answer: None,
             expires: payment.expires(),
-            last_block_height: None,
+            last_block_height,
             raw,
             claimed_at: now,
             updated_at: now,

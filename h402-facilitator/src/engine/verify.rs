@@ -6,8 +6,8 @@ use super::{
     reserve::{Claimant, Holder, Terms},
 };
 use h402_core::{
-    Amount, Attestation, CallerKey, CheckPolicy, Checked, Clock, JudgePolicy, Matched, PaymentClass, PaymentRow, Proof, Reject, Store,
-    Undecided, Verified, VerifyError,
+    Amount, Attestation, CallerKey, CheckPolicy, Checked, Clock, Matched, PaymentClass, PaymentKind, PaymentRow, Reject, Store, Undecided,
+    Verified, VerifyError,
 };
 
 impl<S: Store, C: Clock> Engine<S, C> {
@@ -51,8 +51,8 @@ fn known(payment: Matched, row: &PaymentRow, caller: Option<CallerKey>) -> Resul
         }
         .into());
     }
-    let sent = matches!(payment.proof(), Proof::EvmSent { .. });
-    let attestation = Attestation { key: row.key, aliases: payment.aliases(), payer: row.payer, transaction: transaction.filter(|_| sent) };
+    let attestation =
+        Attestation { key: row.key, aliases: payment.aliases(), payer: row.payer, transaction: transaction.filter(|_| is_sent(&payment)) };
     // It was in time when it was claimed.
     let any_time = CheckPolicy { now: row.claimed_at, min_left: 0, max_left: u64::MAX };
     Ok(Verified::attested(payment.check(&any_time)?, attestation))
@@ -74,7 +74,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if known.decimals != offered.decimals || known.eip3009 != offered.eip3009 {
             return Err(Reject::Requirements("the asset's facts are not the ones known here").into());
         }
-        if !network.is_recovered() {
+        if !network.payments().is_recovered() {
             // Until chain and assets are checked and the ledger's open rows are driven again, nothing can be promised.
             return Err(Undecided::Starting.into());
         }
@@ -84,7 +84,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Whether this kind of proof and this amount are taken. Asked of new payments only: what was taken before a
     /// change of configuration still gets its answer.
     pub(super) fn takes(&self, network: &NetworkEngine, payment: &Matched) -> Result<(), Reject> {
-        if payment.class() == PaymentClass::Transaction && !self.accept_sent {
+        if is_sent(payment) && !self.accept_sent {
             return Err(Reject::PayloadType("payments that are already sent are not accepted here"));
         }
         let minimum = network.minimum(&payment.requirements().offer.asset);
@@ -95,17 +95,21 @@ impl<S: Store, C: Clock> Shared<S, C> {
     async fn vouch(&self, network: &NetworkEngine, checked: &Checked, caller: Option<CallerKey>) -> Result<Attestation, VerifyError> {
         self.untaken(checked).await?;
         let holder = caller.map_or(Holder::Nobody, Holder::Key);
-        let facts = network.config.chain.facts(checked).await?;
-        let terms = Terms {
+        match network {
+            NetworkEngine::Evm(evm) => Ok(self.judge_evm(evm, checked, holder).await?.0),
+        }
+    }
+
+    /// Under which conditions something is reserved by `holder`, if the payer's balance was read at `block`.
+    pub(super) fn terms(&self, holder: Holder, block: u64) -> Terms {
+        Terms {
             holder,
             exclusive: holder == Holder::Nobody && self.callers == Callers::Guarded,
-            block: facts.block,
+            block,
             now: self.clock.now(),
             hold: HOLD,
             max_open: self.max_open_per_payer,
-        };
-        let judge = |reserved| checked.judge(&facts, &self.judge_policy(network, reserved));
-        self.reservations.decide(claimant(checked.matched()), terms, judge)
+        }
     }
 
     /// No other name of the payment belongs to another payment or to a transaction of ours (T173).
@@ -117,51 +121,25 @@ impl<S: Store, C: Clock> Shared<S, C> {
         }
         Ok(())
     }
-
-    pub(super) fn judge_policy(&self, network: &NetworkEngine, reserved: Amount) -> JudgePolicy {
-        JudgePolicy {
-            times: CheckPolicy::facilitator(self.clock.now()),
-            reserved,
-            max_gas: network.config.max_gas,
-            depth: network.config.accept_depth,
-            not_before: self.started,
-        }
-    }
-
-    /// Judges and reserves for a settlement.
-    pub(super) async fn judge_for_settlement(
-        &self,
-        network: &NetworkEngine,
-        checked: &Checked,
-    ) -> Result<(Attestation, h402_core::EvmFacts), VerifyError> {
-        let facts = network.config.chain.facts(checked).await?;
-        if matches!(checked.matched().proof(), Proof::EvmSent { .. }) {
-            // The money has moved: nothing is promised any more.
-            let attestation = checked.judge(&facts, &self.judge_policy(network, Amount::ZERO))?;
-            return Ok((attestation, facts));
-        }
-        let terms = Terms {
-            holder: Holder::Settlement,
-            exclusive: false,
-            block: facts.block,
-            now: self.clock.now(),
-            hold: HOLD,
-            max_open: self.max_open_per_payer,
-        };
-        let attestation = self
-            .reservations
-            .decide(claimant(checked.matched()), terms, |reserved| checked.judge(&facts, &self.judge_policy(network, reserved)))?;
-        Ok((attestation, facts))
-    }
 }
 
 pub(super) fn claimant(payment: &Matched) -> Claimant {
     let offer = &payment.requirements().offer;
     // A payer's own transaction may also move the native coin for its gas; only the asset paid with is promised here.
-    let amount = match payment.proof() {
-        // The money has moved already: it promises nothing of the balance.
-        Proof::EvmSent { .. } => Amount::ZERO,
-        _ => payment.amount(),
-    };
+    // Where the money has moved already, nothing is promised of the balance.
+    let amount = if is_sent(payment) { Amount::ZERO } else { payment.amount() };
     Claimant { payer: payment.payer(), asset: offer.asset.id, key: payment.key(), amount }
+}
+
+/// Whether the payer has sent it already.
+pub(super) fn is_sent(payment: &Matched) -> bool {
+    payment.class() == PaymentClass::Transaction
+}
+
+/// Whether a payment of this kind had been sent by its payer when it was claimed.
+pub(super) fn is_sent_kind(kind: PaymentKind) -> bool {
+    match kind {
+        PaymentKind::EvmSent | PaymentKind::SolanaSent => true,
+        PaymentKind::Authorization | PaymentKind::EvmTransaction | PaymentKind::SolanaTransaction => false,
+    }
 }

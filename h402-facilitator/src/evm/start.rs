@@ -7,27 +7,15 @@ use super::{
     question::has_code,
     revert,
 };
-use crate::rpc::{Call, RpcError};
+use crate::{
+    StartError,
+    rpc::{Call, RpcError},
+};
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolCall;
 use h402_core::{Asset, Undecided, evm::Erc20};
 use serde_json::value::RawValue;
 use std::sync::Arc;
-
-/// Why a network cannot be started on.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// The chain contradicts the configuration.
-    #[error("chain and configuration differ: {what}")]
-    Mismatch {
-        /// In what.
-        what: String,
-    },
-    /// The chain cannot be asked: nothing is known.
-    #[error("chain is not reachable")]
-    Unreachable,
-}
 
 impl EvmChain {
     /// Compares the configuration with the chain: its id, the code at Multicall3, and of each token of this network

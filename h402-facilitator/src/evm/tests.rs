@@ -1,5 +1,8 @@
 use super::*;
-use crate::rpc::{Endpoint, RpcConfig};
+use crate::{
+    StartError,
+    rpc::{Endpoint, RpcConfig},
+};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{B256, TxKind, keccak256};
 use h402_core::{

@@ -2,8 +2,7 @@
 
 use super::config::{Config, ConfigError};
 use crate::{
-    Engine, SystemClock,
-    evm::StartError,
+    Engine, StartError, SystemClock,
     sqlite::{OpenOptions, SqliteStore},
 };
 use clap::{Parser, Subcommand};

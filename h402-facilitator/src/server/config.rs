@@ -1,7 +1,7 @@
 //! Configuration: one TOML file, overridden by the environment. Unknown keys are refused, secrets never shown.
 
 use crate::{
-    Callers, EngineConfig, NetworkConfig, Signer,
+    Callers, EngineConfig, EvmNetwork, NetworkConfig, Signer,
     evm::{EvmChain, EvmConfig},
     rpc::{Endpoint, Rpc, RpcConfig},
 };
@@ -238,7 +238,7 @@ impl Config {
         }
         for section in &self.network {
             let network = section.network()?;
-            if networks.iter().any(|other| other.chain.network() == network) {
+            if networks.iter().any(|other| other.network() == network) {
                 return Err(value(format!("network {network}"), "is there twice"));
             }
             if section.assets.is_empty() {
@@ -259,7 +259,7 @@ impl Config {
             if let Some(symbol) = section.minimum.keys().find(|symbol| !section.assets.contains(symbol)) {
                 return Err(value(format!("network {network} minimum"), format!("{symbol} is not among the assets")));
             }
-            networks.push(NetworkConfig { minimums, ..section.config(network, &env)? });
+            networks.push(EvmNetwork { minimums, ..section.config(network, &env)? }.into());
         }
         let defaults = EngineConfig::new(allowed, networks);
         Ok(EngineConfig {
@@ -285,7 +285,7 @@ impl NetworkSection {
         self.id.split_once(':').map_or(self.id.as_str(), |(_, reference)| reference)
     }
 
-    fn config(&self, network: Network, env: &impl Fn(&str) -> Option<String>) -> Result<NetworkConfig, ConfigError> {
+    fn config(&self, network: Network, env: &impl Fn(&str) -> Option<String>) -> Result<EvmNetwork, ConfigError> {
         let key = |part: &str| format!("network {network} {part}");
         let Network::Evm(chain_id) = network else { return Err(value(key("id"), "only EVM networks are supported yet")) };
         let mut endpoints = Vec::new();
@@ -305,8 +305,8 @@ impl NetworkSection {
         let signer = Signer::Local(self.key(chain_id, env)?);
         let rpc = Rpc::new(RpcConfig::new(endpoints));
         let chain = EvmChain::new(EvmConfig { chain_id, multicall3, simulate_from: signer.address(), rpc });
-        let defaults = NetworkConfig::new(chain, signer);
-        Ok(NetworkConfig {
+        let defaults = EvmNetwork::new(chain, signer);
+        Ok(EvmNetwork {
             accept_depth: self.accept_depth.unwrap_or(defaults.accept_depth).max(1),
             final_depth: self.final_depth.unwrap_or(defaults.final_depth).max(1),
             max_gas: self.max_gas.unwrap_or(defaults.max_gas),

@@ -220,7 +220,7 @@ async fn t026_addresses_are_bytes() {
 async fn t027_less_than_the_minimum_is_not_settled() {
     let engine = Box::new(|config: &mut h402_facilitator::EngineConfig| {
         let asset = config.assets.iter().next().unwrap().id.address;
-        config.networks[0].minimums = vec![(asset, Amount::from_atomic(5_000))];
+        h402_tests::rig::evm(config).minimums = vec![(asset, Amount::from_atomic(5_000))];
     });
     let rig = Rig::with(RigOptions { engine, ..RigOptions::default() }).await;
     for (units, good) in [(1, false), (4_999, false), (5_000, true)] {

@@ -103,7 +103,7 @@ async fn settled_once(failure: Failure, good: i64) {
     let folder = Folder::new();
     let store = SqliteStore::open(folder.path().join("ledger.sqlite"), OpenOptions::default()).await.unwrap();
     let failing = Failing { store, failure, good: Arc::new(AtomicI64::new(i64::MAX)) };
-    let mut config = EngineConfig::new(Assets::none().with((*wallets.asset).clone()), vec![network(&chain)]);
+    let mut config = EngineConfig::new(Assets::none().with((*wallets.asset).clone()), vec![network(&chain).into()]);
     config.answer_within = Duration::from_millis(1500);
     let engine = Engine::start(config, failing.clone(), SystemClock).await.unwrap();
     super::until("it is ready", async || engine.ready().await.is_ready()).await;

@@ -249,7 +249,7 @@ async fn t011_two_facilitators_name_the_one_transfer() {
     let one = manual().await;
     let engine = {
         let chain = one.chain.clone();
-        Box::new(move |config: &mut h402_facilitator::EngineConfig| config.networks = vec![rig::network_of(&chain, 6)])
+        Box::new(move |config: &mut h402_facilitator::EngineConfig| config.networks = vec![rig::network_of(&chain, 6).into()])
     };
     let two = Rig::with(RigOptions { chain: Some(one.chain.clone()), engine, ..RigOptions::default() }).await;
     let payment = one.payment(PAYER, PRICE);
@@ -276,7 +276,7 @@ async fn t011_what_another_facilitator_has_settled_is_refused_without_a_send() {
     let one = Rig::start().await;
     let engine = {
         let chain = one.chain.clone();
-        Box::new(move |config: &mut h402_facilitator::EngineConfig| config.networks = vec![rig::network_of(&chain, 6)])
+        Box::new(move |config: &mut h402_facilitator::EngineConfig| config.networks = vec![rig::network_of(&chain, 6).into()])
     };
     let two = Rig::with(RigOptions { chain: Some(one.chain.clone()), engine, ..RigOptions::default() }).await;
     let payment = one.payment(PAYER, PRICE);

@@ -151,7 +151,7 @@ async fn t014_a_stricter_configuration_takes_nothing_back() {
         config.accept_sent = !strict;
         let asset = config.assets.iter().next().unwrap().id.address;
         let minimum = if strict { 10 * PRICE } else { 1 };
-        config.networks[0].minimums = vec![(asset, Amount::from_atomic(minimum))];
+        h402_tests::rig::evm(config).minimums = vec![(asset, Amount::from_atomic(minimum))];
     });
     let mut rig = Rig::with(RigOptions { engine, ..RigOptions::default() }).await;
     let sent = rig.send(PAYER, rig.token_transfer(PAYER, account(PAYEE).address, PRICE)).await;

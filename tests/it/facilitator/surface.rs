@@ -342,7 +342,7 @@ async fn a_settlement_counts_at_the_depth_that_was_asked_for() {
     let engine = Box::new(|config: &mut EngineConfig| {
         config.answer_within = Duration::from_millis(400);
         config.accept_sent = true;
-        config.networks[0].accept_depth = 3;
+        h402_tests::rig::evm(config).accept_depth = 3;
     });
     let rig = Rig::with(RigOptions { block_time: BlockTime::Manual, engine, ..RigOptions::default() }).await;
     let payment = rig.payment(PAYER, PRICE);

@@ -9,8 +9,7 @@ use h402_devnet::{
     fault::{ANY, Fault, Times},
 };
 use h402_facilitator::{
-    Engine, EngineConfig, SystemClock,
-    evm::StartError,
+    Engine, EngineConfig, StartError, SystemClock,
     sqlite::{OpenOptions, SqliteStore},
 };
 use h402_tests::{
@@ -102,7 +101,7 @@ async fn t067_a_gas_burner_is_not_sent() {
     assert_eq!((sends(&rig), rig.chain.native_balance(account(GAS).address)), (0, funds));
     // With a limit that its owner has raised it is settled: it was the cost and nothing else.
     let (chain, token) = (rig.chain.clone(), burner.clone());
-    let engine = Box::new(|config: &mut EngineConfig| config.networks[0].max_gas = 8_000_000);
+    let engine = Box::new(|config: &mut EngineConfig| rig::evm(config).max_gas = 8_000_000);
     let rig = Rig::with(RigOptions { chain: Some(chain), more_assets: vec![token], engine, ..RigOptions::default() }).await;
     assert!(ask(&rig, "/settle", &payment, &terms, Some("shop-1")).await.is_settled());
 }
@@ -176,7 +175,7 @@ async fn t017_t062_t064_t146_a_wrong_configuration_does_not_start() {
                 let signer = h402_facilitator::Signer::Local(key(GAS));
                 let rpc = h402_facilitator::rpc::Rpc::new(h402_facilitator::rpc::RpcConfig::new(vec![chain.url().parse().unwrap()]));
                 let evm = h402_facilitator::evm::EvmConfig { chain_id: 8453, multicall3: None, simulate_from: signer.address(), rpc };
-                config.networks = vec![h402_facilitator::NetworkConfig::new(h402_facilitator::evm::EvmChain::new(evm), signer)];
+                config.networks = vec![h402_facilitator::EvmNetwork::new(h402_facilitator::evm::EvmChain::new(evm), signer).into()];
             }),
             false,
         ),
@@ -185,7 +184,7 @@ async fn t017_t062_t064_t146_a_wrong_configuration_does_not_start() {
     for (name, change, good) in cases {
         let folder = Folder::new();
         let store = SqliteStore::open(folder.path().join("ledger.sqlite"), OpenOptions::default()).await.unwrap();
-        let mut config = EngineConfig::new(Assets::none().with(usdc.clone()), vec![rig::network(&chain)]);
+        let mut config = EngineConfig::new(Assets::none().with(usdc.clone()), vec![rig::network(&chain).into()]);
         change(&mut config);
         let started = Engine::start(config, store.clone(), SystemClock).await;
         assert_eq!(started.is_ok(), good, "{name}: {started:?}");
@@ -199,14 +198,14 @@ async fn t017_t062_t064_t146_a_wrong_configuration_does_not_start() {
 async fn t146_a_node_of_another_chain_decides_nothing() {
     let engine = Box::new(|config: &mut EngineConfig| {
         // Without Multicall3 every fact comes with the node's own chain id.
-        let chain = &config.networks[0].chain;
+        let chain = &rig::evm(config).chain;
         let evm = h402_facilitator::evm::EvmConfig {
             chain_id: 84532,
             multicall3: None,
             simulate_from: account(GAS).address,
             rpc: chain.rpc().clone(),
         };
-        config.networks[0].chain = h402_facilitator::evm::EvmChain::new(evm);
+        rig::evm(config).chain = h402_facilitator::evm::EvmChain::new(evm);
     });
     let rig = Rig::with(RigOptions { engine, ..RigOptions::default() }).await;
     let payment = rig.payment(PAYER, PRICE);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h402_core::{Address, Asset, Assets, EvmKey, Network, Peg, asset_id};
 use h402_devnet::evm::{Account, Chain, account};
 use h402_facilitator::{
-    Engine, EngineConfig, NetworkConfig, Signer, SystemClock,
+    Engine, EngineConfig, EvmNetwork, Signer, SystemClock,
     evm::{EvmChain, EvmConfig},
     rpc::{Rpc, RpcConfig},
     sqlite::{OpenOptions, SqlGrants, SqliteStore},
@@ -72,7 +72,7 @@ impl House {
         let signer = Signer::Local(EvmKey::from_bytes(&operator().secret_key)?);
         let rpc = Rpc::new(RpcConfig::new(vec![chain.url().parse()?]));
         let evm = EvmConfig { chain_id: chain.chain_id(), multicall3: Some(chain.multicall3()), simulate_from: signer.address(), rpc };
-        let config = EngineConfig::new(assets.clone(), vec![NetworkConfig::new(EvmChain::new(evm), signer)]);
+        let config = EngineConfig::new(assets.clone(), vec![EvmNetwork::new(EvmChain::new(evm), signer).into()]);
         let ledger = SqliteStore::open(folder.join("ledger.sqlite"), OpenOptions::default()).await?;
         let engine = Engine::start(config, ledger.clone(), SystemClock).await?;
         let (facilitator, stop_facilitator, listener) = listen().await?;

@@ -1,6 +1,6 @@
 //! Whether the facilitator's key can still pay for gas.
 
-use super::super::network::NetworkEngine;
+use super::EvmEngine;
 use h402_core::Undecided;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,20 +11,20 @@ const FRESH: Duration = Duration::from_secs(10);
 const RESERVE: u128 = 2;
 
 #[derive(Debug, Default)]
-pub(in crate::engine) struct GasTank(Mutex<Option<(Instant, bool)>>);
+pub(super) struct GasTank(Mutex<Option<(Instant, bool)>>);
 
 impl GasTank {
     /// Refuses work while the key is known to be too poor; asks the chain again when that is old news.
-    pub(in crate::engine) async fn enough(&self, network: &NetworkEngine) -> Result<(), Undecided> {
+    pub(super) async fn enough(&self, evm: &EvmEngine) -> Result<(), Undecided> {
         let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match known {
             Some((read, true)) if read.elapsed() < FRESH => Ok(()),
-            _ => self.refresh(network).await,
+            _ => self.refresh(evm).await,
         }
     }
 
-    pub(in crate::engine) async fn refresh(&self, network: &NetworkEngine) -> Result<(), Undecided> {
-        let config = &network.config;
+    pub(super) async fn refresh(&self, evm: &EvmEngine) -> Result<(), Undecided> {
+        let config = &evm.config;
         let balance = config.chain.native_balance(config.signer.address()).await?;
         let fees = config.chain.fees().await?;
         // Settlements are of type 2; on a chain without a base fee they would be refused one by one.

@@ -1,13 +1,17 @@
 //! What the chain shows of a payment, whoever brought it there.
 
-use super::super::{Shared, network::NetworkEngine, verify::claimant};
+use super::{
+    super::{Shared, settle::Prepared, verify::claimant},
+    EvmEngine,
+};
 use alloy_primitives::B256;
 use h402_core::{
-    BlockRef, Checked, Clock, PaymentKind, PaymentRow, Proof, ReceiptFacts, Reject, Store, TransactionId, Undecided, VerifyError,
+    BlockRef, CallerKey, Checked, Clock, PaymentKind, PaymentRow, Proof, ReceiptFacts, Reject, Settlement, Store, TransactionId, Undecided,
+    VerifyError,
 };
 
 /// Who has used an authorization.
-pub(in crate::engine) enum Carrier {
+pub(super) enum Carrier {
     /// This transaction, and it shows the payment.
     Other(TransactionId, BlockRef),
     /// Nobody, or one that paid somebody else.
@@ -18,12 +22,12 @@ pub(in crate::engine) enum Carrier {
 
 impl<S: Store, C: Clock> Shared<S, C> {
     /// Looks for the authorization of a payment in any transaction.
-    pub(in crate::engine) async fn carrier(&self, network: &NetworkEngine, row: &PaymentRow, up_to: u64) -> Result<Carrier, Undecided> {
+    pub(super) async fn carrier(&self, evm: &EvmEngine, row: &PaymentRow, up_to: u64) -> Result<Carrier, Undecided> {
         let (Some(nonce), Some(token), Some(from)) = (row.nonce, row.asset.address.evm(), row.payer.evm()) else {
             return Ok(Carrier::None);
         };
         // An authorization lives for minutes; this many blocks cover them on any configured chain.
-        let trace = network.config.chain.authorization(token, from, B256::from(nonce), up_to.saturating_sub(4096)).await?;
+        let trace = evm.config.chain.authorization(token, from, B256::from(nonce), up_to.saturating_sub(4096)).await?;
         Ok(match trace.log {
             Some(log) if shows_payment(row, &log.receipt) => Carrier::Other(TransactionId::Evm(log.transaction), block_of(&log.receipt)),
             None if trace.used => Carrier::Hidden,
@@ -39,36 +43,42 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ///
     /// # Errors
     /// [`Undecided`] also if its block is not deep enough yet.
-    pub(in crate::engine) async fn landed(
+    pub(in crate::engine) async fn landed_evm(
         &self,
-        network: &NetworkEngine,
+        evm: &EvmEngine,
         checked: &Checked,
-        row: &PaymentRow,
         refused: &VerifyError,
-    ) -> Result<Option<(TransactionId, BlockRef)>, Undecided> {
+        caller: Option<CallerKey>,
+    ) -> Result<Option<Prepared>, Undecided> {
         let spent = matches!(refused, VerifyError::Rejected(Reject::AuthorizationUsed | Reject::TransactionState(_)));
         if !spent || !self.reservations.holds(&claimant(checked.matched()), self.clock.now()) {
             return Ok(None);
         }
-        let head = network.config.chain.head().await?;
-        let found = match checked.matched().proof() {
-            Proof::Authorization { .. } => match self.carrier(network, row, head.number).await? {
+        let payment = checked.matched();
+        let row = self.evm_row(payment, payment.key(), None, caller)?;
+        let head = evm.config.chain.head().await?;
+        let found = match payment.proof() {
+            Proof::Authorization { .. } => match self.carrier(evm, &row, head.number).await? {
                 Carrier::Other(transaction, block) => Some((transaction, block)),
                 // Cancelled, most likely; there is nothing to wait for that could be told from it.
                 Carrier::Hidden | Carrier::None => None,
             },
             Proof::EvmTransaction { transaction, .. } => {
-                let receipt = network.config.chain.receipts(&[transaction.hash]).await?.pop().flatten();
-                let receipt = receipt.filter(|receipt| shows_payment(row, receipt));
+                let receipt = evm.config.chain.receipts(&[transaction.hash]).await?.pop().flatten();
+                let receipt = receipt.filter(|receipt| shows_payment(&row, receipt));
                 receipt.map(|receipt| (TransactionId::Evm(transaction.hash), block_of(&receipt)))
             }
             Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => None,
         };
         match found {
-            Some((_, block)) if head.number.saturating_add(1) < block.number.saturating_add(network.config.accept_depth) => {
+            Some((_, block)) if head.number.saturating_add(1) < block.number.saturating_add(evm.config.accept_depth) => {
                 Err(Undecided::Chain)
             }
-            found => Ok(found),
+            Some((transaction, block)) => {
+                let row = PaymentRow { state: Settlement::Included { transaction, block }, ..row };
+                Ok(Some(Prepared { row, aliases: payment.aliases() }))
+            }
+            None => Ok(None),
         }
     }
 }
@@ -78,7 +88,7 @@ fn block_of(receipt: &ReceiptFacts) -> BlockRef {
 }
 
 /// The receipt status alone proves nothing (T061): the payment's own events must be there.
-pub(in crate::engine) fn shows_payment(row: &PaymentRow, receipt: &ReceiptFacts) -> bool {
+pub(super) fn shows_payment(row: &PaymentRow, receipt: &ReceiptFacts) -> bool {
     let (Some(token), Some(from), Some(to)) = (row.asset.address.evm(), row.payer.evm(), row.pay_to.evm()) else {
         return false;
     };

@@ -1,9 +1,8 @@
 //! The lane: gives nonces, signs, stores and sends what one key settles, pipelined.
 
-use super::super::{
-    Shared, crash_point,
-    drive::changed,
-    network::{NetworkEngine, OpenPayment},
+use super::{
+    super::{Shared, crash_point, drive::changed, open::OpenPayment},
+    EvmEngine,
 };
 use crate::evm::{Fees, Sent};
 use alloy_consensus::TxEip1559;
@@ -26,14 +25,14 @@ const REMEMBERED: usize = 1024;
 const RETRY: Duration = Duration::from_millis(500);
 
 /// A claimed payment to settle by a transaction of ours.
-pub(in crate::engine) struct Job {
+pub(super) struct Job {
     pub open: Arc<OpenPayment>,
     /// Gas that its simulation used.
     pub gas: u64,
 }
 
 /// Claimed payments in the order they came; bounded by the engine's permits.
-pub(in crate::engine) struct LaneQueue {
+pub(super) struct LaneQueue {
     put: mpsc::UnboundedSender<Job>,
     take: Mutex<Option<mpsc::UnboundedReceiver<Job>>>,
 }
@@ -46,7 +45,7 @@ impl Default for LaneQueue {
 }
 
 impl LaneQueue {
-    pub(in crate::engine) fn put(&self, job: Job) {
+    pub(super) fn put(&self, job: Job) {
         // The receiver lives as long as the engine; if it is gone, the row waits in the ledger for the next start.
         if self.put.send(job).is_err() {
             tracing::error!("lane is closed; the payment waits for the next start");
@@ -68,9 +67,8 @@ struct Prepared {
 }
 
 /// Works the queue until the engine stops.
-pub(in crate::engine) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network, mut lane: Lane) {
-    let Ok(engine) = shared.network(network) else { return };
-    let Some(mut jobs) = engine.lane.receiver() else { return };
+pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>, mut lane: Lane) {
+    let Some(mut jobs) = evm.lane.receiver() else { return };
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {
@@ -78,15 +76,15 @@ pub(in crate::engine) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>
             () = shared.stopped() => return,
         }
         if lane.depth() > REMEMBERED
-            && let Ok(mined) = engine.config.chain.account_nonce(engine.config.signer.address()).await
+            && let Ok(mined) = evm.config.chain.account_nonce(evm.config.signer.address()).await
         {
             lane.mined(mined);
         }
         while !batch.is_empty() {
-            match sign_and_store(&shared, engine, &mut lane, &mut batch).await {
+            match sign_and_store(&shared, &evm, &mut lane, &mut batch).await {
                 Ok(sends) => {
                     for (open, signed) in sends {
-                        tokio::spawn(send(shared.clone(), network, open, signed.raw));
+                        tokio::spawn(send(shared.clone(), evm.clone(), open, signed.raw));
                     }
                 }
                 Err(Trouble) => tokio::select! {
@@ -104,11 +102,11 @@ struct Trouble;
 /// Signs the batch and stores it in one change: all of it or none, so that no nonce is left out.
 async fn sign_and_store<S: Store, C: Clock>(
     shared: &Arc<Shared<S, C>>,
-    network: &NetworkEngine,
+    evm: &EvmEngine,
     lane: &mut Lane,
     batch: &mut Vec<Job>,
 ) -> Result<Vec<(Arc<OpenPayment>, SignedTransaction)>, Trouble> {
-    let fees = network.config.chain.fees().await.map_err(|_| Trouble)?;
+    let fees = evm.config.chain.fees().await.map_err(|_| Trouble)?;
     let mut prepared: Vec<Prepared> = Vec::with_capacity(batch.len());
     let mut unsigned = Vec::new();
     for job in batch.drain(..) {
@@ -123,7 +121,7 @@ async fn sign_and_store<S: Store, C: Clock>(
             continue;
         }
         let nonce = lane.assign();
-        match sign(network, &row, nonce, job.gas, fees).await {
+        match sign(evm, &row, nonce, job.gas, fees).await {
             Some(signed) => match row.state.step(SettlementEvent::Sign(TransactionId::Evm(signed.hash))) {
                 Ok(state) => prepared.push(Prepared { job, row, state, signed, nonce }),
                 // It ended while it waited; its nonce is the last one given.
@@ -145,9 +143,9 @@ async fn sign_and_store<S: Store, C: Clock>(
         let transaction = TransactionId::Evm(item.signed.hash);
         change.updates.push(PaymentUpdate { row: changed(&item.row, item.state, now) });
         change.transactions.push(TransactionRow {
-            network: network.network(),
+            network: evm.network(),
             id: transaction,
-            sender: network.config.signer.address(),
+            sender: evm.config.signer.address(),
             nonce: item.nonce,
             raw: item.signed.raw.clone(),
             payments: vec![item.row.key],
@@ -172,7 +170,7 @@ async fn sign_and_store<S: Store, C: Clock>(
         let mut row = item.job.open.row.lock().await;
         let was = row.state;
         *row = update.row;
-        shared.publish(network, &item.job.open, was, &row);
+        shared.publish(&evm.payments, &item.job.open, was, &row);
         drop(row);
         sends.push((item.job.open, item.signed));
     }
@@ -200,9 +198,9 @@ async fn is_stored<S: Store, C: Clock>(shared: &Shared<S, C>, change: &Change) -
     }
 }
 
-async fn sign(network: &NetworkEngine, row: &PaymentRow, nonce: u64, gas: u64, fees: Fees) -> Option<SignedTransaction> {
-    let (Network::Evm(chain_id), Some(token)) = (network.network(), row.asset.address.evm()) else { return None };
-    let cap = network.config.max_fee_per_gas;
+async fn sign(evm: &EvmEngine, row: &PaymentRow, nonce: u64, gas: u64, fees: Fees) -> Option<SignedTransaction> {
+    let (Network::Evm(chain_id), Some(token)) = (evm.network(), row.asset.address.evm()) else { return None };
+    let cap = evm.config.max_fee_per_gas;
     let transaction = TxEip1559 {
         chain_id,
         nonce,
@@ -215,28 +213,26 @@ async fn sign(network: &NetworkEngine, row: &PaymentRow, nonce: u64, gas: u64, f
         access_list: Default::default(),
         input: row.raw.clone()?,
     };
-    network.config.signer.sign(transaction).await.ok()
+    evm.config.signer.sign(transaction).await.ok()
 }
 
 /// Sends stored bytes in a task of its own.
-pub(in crate::engine) async fn send<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network, open: Arc<OpenPayment>, raw: Bytes) {
-    if let Ok(engine) = shared.network(network) {
-        shared.send_stored(engine, &open, &raw).await;
-    }
+pub(super) async fn send<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>, open: Arc<OpenPayment>, raw: Bytes) {
+    shared.send_stored(&evm, &open, &raw).await;
 }
 
 impl<S: Store, C: Clock> Shared<S, C> {
     /// Sends stored bytes, ours or the payer's. Whatever the node says proves nothing: from here on the payment is
     /// looked for on chain.
-    pub(in crate::engine) async fn send_stored(&self, network: &NetworkEngine, open: &Arc<OpenPayment>, raw: &Bytes) {
-        let sent = network.config.chain.send(raw).await;
+    pub(super) async fn send_stored(&self, evm: &EvmEngine, open: &Arc<OpenPayment>, raw: &Bytes) {
+        let sent = evm.config.chain.send(raw).await;
         crash_point("sent");
         if let Sent::Refused(why) = &sent {
             tracing::warn!(payment.id = %open.news.borrow().key, ?why, "node refused the transaction");
         }
         // The watcher looks at once; that the state says `broadcast` is for people, so it may come later.
-        network.sent.notify_one();
-        if let Err(error) = self.advance(network, open, SettlementEvent::Sent, None).await {
+        evm.sent.notify_one();
+        if let Err(error) = self.advance(&evm.payments, open, SettlementEvent::Sent, None).await {
             tracing::warn!(%error, "could not note that a transaction was sent");
         }
     }

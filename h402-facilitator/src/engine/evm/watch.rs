@@ -4,17 +4,14 @@ mod fill;
 mod resend;
 
 use super::{
-    super::{
-        Shared,
-        drive::Failure,
-        network::{NetworkEngine, OpenPayment},
-    },
+    super::{Shared, drive::Failure, open::OpenPayment},
+    EvmEngine,
     landed::{Carrier, shows_payment},
 };
 use crate::evm::Head;
 use alloy_primitives::B256;
 use h402_core::{
-    BlockRef, Clock, Network, PaymentKind, PaymentRow, ReceiptFacts, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided,
+    BlockRef, Clock, PaymentKind, PaymentRow, ReceiptFacts, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -35,14 +32,14 @@ const EXPIRED_FOR_GOOD: u64 = 60;
 const INDEXED: u64 = 6;
 
 /// Looks until the engine stops.
-pub(in crate::engine) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, network: Network) {
-    let Ok(engine) = shared.network(network) else { return };
-    let mut watcher = Watcher { shared: &shared, network: engine, asked: HashSet::new(), sent: HashMap::new(), head: None, looked: None };
-    let mut tick = tokio::time::interval(engine.config.poll);
+pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>) {
+    let network = evm.network();
+    let mut watcher = Watcher { shared: &shared, evm: &evm, asked: HashSet::new(), sent: HashMap::new(), head: None, looked: None };
+    let mut tick = tokio::time::interval(evm.config.poll);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let every_block = tokio::select! {
-            () = engine.sent.notified() => false,
+            () = evm.sent.notified() => false,
             _ = tick.tick() => true,
             () = shared.stopped() => return,
         };
@@ -55,7 +52,7 @@ pub(in crate::engine) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>
 
 struct Watcher<'a, S, C> {
     shared: &'a Arc<Shared<S, C>>,
-    network: &'a NetworkEngine,
+    evm: &'a Arc<EvmEngine>,
     /// Transactions that were asked for at least once.
     asked: HashSet<B256>,
     /// When unseen transactions were last sent.
@@ -79,7 +76,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     /// Once per poll: if there is a new block, everything that is open; then what only time can settle.
     async fn block(&mut self) -> Result<(), Undecided> {
         self.shared.reservations.sweep(self.shared.clock.now());
-        let all = self.network.all_open();
+        let all = self.evm.payments.each();
         if all.is_empty() {
             self.asked.clear();
             self.sent.clear();
@@ -88,7 +85,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         let waiting: HashSet<B256> = self.unseen(|_, _| true).into_iter().map(|(hash, _)| hash).collect();
         self.asked.retain(|hash| waiting.contains(hash));
         self.sent.retain(|hash, _| waiting.contains(hash));
-        let head = self.network.config.chain.head().await?;
+        let head = self.evm.config.chain.head().await?;
         self.head = Some(head);
         let looked = self.at(&all, head).await;
         // These look for themselves; one payment that is not understood must not hold up the others.
@@ -111,7 +108,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
 
     fn unseen(&self, wanted: impl Fn(&HashSet<B256>, B256) -> bool) -> Vec<(B256, Arc<OpenPayment>)> {
         let mut unseen = Vec::new();
-        for open in self.network.all_open() {
+        for open in self.evm.payments.each() {
             let state = open.news.borrow().state;
             if let (false, Some(TransactionId::Evm(hash))) = (state.is_settled(), state.transaction())
                 && wanted(&self.asked, hash)
@@ -125,7 +122,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     async fn look(&mut self, open: Vec<(B256, Arc<OpenPayment>)>) -> Result<(), Undecided> {
         for chunk in open.chunks(CHUNK) {
             let hashes: Vec<B256> = chunk.iter().map(|(hash, _)| *hash).collect();
-            let receipts = self.network.config.chain.receipts(&hashes).await?;
+            let receipts = self.evm.config.chain.receipts(&hashes).await?;
             self.asked.extend(&hashes);
             let seen = chunk.iter().zip(receipts).filter_map(|((hash, open), receipt)| Some((*hash, open, receipt?)));
             let seen = futures_util::future::join_all(seen.map(|(hash, open, receipt)| self.seen(hash, open, receipt))).await;
@@ -143,7 +140,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         }
         let transaction = TransactionId::Evm(hash);
         let result = if shows_payment(&row, &receipt) {
-            self.shared.advance(self.network, open, SettlementEvent::Paid { transaction, block }, None).await
+            self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction, block }, None).await
         } else {
             self.without_payment(open, &row, transaction, block, &receipt).await
         };
@@ -156,7 +153,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     /// Whether a block has as many on top of it as the network wants before a settlement counts.
     fn is_deep_enough(&self, block: BlockRef) -> bool {
         let depth = self.head.map_or(1, |head| head.number.saturating_add(1).saturating_sub(block.number));
-        depth.max(1) >= self.network.config.accept_depth
+        depth.max(1) >= self.evm.config.accept_depth
     }
 
     /// Our transaction did not carry the payment. Perhaps somebody else's did (T010).
@@ -168,10 +165,10 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         block: BlockRef,
         receipt: &ReceiptFacts,
     ) -> Result<(), Undecided> {
-        match self.shared.carrier(self.network, row, block.number).await? {
+        match self.shared.carrier(self.evm, row, block.number).await? {
             Carrier::Other(_, block) if !self.is_deep_enough(block) => return Ok(()),
             Carrier::Other(carrier, block) => {
-                return self.shared.advance(self.network, open, SettlementEvent::Paid { transaction: carrier, block }, None).await;
+                return self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction: carrier, block }, None).await;
             }
             // A payment that is there and not shown yet must not be called failed: its payer would pay again.
             Carrier::Hidden if self.head.is_none_or(|head| head.number < block.number.saturating_add(INDEXED)) => {
@@ -181,7 +178,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         }
         let reject = if receipt.success { Reject::TransferNotObserved } else { Reject::Reverts("the transaction failed on chain".into()) };
         let failure = Failure { word: reject.word(), text: reject.to_string() };
-        self.shared.advance(self.network, open, SettlementEvent::Failed { transaction, block }, Some(failure)).await
+        self.shared.advance(&self.evm.payments, open, SettlementEvent::Failed { transaction, block }, Some(failure)).await
     }
 
     /// Included payments become final with depth, or lose their block.
@@ -192,7 +189,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             let hash = match hashes.get(&block.number) {
                 Some(hash) => *hash,
                 None => {
-                    let hash = self.network.config.chain.block_hash(block.number).await?;
+                    let hash = self.evm.config.chain.block_hash(block.number).await?;
                     hashes.insert(block.number, hash);
                     hash
                 }
@@ -200,9 +197,9 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             let depth = head.number.saturating_add(1).saturating_sub(block.number);
             if hash != Some(block.hash) {
                 tracing::warn!(payment.id = %open.news.borrow().key, block = block.number, "block is gone");
-                self.shared.advance(self.network, open, SettlementEvent::Vanished, None).await?;
-            } else if depth >= self.network.config.final_depth {
-                self.shared.advance(self.network, open, SettlementEvent::Deep, None).await?;
+                self.shared.advance(&self.evm.payments, open, SettlementEvent::Vanished, None).await?;
+            } else if depth >= self.evm.config.final_depth {
+                self.shared.advance(&self.evm.payments, open, SettlementEvent::Deep, None).await?;
             }
         }
         Ok(())
@@ -216,16 +213,16 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             if row.state.is_settled() || !over {
                 continue;
             }
-            let result = match self.shared.carrier(self.network, &row, head.number).await {
+            let result = match self.shared.carrier(self.evm, &row, head.number).await {
                 Ok(Carrier::Other(_, block)) if !self.is_deep_enough(block) => continue,
                 Ok(Carrier::Other(transaction, block)) => {
-                    self.shared.advance(self.network, open, SettlementEvent::Paid { transaction, block }, None).await
+                    self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction, block }, None).await
                 }
                 // Used and never shown: cancelled.
                 Ok(Carrier::None | Carrier::Hidden) => {
                     let reject = Reject::ExpiresTooSoon { left: 0, required: 0 };
                     let failure = Failure { word: reject.word(), text: "the authorization expired before it was settled".into() };
-                    self.shared.advance(self.network, open, SettlementEvent::Expired, Some(failure)).await
+                    self.shared.advance(&self.evm.payments, open, SettlementEvent::Expired, Some(failure)).await
                 }
                 Err(error) => Err(error),
             };
@@ -250,9 +247,9 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             self.sent.insert(hash, now);
             waiting |= row.kind == PaymentKind::Authorization;
             // In a task: what waits for a slow node must not keep the watcher from what has arrived.
-            tokio::spawn(resend::send_again(self.shared.clone(), self.network.network(), open.clone(), hash));
+            tokio::spawn(resend::send_again(self.shared.clone(), self.evm.clone(), open.clone(), hash));
         }
-        if waiting && let Err(error) = self.shared.fill_nonces(self.network).await {
+        if waiting && let Err(error) = self.shared.fill_nonces(self.evm).await {
             tracing::debug!(%error, "could not look for nonces to fill");
         }
     }

@@ -1,0 +1,118 @@
+//! Taking on a payment: what is stored of it, and how it goes to the chain.
+
+use super::{
+    super::{
+        Shared,
+        open::OpenPayment,
+        reserve::Holder,
+        settle::{Kept, Prepared},
+    },
+    EvmEngine,
+    lane::Job,
+};
+use crate::evm::EvmChain;
+use h402_core::{
+    BlockRef, CallerKey, Checked, Clock, EvmFacts, Matched, PaymentKey, PaymentKind, PaymentRow, Proof, Settlement, Simulation, Store,
+    TransactionId, Undecided, VerifyError,
+};
+use std::sync::Arc;
+
+/// How a claimed payment goes to the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Start {
+    /// By a transaction of ours; its dry run used this much gas.
+    Lane { gas: u64 },
+    /// As the bytes that its row keeps.
+    Send,
+    /// It is there already.
+    Nothing,
+}
+
+impl<S: Store, C: Clock> Shared<S, C> {
+    /// All that has to be right before a claim.
+    pub(in crate::engine) async fn prepare_evm(
+        &self,
+        evm: &EvmEngine,
+        checked: &Checked,
+        caller: Option<CallerKey>,
+    ) -> Result<(Prepared, Start), VerifyError> {
+        let payment = checked.matched();
+        if matches!(payment.proof(), Proof::Authorization { .. }) {
+            evm.gas.enough(evm).await?;
+        }
+        let (attestation, facts) = self.judge_evm(evm, checked, Holder::Settlement).await?;
+        let start = match payment.proof() {
+            Proof::Authorization { .. } => match facts.simulation {
+                Some(Simulation::Succeeds { gas }) => Start::Lane { gas },
+                Some(Simulation::Reverts { .. }) | None => Start::Lane { gas: evm.config.max_gas },
+            },
+            Proof::EvmTransaction { .. } => Start::Send,
+            Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => Start::Nothing,
+        };
+        let row = self.evm_row(payment, attestation.key, Some(&facts), caller)?;
+        Ok((Prepared { row, aliases: payment.aliases() }, start))
+    }
+
+    /// What is stored when a payment is claimed.
+    pub(super) fn evm_row(
+        &self,
+        payment: &Matched,
+        key: PaymentKey,
+        facts: Option<&EvmFacts>,
+        caller: Option<CallerKey>,
+    ) -> Result<PaymentRow, Undecided> {
+        let kept = match payment.proof() {
+            Proof::Authorization { authorization, .. } => Kept {
+                kind: PaymentKind::Authorization,
+                nonce: Some(authorization.nonce.0),
+                // The call is kept so that a restart can sign and send it without the payer.
+                raw: EvmChain::settlement_call(payment).map(|(_, input)| input),
+                state: Settlement::Claimed,
+                last_block_height: None,
+            },
+            Proof::EvmTransaction { transaction, raw, .. } => Kept {
+                kind: PaymentKind::EvmTransaction,
+                nonce: None,
+                raw: Some(raw.clone()),
+                state: Settlement::Signed { transaction: TransactionId::Evm(transaction.hash) },
+                last_block_height: None,
+            },
+            Proof::EvmSent { hash, .. } => {
+                let transaction = TransactionId::Evm(*hash);
+                let receipt = facts.and_then(|facts| facts.sent.as_ref()?.receipt.as_ref());
+                let state = receipt.map_or(Settlement::Broadcast { transaction }, |receipt| Settlement::Included {
+                    transaction,
+                    block: BlockRef { number: receipt.block, hash: receipt.block_hash },
+                });
+                Kept { kind: PaymentKind::EvmSent, nonce: None, raw: None, state, last_block_height: None }
+            }
+            Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => return Err(Undecided::WrongChain),
+        };
+        Ok(self.new_row(payment, key, caller, kept))
+    }
+
+    /// Hands a claimed payment to whatever sends it.
+    pub(in crate::engine) async fn begin_evm(&self, evm: &EvmEngine, open: &Arc<OpenPayment>, start: Start) {
+        match start {
+            Start::Lane { gas } => evm.lane.put(Job { open: open.clone(), gas }),
+            Start::Send => {
+                let raw = open.news.borrow().raw.clone();
+                if let Some(raw) = raw {
+                    self.send_stored(evm, open, &raw).await;
+                }
+            }
+            Start::Nothing => {}
+        }
+    }
+}
+
+impl EvmEngine {
+    /// Drives on what the ledger holds, as a restart does.
+    pub(in crate::engine) fn resume(&self, row: PaymentRow) {
+        let claimed = row.state == Settlement::Claimed && self.payments.find(&row.key).is_none();
+        let open = self.payments.enter(row);
+        if claimed {
+            self.lane.put(Job { open, gas: self.config.max_gas });
+        }
+    }
+}
