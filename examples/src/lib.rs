@@ -3,4 +3,5 @@
 #![cfg_attr(test, allow(clippy::type_complexity, reason = "tables of cases are arrays of tuples"))]
 
 pub mod https;
+pub mod paying_forwarder;
 pub mod solana_rpc_proxy;
