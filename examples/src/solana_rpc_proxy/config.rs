@@ -178,11 +178,19 @@ impl FromStr for Config {
 }
 
 impl Config {
+    /// A file to start from.
+    pub const STARTER: &str = include_str!("starter.toml");
+
     /// Takes upstreams from `SOLANA_RPC_UPSTREAMS`, if it is set.
     pub fn override_from(&mut self, env: impl Fn(&str) -> Option<String>) {
         if let Some(urls) = env("SOLANA_RPC_UPSTREAMS") {
-            self.upstreams = urls.split(',').map(|url| Url(url.trim().to_owned())).collect();
+            self.ask_instead(&urls.split(',').map(|url| url.trim().to_owned()).collect::<Vec<_>>());
         }
+    }
+
+    /// Takes other upstreams than those of the file.
+    pub fn ask_instead(&mut self, upstreams: &[String]) {
+        self.upstreams = upstreams.iter().cloned().map(Url).collect();
     }
 
     /// Refuses listeners that strangers reach: the proxy's unless that was asked for, the metrics' always.

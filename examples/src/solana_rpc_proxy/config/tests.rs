@@ -1,6 +1,6 @@
 use super::*;
 
-const STARTER: &str = include_str!("../starter.toml");
+const STARTER: &str = Config::STARTER;
 
 fn settings(text: &str) -> Result<Settings, String> {
     text.parse::<Config>().and_then(|config| config.settings()).map_err(|error| error.to_string())
