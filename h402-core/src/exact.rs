@@ -6,11 +6,12 @@ mod authorization;
 mod judge;
 mod matching;
 mod sent;
+mod solana;
 mod transaction;
 
 pub use judge::{
-    AllowedExtensions, EvmFacts, JudgePolicy, MintFacts, NativeChange, ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy,
-    SolanaSentFacts, SolanaSimulation, TokenAccountFacts, TokenChange, TokenExtension, TransferLog,
+    AllowedExtensions, EvmFacts, JudgePolicy, NativeChange, ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy,
+    SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog,
 };
 
 use crate::{
@@ -283,6 +284,14 @@ impl Checked {
     /// facts are of the wrong chain or do not cover this kind of proof.
     pub fn judge(&self, facts: &EvmFacts, policy: &JudgePolicy) -> Result<Attestation, crate::VerifyError> {
         judge::judge_evm(&self.0, facts, policy)
+    }
+
+    /// Judges a payment on Solana by what its cluster says.
+    ///
+    /// # Errors
+    /// As [`Checked::judge`].
+    pub fn judge_solana(&self, facts: &SolanaFacts, policy: &SolanaPolicy) -> Result<Attestation, crate::VerifyError> {
+        judge::judge_solana(&self.0, facts, policy)
     }
 }
 

@@ -35,9 +35,8 @@ pub use amount::{Amount, AmountError, AmountFormat, WireAmount};
 pub use asset::{Asset, AssetId, Assets, Peg, TokenDomain, TokenProgram, asset_id};
 pub use evm::{BadKey, EvmKey, SignedTransaction};
 pub use exact::{
-    AllowedExtensions, Attestation, CheckPolicy, Checked, EvmFacts, JudgePolicy, Matched, MintFacts, NativeChange, Proof, ReceiptFacts,
-    SentFacts, Simulation, SolanaFacts, SolanaPolicy, SolanaSentFacts, SolanaSimulation, TokenAccountFacts, TokenChange, TokenExtension,
-    TransferLog, Verified,
+    AllowedExtensions, Attestation, CheckPolicy, Checked, EvmFacts, JudgePolicy, Matched, NativeChange, Proof, ReceiptFacts, SentFacts,
+    Simulation, SolanaFacts, SolanaPolicy, SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog, Verified,
 };
 pub use grant::{Flow, Grant, GrantEvent, GrantOutOfOrder, GrantState};
 pub use identity::{BadPaymentKey, CallerKey, Fingerprint, PaymentId, PaymentKey};
@@ -56,5 +55,5 @@ pub use ports::{
 pub use reason::ErrorReason;
 pub use reject::{Reject, SettleError, Undecided, VerifyError};
 pub use settlement::{BlockRef, Settlement, SettlementEvent, SettlementOutOfOrder};
-pub use solana::{BadSolanaKey, SolanaHints, SolanaKey, SolanaReject};
+pub use solana::{BadSolanaKey, MintFacts, SolanaHints, SolanaKey, SolanaReject, TokenAccountFacts, TokenExtension};
 pub use time::{UnixMillis, UnixSeconds};

@@ -1,7 +1,9 @@
 //! Which offer a payload pays.
 
-use super::{Matched, Proof, sent, transaction};
-use crate::{Offer, Offers, Payload, PaymentPayload, Reject, Requirements, Resource, SignedAuthorization, evm};
+use super::{Matched, Proof, sent, solana, transaction};
+use crate::{
+    Dialect, GenesisPrefix, Network, Offer, Offers, Payload, PaymentPayload, Reject, Requirements, Resource, SignedAuthorization, evm,
+};
 use std::sync::Arc;
 
 /// Signatures are recovered against at most this many token domains.
@@ -13,21 +15,31 @@ pub(super) fn select(
     resource: &Arc<Resource>,
     lifetime_seconds: Option<u64>,
 ) -> Result<Matched, Reject> {
-    if resource.url.is_empty() && matches!(payload.payload, Payload::EvmTransaction(_) | Payload::EvmSent(_)) {
+    let tied = matches!(payload.payload, Payload::EvmTransaction(_) | Payload::EvmSent(_) | Payload::SolanaSent(_));
+    if resource.url.is_empty() && tied {
         return Err(Reject::Requirements("resource is missing, and this payload type is tied to its payer by it"));
     }
     let mut candidates: Vec<Arc<Offer>> = offers.iter().cloned().collect();
     narrow(&mut candidates, |offer| offer.scheme == payload.scheme, || Reject::Scheme)?;
-    narrow(&mut candidates, |offer| offer.network() == payload.network, || Reject::Network(payload.network))?;
+    let anywhere = names_any_cluster(&payload, &candidates);
+    let here = |offer: &Offer| offer.network() == payload.network || anywhere && matches!(offer.network(), Network::Solana(_));
+    narrow(&mut candidates, here, || Reject::Network(payload.network))?;
     let (offer, proof) = match &payload.payload {
         Payload::Authorization(signed) => authorization(signed, candidates)?,
         Payload::EvmTransaction(signed) => transaction::select(signed, candidates, resource)?,
         Payload::EvmSent(signed) => sent::select(signed, candidates, resource)?,
-        Payload::SolanaTransaction(_) => return Err(Reject::PayloadType("signTransaction")),
-        Payload::SolanaSent(_) => return Err(Reject::PayloadType("signAndSendTransaction")),
+        Payload::SolanaTransaction(signed) => solana::select(signed, candidates)?,
+        Payload::SolanaSent(sent) => solana::select_sent(sent, candidates, resource)?,
     };
     let requirements = Requirements { offer, resource: resource.clone(), lifetime_seconds, solana: None };
     Ok(Matched { payload, requirements, proof })
+}
+
+/// The reference client says `mainnet` whatever cluster the offer was of. Where none of mainnet is offered that may mean
+/// another: a transaction lives by a blockhash of one cluster and by no other's.
+fn names_any_cluster(payload: &PaymentPayload, candidates: &[Arc<Offer>]) -> bool {
+    let Dialect::H402V1 = payload.dialect;
+    payload.network == Network::Solana(GenesisPrefix::MAINNET) && candidates.iter().all(|offer| offer.network() != payload.network)
 }
 
 /// Keeps the offers that agree; if none does, says with what.

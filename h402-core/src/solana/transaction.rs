@@ -116,7 +116,6 @@ pub(super) fn message(reader: &mut Reader<'_>) -> Result<SolanaMessage, Reject> 
         }
     }
     let bytes = reader.bytes.slice(start..);
-    let bytes = Bytes::from(bytes);
     Ok(SolanaMessage { version, required_signatures, readonly_signed, readonly_unsigned, keys, blockhash, instructions, lookups, bytes })
 }
 
@@ -181,7 +180,7 @@ impl Reader<'_> {
         }
         let bytes = self.bytes.slice(self.at..end);
         self.at = end;
-        Ok(bytes.into())
+        Ok(bytes)
     }
 }
 

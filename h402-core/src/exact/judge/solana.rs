@@ -1,147 +1,12 @@
 //! What a Solana cluster must say before a payment is accepted.
 
-use crate::{Amount, GenesisPrefix, SolanaAddress, TokenProgram, UnixMillis, UnixSeconds, solana::SolanaTransaction};
-
-/// What a Solana cluster says about one payment, read at one commitment in one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SolanaFacts {
-    /// The cluster's own identity.
-    pub genesis: GenesisPrefix,
-    /// Blocks since the payment's blockhash was the newest; none if it is not among the recent ones, so that the
-    /// payment has expired or is for another cluster. Only for signed transactions.
-    pub blockhash_age: Option<u64>,
-    /// The payer's lamports, zero if there is no such account.
-    pub payer_lamports: u64,
-    /// The fee payer's lamports; only for sponsored payments.
-    pub fee_payer_lamports: Option<u64>,
-    /// The token account that is debited, if it is one; only for tokens.
-    pub source: Option<TokenAccountFacts>,
-    /// The token account that is credited, if it is one; only for tokens.
-    pub destination: Option<TokenAccountFacts>,
-    /// The mint, if it is one; only for tokens.
-    pub mint: Option<MintFacts>,
-    /// The transaction tried without sending it; only for signed transactions.
-    pub simulation: Option<SolanaSimulation>,
-    /// The sent transaction, if the cluster knows it; only for sent transactions.
-    pub sent: Option<SolanaSentFacts>,
-}
-
-/// A token account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TokenAccountFacts {
-    /// The program that keeps it.
-    pub program: TokenProgram,
-    /// What it holds tokens of.
-    pub mint: SolanaAddress,
-    /// Whose they are.
-    pub owner: SolanaAddress,
-    /// How many, in the smallest unit.
-    pub amount: u64,
-    /// Whether they cannot be moved.
-    pub frozen: bool,
-    /// Whether it takes transfers with a memo only.
-    pub needs_memo: bool,
-}
-
-/// A mint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MintFacts {
-    /// The program whose mint it is.
-    pub program: TokenProgram,
-    /// Decimal places.
-    pub decimals: u8,
-    /// What it can do beyond a plain one.
-    pub extensions: Vec<TokenExtension>,
-}
-
-/// What a Token-2022 mint can do beyond a plain one, as far as that matters to a payee.
-#[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TokenExtension {
-    /// Names, pointers, groups, interest that is shown only: nothing that moves or holds tokens.
-    Harmless,
-    /// Keeps a share of each transfer: the greater of the two shares that may count when the payment lands.
-    TransferFee {
-        /// Share in hundredths of a percent.
-        basis_points: u16,
-        /// Most that is kept.
-        maximum: u64,
-    },
-    /// Calls another program with each transfer.
-    TransferHook,
-    /// Somebody may move or burn anybody's tokens.
-    PermanentDelegate,
-    /// Somebody may stop all transfers.
-    Pausable,
-    /// New accounts are frozen.
-    DefaultFrozen,
-    /// Amounts can be hidden.
-    Confidential,
-    /// Tokens cannot be transferred at all.
-    NonTransferable,
-    /// One that this program does not know.
-    Unknown(u16),
-}
-
-/// How a transaction fared that was tried without being sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SolanaSimulation {
-    /// It would succeed.
-    Succeeds {
-        /// Compute units it would use.
-        units: u64,
-    },
-    /// It would fail.
-    Fails {
-        /// The cluster's reason, shortened.
-        reason: String,
-    },
-}
-
-/// A transaction as the cluster knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SolanaSentFacts {
-    /// The transaction itself.
-    pub transaction: SolanaTransaction,
-    /// Whether it succeeded.
-    pub success: bool,
-    /// Whether its block cannot be undone.
-    pub finalized: bool,
-    /// Its slot.
-    pub slot: u64,
-    /// When its block was made.
-    pub time: Option<UnixSeconds>,
-    /// How lamports of accounts changed.
-    pub lamports: Vec<NativeChange>,
-    /// How tokens of token accounts changed; an account that was created had none before (T090).
-    pub tokens: Vec<TokenChange>,
-}
-
-/// An account's lamports before and after a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NativeChange {
-    /// The account.
-    pub account: SolanaAddress,
-    /// Before.
-    pub before: u64,
-    /// After.
-    pub after: u64,
-}
-
-/// A token account's tokens before and after a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TokenChange {
-    /// The token account.
-    pub account: SolanaAddress,
-    /// What it holds tokens of.
-    pub mint: SolanaAddress,
-    /// Whose they are.
-    pub owner: SolanaAddress,
-    /// Before.
-    pub before: u64,
-    /// After.
-    pub after: u64,
-}
+use super::super::{Attestation, Matched, Proof, solana::paid};
+use super::solana_facts::{SolanaFacts, SolanaSentFacts, SolanaSimulation};
+use crate::{
+    Amount, Network, Offer, PaymentId, Reject, SolanaAddress, SolanaReject, TokenExtension, TransactionId, Undecided, UnixMillis,
+    UnixSeconds, VerifyError,
+    solana::{MintFacts, SolanaPayment, TokenAccountFacts},
+};
 
 /// Extensions of mints that a deployment accepts; none unless configured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -184,6 +49,175 @@ impl SolanaPolicy {
     pub const MAX_FEE_LAMPORTS: u64 = 100_000;
     /// Blocks that a payment must have left unless configured otherwise: about eight seconds.
     pub const MIN_BLOCKS_LEFT: u64 = 20;
+    /// How long after its block a sent transaction can be claimed, in seconds.
+    pub const CLAIM_WINDOW: u64 = 3600;
     /// Blocks for which a blockhash is good.
     pub const BLOCKHASH_LIFE: u64 = 150;
+}
+
+/// Lamports that an account without data must keep to exist.
+const RENT_FREE: u64 = 890_880;
+
+pub(in crate::exact) fn judge(matched: &Matched, facts: &SolanaFacts, policy: &SolanaPolicy) -> Result<Attestation, VerifyError> {
+    // What another cluster says about a payment says nothing (T092).
+    if matched.network() != Network::Solana(facts.genesis) {
+        return Err(Undecided::WrongChain.into());
+    }
+    let offer = &matched.requirements.offer;
+    match &matched.proof {
+        Proof::SolanaTransaction { payment, .. } => {
+            sponsored(payment, facts, policy)?;
+            let left = facts.blockhash_age.map_or(0, |age| SolanaPolicy::BLOCKHASH_LIFE.saturating_sub(age));
+            if left < policy.min_blocks_left {
+                return Err(Reject::from(SolanaReject::Expires { left, required: policy.min_blocks_left }).into());
+            }
+            funds(payment, offer, facts, policy)?;
+            if !offer.asset.is_native() {
+                tokens(payment, offer, facts, policy)?;
+            }
+            match facts.simulation.as_ref().ok_or(Undecided::Chain)? {
+                SolanaSimulation::Succeeds { .. } => {}
+                SolanaSimulation::Fails { reason } => return Err(Reject::Reverts(reason.clone()).into()),
+            }
+            Ok(Attestation { key: matched.key(), aliases: matched.aliases(), payer: matched.payer(), transaction: None })
+        }
+        Proof::SolanaSent { signature, claimant } => {
+            let sent = facts.sent.as_ref().ok_or(Undecided::Unconfirmed)?;
+            if sent.transaction.signatures.first() != Some(signature) {
+                return Err(Undecided::Chain.into());
+            }
+            let net = arrived(sent, offer, claimant, policy)?;
+            if offer.least() > net {
+                return Err(Reject::TransferNotObserved.into());
+            }
+            let id = PaymentId::SolanaMessage { genesis: facts.genesis, hash: sent.transaction.message.hash() };
+            let transaction = Some(TransactionId::Solana(*signature));
+            Ok(Attestation { key: id.key(), aliases: matched.aliases(), payer: matched.payer(), transaction })
+        }
+        Proof::Authorization { .. } | Proof::EvmTransaction { .. } | Proof::EvmSent { .. } => Err(Undecided::WrongChain.into()),
+    }
+}
+
+/// A fee is paid for others by the account that does so here, up to a limit, and while it has the lamports.
+fn sponsored(payment: &SolanaPayment, facts: &SolanaFacts, policy: &SolanaPolicy) -> Result<(), VerifyError> {
+    if !payment.is_sponsored() {
+        return Ok(());
+    }
+    if policy.sponsor != Some(payment.fee_payer) {
+        return Err(Reject::from(SolanaReject::FeePayerUnknown).into());
+    }
+    let (lamports, limit) = (payment.max_fee(), policy.max_fee_lamports);
+    if lamports > limit {
+        return Err(Reject::from(SolanaReject::Fee { lamports, limit }).into());
+    }
+    let held = facts.fee_payer_lamports.ok_or(Undecided::Chain)?;
+    if held < lamports.saturating_add(RENT_FREE) { Err(Undecided::Gas.into()) } else { Ok(()) }
+}
+
+/// The payer's lamports, less what others were promised of them, for the amount and the payer's own fee. What an
+/// account costs that is created with the payment, the simulation shows.
+fn funds(payment: &SolanaPayment, offer: &Offer, facts: &SolanaFacts, policy: &SolanaPolicy) -> Result<(), Reject> {
+    let fee = if payment.is_sponsored() { 0 } else { payment.max_fee() };
+    let native = offer.asset.is_native();
+    let amount = if native { payment.amount } else { 0 };
+    let reserved = if native { policy.reserved } else { Amount::ZERO };
+    let held = Amount::from_atomic(u128::from(facts.payer_lamports)).saturating_sub(reserved);
+    enough(held, Amount::from_atomic(u128::from(amount).saturating_add(u128::from(fee))))
+}
+
+fn enough(held: Amount, required: Amount) -> Result<(), Reject> {
+    if held < required { Err(Reject::InsufficientFunds { held, required }) } else { Ok(()) }
+}
+
+/// The mint is the offered one and takes no liberties; both accounts are whose they should be, and can move (T085, T086).
+fn tokens(payment: &SolanaPayment, offer: &Offer, facts: &SolanaFacts, policy: &SolanaPolicy) -> Result<(), VerifyError> {
+    let mint = facts.mint.as_ref().ok_or(Undecided::Chain)?;
+    if Some(mint.program) != offer.asset.token_program || mint.decimals != offer.asset.decimals {
+        return Err(Undecided::WrongChain.into());
+    }
+    let net = net_of_fee(mint, payment.amount, &policy.extensions)?;
+    if Amount::from_atomic(u128::from(net)) < offer.least() {
+        return Err(Reject::from(SolanaReject::Value { paid: net, required: offer.amount }).into());
+    }
+    let required = Amount::from_atomic(u128::from(payment.amount));
+    let Some(source) = &facts.source else { return Err(Reject::InsufficientFunds { held: Amount::ZERO, required }.into()) };
+    usable(source, offer, Some(payment.payer), "the source is not the payer's of this mint, or is frozen")?;
+    match &facts.destination {
+        Some(destination) => usable(destination, offer, offer.pay_to.solana(), "the payee's is not the payee's, or is frozen")?,
+        None if payment.creates_destination => {}
+        None => return Err(Reject::from(SolanaReject::TokenAccount("the payee has none, and the payment creates none")).into()),
+    }
+    enough(Amount::from_atomic(u128::from(source.amount)).saturating_sub(policy.reserved), required)?;
+    Ok(())
+}
+
+fn usable(account: &TokenAccountFacts, offer: &Offer, owner: Option<SolanaAddress>, why: &'static str) -> Result<(), Reject> {
+    let right = Some(account.owner) == owner
+        && Some(account.mint) == offer.asset.id.address.solana()
+        && Some(account.program) == offer.asset.token_program;
+    if right && !account.frozen { Ok(()) } else { Err(SolanaReject::TokenAccount(why).into()) }
+}
+
+/// What arrives of an amount, if the mint's extensions are all accepted.
+fn net_of_fee(mint: &MintFacts, amount: u64, allowed: &AllowedExtensions) -> Result<u64, Reject> {
+    let mut net = amount;
+    for extension in &mint.extensions {
+        let (accepted, why) = match *extension {
+            TokenExtension::Harmless => (true, ""),
+            TokenExtension::TransferFee { basis_points, maximum } => {
+                let fee = u128::from(amount).saturating_mul(u128::from(basis_points)).div_ceil(10_000);
+                net = net.saturating_sub(u64::try_from(fee).unwrap_or(u64::MAX).min(maximum));
+                (allowed.transfer_fee, "transfer fee")
+            }
+            TokenExtension::TransferHook => (allowed.transfer_hook, "transfer hook"),
+            TokenExtension::PermanentDelegate => (allowed.permanent_delegate, "permanent delegate"),
+            TokenExtension::Pausable => (allowed.pausable, "pausable"),
+            TokenExtension::DefaultFrozen => (allowed.default_frozen, "new accounts are frozen"),
+            TokenExtension::Confidential => (allowed.confidential, "confidential amounts"),
+            TokenExtension::NonTransferable => (false, "not transferable"),
+            TokenExtension::Unknown(_) => (false, "not known"),
+        };
+        if !accepted {
+            return Err(SolanaReject::Extension(why).into());
+        }
+    }
+    Ok(net)
+}
+
+/// What a sent transaction left at the payee: the least of what its one transfer says and of what changed there, since
+/// fees, refunds and other programs take their part (T087, T091).
+fn arrived(
+    sent: &SolanaSentFacts,
+    offer: &std::sync::Arc<Offer>,
+    claimant: &SolanaAddress,
+    policy: &SolanaPolicy,
+) -> Result<Amount, VerifyError> {
+    // What waiting cannot change comes first: only a transaction that pays the price is waited for.
+    let (_, payment) = paid(&sent.transaction.message, vec![offer.clone()])?;
+    // Whoever watches the chain knows the signature; only the payer signs the resource (T088).
+    if payment.payer != *claimant {
+        return Err(Reject::from(SolanaReject::Signature("the resource is not signed by the payer of the transaction")).into());
+    }
+    if !sent.success {
+        return Err(Reject::TransactionState("it failed").into());
+    }
+    let time = sent.time.ok_or(Undecided::Unconfirmed)?;
+    let oldest = policy.now.seconds().0.saturating_sub(SolanaPolicy::CLAIM_WINDOW).max(policy.not_before.0);
+    if time.0 < oldest {
+        return Err(Reject::TooOld.into());
+    }
+    if !sent.finalized {
+        return Err(Undecided::Unconfirmed.into());
+    }
+    let change = if offer.asset.is_native() {
+        let change = sent.lamports.iter().find(|change| change.account == payment.destination);
+        change.map(|change| change.after.saturating_sub(change.before))
+    } else {
+        let right = |account: SolanaAddress, mint: SolanaAddress, owner: SolanaAddress| {
+            account == payment.destination && Some(mint) == offer.asset.id.address.solana() && Some(owner) == offer.pay_to.solana()
+        };
+        let change = sent.tokens.iter().find(|change| right(change.account, change.mint, change.owner));
+        change.map(|change| change.after.saturating_sub(change.before))
+    };
+    Ok(Amount::from_atomic(u128::from(change.unwrap_or(0).min(payment.amount))))
 }
