@@ -64,7 +64,11 @@ pub struct Shop {
 impl Shop {
     /// Serves routes.
     pub async fn open(routes: Router) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at(TcpListener::bind("127.0.0.1:0").await.unwrap(), routes)
+    }
+
+    /// Serves routes that had to know their address before.
+    pub fn at(listener: TcpListener, routes: Router) -> Self {
         let address = listener.local_addr().unwrap();
         Self { address, served: tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() }) }
     }

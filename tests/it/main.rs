@@ -5,5 +5,6 @@ mod captures;
 mod chains;
 mod facilitator;
 mod gate;
+mod proxy;
 mod settle;
 mod store;
