@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::post,
 };
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use h402_tests::rig::Rig;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -130,8 +130,12 @@ async fn answer(State(script): State<Script>, headers: HeaderMap, body: String) 
         Mood::Silent => std::future::pending().await,
         Mood::BreaksOff => {
             let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
-            let parts = vec![Ok(half), Err(io::Error::other("broken"))];
-            (json, [("content-length", text.len().to_string())], Body::from_stream(stream::iter(parts))).into_response()
+            let body = stream::once(async { Ok(half) }).chain(stream::once(async {
+                // What is to be sent before is sent while there is nothing new.
+                tokio::task::yield_now().await;
+                Err(io::Error::other("broken"))
+            }));
+            (json, [("content-length", text.len().to_string())], Body::from_stream(body)).into_response()
         }
         Mood::Compressed => (json, [("content-encoding", "gzip")], text).into_response(),
     }
