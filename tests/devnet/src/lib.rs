@@ -6,10 +6,12 @@
 // Without any chain nothing serves.
 #![cfg_attr(not(feature = "evm"), allow(dead_code, unused_imports))]
 
+mod blocks;
 pub mod fault;
 mod serve;
 
 #[cfg(feature = "evm")]
 pub mod evm;
 
+pub use blocks::{BlockTime, Orphans};
 pub use serve::RpcError;

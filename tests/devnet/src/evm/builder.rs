@@ -1,31 +1,20 @@
-//! Settings of a chain, its genesis and its thread.
+//! Settings of a chain, and its genesis.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, RwLock},
-    thread,
-    time::Duration,
-};
+use std::sync::{Arc, RwLock};
 
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall;
-use tokio::{
-    runtime,
-    sync::{oneshot, watch},
-};
+use tokio::sync::watch;
 
 use super::{
     account::accounts,
     chain::{Chain, Error, Shared},
     contracts::{self, MULTICALL3, Token, TokenKind},
     edit::Edit,
-    ledger::{BlockTime, Ledger},
+    ledger::Ledger,
     rpc::Rpc,
 };
-use crate::{
-    fault::Faults,
-    serve::{self, Doors, Gatekeeper},
-};
+use crate::{BlockTime, blocks, fault::Faults, serve::Running};
 
 /// The settings of a chain that is to be started.
 #[derive(Clone, Debug)]
@@ -121,80 +110,12 @@ impl Builder {
         fill_genesis(&mut ledger, usdc, &token)?;
         let shared = Arc::new(Shared { ledger: RwLock::new(ledger), mode: watch::Sender::new(self.block_time) });
         let faults = Faults::default();
-        let stop = watch::Sender::new(false);
-        let (started_tx, started_rx) = oneshot::channel();
-        let (ended_tx, ended_rx) = watch::channel(false);
-        let service =
-            Service { port: self.port, shared: shared.clone(), faults: faults.clone(), stop: stop.subscribe(), started: started_tx };
-        // A thread and runtime of its own: the chain keeps running while the caller's runtime is busy, paused or gone.
-        thread::Builder::new().name("h402-devnet".to_owned()).spawn(move || {
-            service.run();
-            ended_tx.send_replace(true);
-        })?;
-        let (gatekeeper, address) = started_rx.await.map_err(|_| Error::Stopped)??;
-        Ok(Chain::new(shared, faults, gatekeeper, stop, ended_rx, address, usdc, token))
-    }
-}
-
-struct Service {
-    port: u16,
-    shared: Arc<Shared>,
-    faults: Faults,
-    stop: watch::Receiver<bool>,
-    started: oneshot::Sender<Result<(Gatekeeper, SocketAddr), Error>>,
-}
-
-impl Service {
-    fn run(self) {
-        let runtime = match runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                // If nobody waits for the start any more, nobody needs to know.
-                drop(self.started.send(Err(error.into())));
-                return;
-            }
-        };
-        runtime.block_on(async move {
-            let (doors, gatekeeper, address) = match Doors::bind(self.port).await {
-                Ok(bound) => bound,
-                Err(error) => {
-                    drop(self.started.send(Err(error.into())));
-                    return;
-                }
-            };
-            drop(self.started.send(Ok((gatekeeper, address))));
-            let miner = tokio::spawn(make_blocks(self.shared.clone()));
-            serve::serve(doors, Arc::new(Rpc(self.shared)), self.faults, self.stop).await;
-            miner.abort();
+        let miner = shared.clone();
+        let blocks = blocks::make(shared.mode.subscribe(), move || {
+            miner.write().mine();
         });
-        // Held calls may wait for a gate that never opens.
-        runtime.shutdown_timeout(Duration::from_millis(100));
-    }
-}
-
-async fn make_blocks(shared: Arc<Shared>) {
-    let mut mode = shared.mode.subscribe();
-    loop {
-        let block_time = *mode.borrow_and_update();
-        let BlockTime::Every(period) = block_time else {
-            if mode.changed().await.is_err() {
-                return;
-            }
-            continue;
-        };
-        let mut ticks = tokio::time::interval(period.max(Duration::from_millis(1)));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // The first tick is immediate.
-        ticks.tick().await;
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => { shared.write().mine(); }
-                changed = mode.changed() => match changed {
-                    Ok(()) => break,
-                    Err(_) => return,
-                },
-            }
-        }
+        let running = Running::start(self.port, Arc::new(Rpc(shared.clone())), faults.clone(), blocks).await?;
+        Ok(Chain::new(shared, faults, running, usdc, token))
     }
 }
 

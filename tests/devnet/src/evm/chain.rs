@@ -15,9 +15,9 @@ use super::{
     contracts::{self, MULTICALL3, TRANSFER, Token, TokenKind},
     edit::Edit,
     execute,
-    ledger::{BlockTime, Ledger, Orphans},
+    ledger::Ledger,
 };
-use crate::{RpcError, fault::Faults, serve::Gatekeeper};
+use crate::{BlockTime, Orphans, RpcError, fault::Faults, serve::Running};
 
 /// Why a chain did not start or did not do what its owner asked for.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +25,6 @@ pub enum Error {
     /// The port or the thread was not to be had.
     #[error("cannot serve the chain: {0}")]
     Io(#[from] std::io::Error),
-    /// The chain ended while it was starting.
-    #[error("the chain has stopped")]
-    Stopped,
     /// A compiled contract in this crate is broken.
     #[error("a compiled contract cannot be read: {0}")]
     Artifact(serde_json::Error),
@@ -56,19 +53,10 @@ impl Shared {
 struct Inner {
     shared: Arc<Shared>,
     faults: Faults,
-    gatekeeper: Gatekeeper,
-    stop: watch::Sender<bool>,
-    ended: watch::Receiver<bool>,
-    address: SocketAddr,
+    running: Running,
     chain_id: u64,
     usdc: Address,
     token: TokenKind,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-    }
 }
 
 /// A running chain; clones are handles on the same one, and it stops when the last is dropped.
@@ -87,29 +75,19 @@ impl Chain {
         Builder::default()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of a started chain, put together in one place")]
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        faults: Faults,
-        gatekeeper: Gatekeeper,
-        stop: watch::Sender<bool>,
-        ended: watch::Receiver<bool>,
-        address: SocketAddr,
-        usdc: Address,
-        token: TokenKind,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, faults: Faults, running: Running, usdc: Address, token: TokenKind) -> Self {
         let chain_id = shared.read().chain_id;
-        Self(Arc::new(Inner { shared, faults, gatekeeper, stop, ended, address, chain_id, usdc, token }))
+        Self(Arc::new(Inner { shared, faults, running, chain_id, usdc, token }))
     }
 
     /// The URL of the endpoint.
     pub fn url(&self) -> String {
-        format!("http://{}", self.0.address)
+        format!("http://{}", self.0.running.address)
     }
 
     /// The address of the endpoint.
     pub fn socket_address(&self) -> SocketAddr {
-        self.0.address
+        self.0.running.address
     }
 
     /// The chain id.
@@ -330,19 +308,17 @@ impl Chain {
 
     /// Closes all connections and refuses new ones; the chain goes on.
     pub async fn pause(&self) {
-        self.0.gatekeeper.close().await;
+        self.0.running.gatekeeper.close().await;
     }
 
     /// Serves on the same port again.
     pub async fn resume(&self) {
-        self.0.gatekeeper.open().await;
+        self.0.running.gatekeeper.open().await;
     }
 
     /// Stops the chain for all its handles and waits until its port is free.
     pub async fn stop(&self) {
-        self.0.stop.send_replace(true);
-        let mut ended = self.0.ended.clone();
-        drop(ended.wait_for(|ended| *ended).await);
+        self.0.running.stop().await;
     }
 }
 

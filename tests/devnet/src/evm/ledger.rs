@@ -14,34 +14,12 @@ use super::{
     seal,
     state::{State, Undo, View},
 };
-use crate::RpcError;
+use crate::{BlockTime, Orphans, RpcError};
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, Log, LogData, U256, address};
 
 /// Who receives the tips.
 pub(super) const BENEFICIARY: Address = address!("00000000000000000000000000000000000402fe");
-
-/// When blocks are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BlockTime {
-    /// As soon as a transaction that can be mined arrives, before it is answered.
-    ///
-    /// Calls at the newest block see the chain's clock as its time, as if a fresh empty block had just been made.
-    Auto,
-    /// At this interval, empty or not.
-    Every(Duration),
-    /// Only when the chain's owner says so.
-    Manual,
-}
-
-/// What happens to the transactions of dropped blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Orphans {
-    /// They wait for a block again.
-    Return,
-    /// They are forgotten.
-    Drop,
-}
 
 #[derive(Debug)]
 pub(super) struct Ledger {

@@ -24,9 +24,9 @@ mod rpc;
 mod seal;
 mod state;
 
+pub use crate::{BlockTime, Orphans};
 pub use account::{Account, account, accounts};
 pub use block::{BlockSummary, Outcome, Transfer};
 pub use builder::Builder;
 pub use chain::{Chain, Error};
 pub use contracts::{MULTICALL3, TokenKind, multicall3};
-pub use ledger::{BlockTime, Orphans};

@@ -1,6 +1,7 @@
 //! JSON-RPC over HTTP: one POST route, single calls and batches, with faults in the way.
 
 mod connection;
+mod thread;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -15,7 +16,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use connection::Connection;
-pub(crate) use connection::{Doors, Gatekeeper};
+use connection::{Doors, Gatekeeper};
+pub(crate) use thread::Running;
 
 use crate::fault::{Fault, Faults};
 
@@ -79,7 +81,7 @@ impl<M> Clone for Endpoint<M> {
 }
 
 /// Serves until `stop` says true or its sender is gone.
-pub(crate) async fn serve<M: Methods>(doors: Doors, methods: Arc<M>, faults: Faults, mut stop: watch::Receiver<bool>) {
+async fn serve<M: Methods>(doors: Doors, methods: Arc<M>, faults: Faults, mut stop: watch::Receiver<bool>) {
     let app = Router::new()
         .route("/", post(answer::<M>))
         .layer(DefaultBodyLimit::max(16 << 20))
