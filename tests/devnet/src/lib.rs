@@ -4,7 +4,7 @@
 //! drop blocks, and lose, delay or spoil answers on request.
 
 // Without any chain nothing serves.
-#![cfg_attr(not(feature = "evm"), allow(dead_code, unused_imports))]
+#![cfg_attr(not(any(feature = "evm", feature = "solana")), allow(dead_code, unused_imports))]
 
 mod blocks;
 pub mod fault;
@@ -12,6 +12,8 @@ mod serve;
 
 #[cfg(feature = "evm")]
 pub mod evm;
+#[cfg(feature = "solana")]
+pub mod solana;
 
 pub use blocks::{BlockTime, Orphans};
 pub use serve::RpcError;

@@ -1,0 +1,11 @@
+//! The Solana chain, seen through `solana-rpc-client` and through its owner's handle.
+
+mod client;
+
+mod commitment;
+mod delivery;
+mod endpoint;
+mod fork;
+mod simulation;
+mod tokens;
+mod transactions;
