@@ -15,23 +15,24 @@ mod receipts;
 mod revert;
 mod send;
 mod start;
-mod window;
 
 pub use authorization::{AuthorizationLog, AuthorizationTrace};
 pub use blocks::Head;
 pub use fees::Fees;
 pub use send::{SendRefusal, Sent};
 
-use crate::rpc::{Answerer, Answers, Call, Reach, Rpc, RpcError};
+use crate::{
+    rpc::{Answerer, Answers, Call, Reach, Rpc, RpcError},
+    window::Window,
+};
 use alloy_primitives::{Bytes, U256};
 use alloy_sol_types::SolCall;
 use blocks::{BlockTimes, Highest};
-use h402_core::{EvmAddress, Matched, Network, Proof, Undecided, evm::Erc20};
+use h402_core::{EvmAddress, EvmFacts, Matched, Network, Proof, Undecided, evm::Erc20};
 use quantity::{Quantity, read};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::{fmt, sync::Arc};
-use window::Window;
 
 /// How an EVM chain is reached.
 #[derive(Debug, Clone)]
@@ -69,7 +70,7 @@ struct Inner {
     multicall3: Option<EvmAddress>,
     simulate_from: EvmAddress,
     rpc: Rpc,
-    window: Window,
+    window: Window<question::Question, EvmFacts>,
     times: BlockTimes,
     highest: Highest,
     fees: fees::Cache,

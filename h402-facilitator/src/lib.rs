@@ -19,6 +19,8 @@ pub mod server;
 pub mod sqlite;
 #[cfg(feature = "evm")]
 mod start;
+#[cfg(feature = "evm")]
+mod window;
 
 pub use clock::SystemClock;
 #[cfg(feature = "evm")]

@@ -1,7 +1,10 @@
 //! The facts of payments, those of many in one HTTP request.
 
 use super::{EvmChain, Inner, plan::Plan, question::Question, reading::Reading};
-use crate::rpc::Reach;
+use crate::{
+    rpc::Reach,
+    window::{self, Reads, Window},
+};
 use h402_core::{Checked, EvmFacts, Undecided};
 
 impl EvmChain {
@@ -18,17 +21,34 @@ impl EvmChain {
     /// A payment whose future is dropped before its turn is not asked for.
     pub async fn facts(&self, payment: &Checked) -> Result<EvmFacts, Undecided> {
         let question = Question::of(payment, self.inner.chain_id, self.inner.simulate_from)?;
-        let answer = self.inner.window.enter(question)?;
-        if answer.must_read {
-            tokio::spawn(super::window::read_until_empty(self.inner.clone()));
-        }
-        answer.facts.await.unwrap_or(Err(Undecided::ShuttingDown))
+        window::read(&self.inner, question).await
     }
 }
 
-impl Inner {
-    /// Asks all questions in one HTTP request, and for the blocks of sent payments in one more.
-    pub(super) async fn read_facts(&self, questions: &[Question]) -> Vec<Result<EvmFacts, Undecided>> {
+/// Payments in one HTTP request, if the node takes so many calls.
+const PER_REQUEST: usize = 32;
+
+impl Reads for Inner {
+    type Question = Question;
+    type Facts = EvmFacts;
+
+    fn window(&self) -> &Window<Question, EvmFacts> {
+        &self.window
+    }
+
+    fn portion<'a>(&self, waiting: impl Iterator<Item = &'a Question>) -> usize {
+        let mut left = self.rpc.max_calls().saturating_sub(Plan::SHARED_CALLS);
+        let fitting = waiting.take(PER_REQUEST).take_while(|question| {
+            let calls = question.calls(self.multicall3.is_some());
+            let fits = calls <= left;
+            left = left.saturating_sub(calls);
+            fits
+        });
+        fitting.count()
+    }
+
+    /// Asks for the blocks of sent payments in one more HTTP request.
+    async fn read(&self, questions: &[Question]) -> Vec<Result<EvmFacts, Undecided>> {
         let plan = Plan::new(questions, self.multicall3);
         let (answers, answerer) = match self.rpc.ask(&plan.calls, Reach::UntilAnswered).await {
             Ok(answered) => answered,

@@ -1,47 +1,72 @@
 //! The window at which payments wait for their facts: whoever comes while it is busy shares the next read.
 
-use super::{Inner, plan::Plan, question::Question};
 use futures_util::future::join_all;
-use h402_core::{EvmFacts, Undecided};
+use h402_core::Undecided;
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::oneshot;
 
-/// Payments in one HTTP request, if the node takes so many calls.
-const PER_REQUEST: usize = 32;
 /// Payments that may wait.
 const MAX_WAITING: usize = 256;
 
-type Answer = Result<EvmFacts, Undecided>;
+/// What reads the facts of several payments in one HTTP request.
+pub(crate) trait Reads: Send + Sync + 'static {
+    /// All that is asked about one payment.
+    type Question: Send + Sync + 'static;
+    /// What is answered.
+    type Facts: Send + 'static;
 
-#[derive(Default)]
-pub(super) struct Window(Mutex<Queue>);
+    /// Where payments wait.
+    fn window(&self) -> &Window<Self::Question, Self::Facts>;
 
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Waiting>,
+    /// How many of those that wait fit into one request, the first ones.
+    fn portion<'a>(&self, waiting: impl Iterator<Item = &'a Self::Question>) -> usize;
+
+    /// Asks all questions in one HTTP request.
+    fn read(&self, questions: &[Self::Question]) -> impl Future<Output = Vec<Result<Self::Facts, Undecided>>> + Send;
+}
+
+/// The facts of one payment, read together with those of others that arrive while a read is under way.
+pub(crate) async fn read<R: Reads>(reader: &Arc<R>, question: R::Question) -> Result<R::Facts, Undecided> {
+    let entered = reader.window().enter(question)?;
+    if entered.must_read {
+        tokio::spawn(read_until_empty(reader.clone()));
+    }
+    entered.facts.await.unwrap_or(Err(Undecided::ShuttingDown))
+}
+
+pub(crate) struct Window<Q, F>(Mutex<Queue<Q, F>>);
+
+impl<Q, F> Default for Window<Q, F> {
+    fn default() -> Self {
+        Self(Mutex::new(Queue { waiting: VecDeque::new(), is_read: false }))
+    }
+}
+
+struct Queue<Q, F> {
+    waiting: VecDeque<Waiting<Q, F>>,
     /// Whether somebody reads for those who wait.
     is_read: bool,
 }
 
-struct Waiting {
-    question: Question,
-    answer: oneshot::Sender<Answer>,
+struct Waiting<Q, F> {
+    question: Q,
+    answer: oneshot::Sender<Result<F, Undecided>>,
 }
 
 /// A place in the queue.
-pub(super) struct Entered {
+struct Entered<F> {
     /// Where the answer comes.
-    pub(super) facts: oneshot::Receiver<Answer>,
+    facts: oneshot::Receiver<Result<F, Undecided>>,
     /// Whether nobody reads yet, so that whoever entered has to start it.
-    pub(super) must_read: bool,
+    must_read: bool,
 }
 
-impl Window {
+impl<Q, F> Window<Q, F> {
     /// Queues a question.
-    pub(super) fn enter(&self, question: Question) -> Result<Entered, Undecided> {
+    fn enter(&self, question: Q) -> Result<Entered<F>, Undecided> {
         let mut queue = self.queue();
         if queue.waiting.len() >= MAX_WAITING {
             queue.waiting.retain(|waiting| !waiting.answer.is_closed());
@@ -55,7 +80,7 @@ impl Window {
     }
 
     /// Takes all who wait and have not gone away; when there are none, the reader is done.
-    fn take(&self) -> Vec<Waiting> {
+    fn take(&self) -> Vec<Waiting<Q, F>> {
         let mut queue = self.queue();
         let mut taken = Vec::from(std::mem::take(&mut queue.waiting));
         taken.retain(|waiting| !waiting.answer.is_closed());
@@ -65,21 +90,21 @@ impl Window {
 
     /// Returns when this many wait.
     #[cfg(test)]
-    pub(super) async fn waits_for(&self, count: usize) {
+    pub(crate) async fn waits_for(&self, count: usize) {
         while self.queue().waiting.len() < count {
             tokio::task::yield_now().await;
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, Queue<Q, F>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Lets the next who enters start over if the reader is stopped in the middle, as at the end of its runtime.
-struct Reader<'a>(&'a Window);
+struct Reader<'a, Q, F>(&'a Window<Q, F>);
 
-impl Drop for Reader<'_> {
+impl<Q, F> Drop for Reader<'_, Q, F> {
     fn drop(&mut self) {
         let mut queue = self.0.queue();
         if std::mem::take(&mut queue.is_read) {
@@ -90,10 +115,10 @@ impl Drop for Reader<'_> {
 }
 
 /// Reads for those who wait, until nobody does.
-pub(super) async fn read_until_empty(chain: Arc<Inner>) {
-    let reader = Reader(&chain.window);
+async fn read_until_empty<R: Reads>(chain: Arc<R>) {
+    let reader = Reader(chain.window());
     loop {
-        let mut taken = chain.window.take();
+        let mut taken = chain.window().take();
         if taken.is_empty() {
             // From here on it may be somebody else's turn already.
             std::mem::forget(reader);
@@ -101,28 +126,17 @@ pub(super) async fn read_until_empty(chain: Arc<Inner>) {
         }
         let mut requests = Vec::new();
         while !taken.is_empty() {
-            let rest = taken.split_off(portion(&taken, chain.rpc.max_calls(), chain.multicall3.is_some()));
-            requests.push(read_together(&chain, std::mem::replace(&mut taken, rest)));
+            let portion = chain.portion(taken.iter().map(|waiting| &waiting.question)).clamp(1, taken.len());
+            let rest = taken.split_off(portion);
+            requests.push(read_together(&*chain, std::mem::replace(&mut taken, rest)));
         }
         join_all(requests).await;
     }
 }
 
-/// How many of those who wait fit into one request: one at least.
-fn portion(waiting: &[Waiting], max_calls: usize, multicall: bool) -> usize {
-    let mut left = max_calls.saturating_sub(Plan::SHARED_CALLS);
-    let fitting = waiting.iter().take(PER_REQUEST).take_while(|waiting| {
-        let calls = waiting.question.calls(multicall);
-        let fits = calls <= left;
-        left = left.saturating_sub(calls);
-        fits
-    });
-    fitting.count().max(1).min(waiting.len())
-}
-
-async fn read_together(chain: &Inner, taken: Vec<Waiting>) {
+async fn read_together<R: Reads>(chain: &R, taken: Vec<Waiting<R::Question, R::Facts>>) {
     let (questions, answers): (Vec<_>, Vec<_>) = taken.into_iter().map(|waiting| (waiting.question, waiting.answer)).unzip();
-    for (answer, facts) in answers.into_iter().zip(chain.read_facts(&questions).await) {
+    for (answer, facts) in answers.into_iter().zip(chain.read(&questions).await) {
         // Whoever went away meanwhile needs no answer.
         drop(answer.send(facts));
     }
