@@ -206,7 +206,7 @@ async fn a_sent_transaction() {
     let facts = read(&bench, &payment).await;
     let waiting = facts.sent.as_ref().unwrap();
     assert_eq!((waiting.from, waiting.to, waiting.nonce, &waiting.receipt), (account(1).address, Some(bench.chain.usdc()), 0, &None));
-    assert!(matches!(judged(&bench, &payment, &facts), Err(VerifyError::Rejected(Reject::TransactionState(_)))));
+    assert!(matches!(judged(&bench, &payment, &facts), Err(VerifyError::Undecided(Undecided::Unconfirmed))));
 
     bench.chain.mine().await;
     let (asked, facts) = requests(&bench.chain, bench.evm.facts(&payment)).await;
