@@ -25,6 +25,25 @@ pub struct AllowedExtensions {
     pub confidential: bool,
 }
 
+impl AllowedExtensions {
+    /// What an extension is called, if a mint must not have it.
+    #[must_use]
+    pub const fn refuses(&self, extension: &TokenExtension) -> Option<&'static str> {
+        let (accepted, name) = match *extension {
+            TokenExtension::Harmless => return None,
+            TokenExtension::TransferFee { .. } => (self.transfer_fee, "transfer fee"),
+            TokenExtension::TransferHook => (self.transfer_hook, "transfer hook"),
+            TokenExtension::PermanentDelegate => (self.permanent_delegate, "permanent delegate"),
+            TokenExtension::Pausable => (self.pausable, "pausable"),
+            TokenExtension::DefaultFrozen => (self.default_frozen, "new accounts are frozen"),
+            TokenExtension::Confidential => (self.confidential, "confidential amounts"),
+            TokenExtension::NonTransferable => (false, "not transferable"),
+            TokenExtension::Unknown(_) => (false, "not known"),
+        };
+        if accepted { None } else { Some(name) }
+    }
+}
+
 /// What a facilitator demands beyond the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SolanaPolicy {
@@ -162,23 +181,12 @@ fn usable(account: &TokenAccountFacts, offer: &Offer, owner: Option<SolanaAddres
 fn net_of_fee(mint: &MintFacts, amount: u64, allowed: &AllowedExtensions) -> Result<u64, Reject> {
     let mut net = amount;
     for extension in &mint.extensions {
-        let (accepted, why) = match *extension {
-            TokenExtension::Harmless => (true, ""),
-            TokenExtension::TransferFee { basis_points, maximum } => {
-                let fee = u128::from(amount).saturating_mul(u128::from(basis_points)).div_ceil(10_000);
-                net = net.saturating_sub(u64::try_from(fee).unwrap_or(u64::MAX).min(maximum));
-                (allowed.transfer_fee, "transfer fee")
-            }
-            TokenExtension::TransferHook => (allowed.transfer_hook, "transfer hook"),
-            TokenExtension::PermanentDelegate => (allowed.permanent_delegate, "permanent delegate"),
-            TokenExtension::Pausable => (allowed.pausable, "pausable"),
-            TokenExtension::DefaultFrozen => (allowed.default_frozen, "new accounts are frozen"),
-            TokenExtension::Confidential => (allowed.confidential, "confidential amounts"),
-            TokenExtension::NonTransferable => (false, "not transferable"),
-            TokenExtension::Unknown(_) => (false, "not known"),
-        };
-        if !accepted {
+        if let Some(why) = allowed.refuses(extension) {
             return Err(SolanaReject::Extension(why).into());
+        }
+        if let TokenExtension::TransferFee { basis_points, maximum } = *extension {
+            let fee = u128::from(amount).saturating_mul(u128::from(basis_points)).div_ceil(10_000);
+            net = net.saturating_sub(u64::try_from(fee).unwrap_or(u64::MAX).min(maximum));
         }
     }
     Ok(net)
