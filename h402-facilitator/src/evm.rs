@@ -22,12 +22,13 @@ pub use fees::Fees;
 pub use send::{SendRefusal, Sent};
 
 use crate::{
+    highest::Highest,
     rpc::{Answerer, Answers, Call, Reach, Rpc, RpcError},
     window::Window,
 };
 use alloy_primitives::{Bytes, U256};
 use alloy_sol_types::SolCall;
-use blocks::{BlockTimes, Highest};
+use blocks::BlockTimes;
 use h402_core::{EvmAddress, EvmFacts, Matched, Network, Proof, Undecided, evm::Erc20};
 use quantity::{Quantity, read};
 use serde::de::DeserializeOwned;
@@ -81,7 +82,8 @@ impl EvmChain {
     #[must_use]
     pub fn new(config: EvmConfig) -> Self {
         let EvmConfig { chain_id, multicall3, simulate_from, rpc } = config;
-        let (window, times, highest, fees) = Default::default();
+        let (window, times, fees) = Default::default();
+        let highest = Highest::new(blocks::NEAR);
         Self { inner: Arc::new(Inner { chain_id, multicall3, simulate_from, rpc, window, times, highest, fees }) }
     }
 

@@ -10,7 +10,7 @@ mod transport;
 
 pub use counters::{Counters, EndpointCount, MethodCount};
 pub use endpoint::{BadEndpoint, Endpoint};
-#[cfg(feature = "evm")]
+#[cfg(any(feature = "evm", feature = "solana"))]
 pub(crate) use message::printable;
 pub use message::{Call, RpcError};
 

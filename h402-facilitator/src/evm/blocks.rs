@@ -11,9 +11,7 @@ use serde::Deserialize;
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
-use tokio::time::Instant;
 
 /// A block's header, as far as it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,28 +104,8 @@ impl BlockTimes {
     }
 }
 
-/// The highest block that was seen lately, and when it was first seen.
-#[derive(Debug, Default)]
-pub(super) struct Highest(Mutex<Option<(u64, Instant)>>);
-
 /// Blocks by which endpoints of one chain differ without harm.
-const NEAR: u64 = 3;
-/// After this a chain without a higher block is believed to be shorter now.
-const LATELY: Duration = Duration::from_secs(30);
-
-impl Highest {
-    /// Whether a block is near the highest, which it may be itself.
-    fn is_near(&self, block: u64) -> bool {
-        let mut highest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match *highest {
-            Some((known, since)) if block <= known && since.elapsed() < LATELY => block.saturating_add(NEAR) >= known,
-            _ => {
-                *highest = Some((block, Instant::now()));
-                true
-            }
-        }
-    }
-}
+pub(super) const NEAR: u64 = 3;
 
 impl Inner {
     /// Leaves an endpoint for another if it is behind what that one has shown (T147).
