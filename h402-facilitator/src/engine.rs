@@ -4,6 +4,7 @@
 
 mod answer;
 mod drive;
+#[cfg(feature = "evm")]
 mod evm;
 mod flight;
 mod local;
@@ -12,11 +13,16 @@ mod open;
 mod recover;
 mod reserve;
 mod settle;
+#[cfg(feature = "solana")]
+mod solana;
 mod verify;
 
+#[cfg(feature = "evm")]
 pub use evm::{EvmNetwork, SignError, Signer};
 pub use local::LocalFacilitator;
 pub use network::{NetworkConfig, NetworkReadiness, Readiness};
+#[cfg(feature = "solana")]
+pub use solana::SolanaNetwork;
 
 use crate::StartError;
 use h402_core::{
@@ -154,7 +160,10 @@ impl<S: Store, C: Clock> Engine<S, C> {
         });
         for engine in shared.networks.values() {
             match engine {
+                #[cfg(feature = "evm")]
                 NetworkEngine::Evm(evm) => tokio::spawn(evm::run(shared.clone(), evm.clone())),
+                #[cfg(feature = "solana")]
+                NetworkEngine::Solana(solana) => tokio::spawn(solana::run(shared.clone(), solana.clone())),
             };
         }
         Ok(Self { shared })
@@ -166,14 +175,15 @@ impl<S: Store, C: Clock> Engine<S, C> {
         &self.shared.assets
     }
 
-    /// What can be verified and settled here.
+    /// What can be verified and settled here, with hints for payers as fresh as they are known. Waits for nothing; must
+    /// be called inside a tokio runtime.
     #[must_use]
     pub fn supported(&self) -> Supported {
-        let kinds = self.shared.networks.keys().map(|network| SupportedKind {
+        let kinds = self.shared.networks.iter().map(|(network, engine)| SupportedKind {
             dialect: h402_core::Dialect::H402V1,
             scheme: h402_core::Scheme::Exact,
             network: *network,
-            solana: None,
+            solana: engine.hints(),
         });
         Supported { kinds: kinds.collect(), reserves: true }
     }

@@ -8,24 +8,30 @@
 #[cfg(feature = "chaos")]
 pub mod chaos;
 mod clock;
-#[cfg(feature = "evm")]
+#[cfg(any(feature = "evm", feature = "solana"))]
 mod engine;
 #[cfg(feature = "evm")]
 pub mod evm;
+#[cfg(any(feature = "evm", feature = "solana"))]
+mod highest;
 pub mod rpc;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "solana")]
+pub mod solana;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-#[cfg(feature = "evm")]
+#[cfg(any(feature = "evm", feature = "solana"))]
 mod start;
-#[cfg(feature = "evm")]
+#[cfg(any(feature = "evm", feature = "solana"))]
 mod window;
 
 pub use clock::SystemClock;
+#[cfg(feature = "solana")]
+pub use engine::SolanaNetwork;
+#[cfg(any(feature = "evm", feature = "solana"))]
+pub use engine::{Callers, Engine, EngineConfig, LocalFacilitator, NetworkConfig, NetworkReadiness, Readiness};
 #[cfg(feature = "evm")]
-pub use engine::{
-    Callers, Engine, EngineConfig, EvmNetwork, LocalFacilitator, NetworkConfig, NetworkReadiness, Readiness, SignError, Signer,
-};
-#[cfg(feature = "evm")]
+pub use engine::{EvmNetwork, SignError, Signer};
+#[cfg(any(feature = "evm", feature = "solana"))]
 pub use start::StartError;

@@ -2,7 +2,8 @@
 
 use super::{Shared, open::OpenPayments, settle::Taken, verify::is_same};
 use h402_core::{
-    Applied, CallerKey, Change, Clock, Matched, PaymentRow, PaymentUpdate, Receipt, Reject, SettleError, SettlementAnswer, Store, Undecided,
+    Applied, CallerKey, Change, Clock, Matched, PaymentRow, PaymentUpdate, Receipt, Reject, SettleError, SettlementAnswer, SolanaReject,
+    Store, Undecided,
 };
 
 impl<S: Store, C: Clock> Shared<S, C> {
@@ -83,8 +84,13 @@ impl<S: Store, C: Clock> Shared<S, C> {
 fn stored_refusal(word: &str, text: &str) -> Reject {
     let reverted = Reject::Reverts(String::new());
     // Everything that ends a settlement is one of these.
-    let kinds =
-        [Reject::TransferNotObserved, Reject::TransactionState(""), Reject::ExpiresTooSoon { left: 0, required: 0 }, reverted.clone()];
+    let kinds = [
+        Reject::TransferNotObserved,
+        Reject::TransactionState(""),
+        Reject::ExpiresTooSoon { left: 0, required: 0 },
+        SolanaReject::Expires { left: 0, required: 0 }.into(),
+        reverted.clone(),
+    ];
     let kind = kinds.into_iter().find(|kind| kind.word() == word).unwrap_or(reverted);
     Reject::Other { reason: kind.reason(), word: kind.word(), text: text.to_owned() }
 }

@@ -10,7 +10,6 @@ mod signer;
 mod watch;
 
 pub(super) use recover::run;
-pub(super) use settle::Start;
 pub use signer::{SignError, Signer};
 
 use super::{

@@ -1,11 +1,12 @@
 //! One network of any kind: its configuration, its engine, and whether it can take payments.
 
-use super::{
-    evm::{EvmEngine, EvmNetwork},
-    open::OpenPayments,
-};
+#[cfg(feature = "evm")]
+use super::evm::{EvmEngine, EvmNetwork};
+use super::open::OpenPayments;
+#[cfg(feature = "solana")]
+use super::solana::{SolanaEngine, SolanaNetwork};
 use crate::StartError;
-use h402_core::{Amount, Asset, Assets, Network, Undecided};
+use h402_core::{Amount, Asset, Assets, Network, SolanaHints, Undecided};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -16,12 +17,24 @@ use std::sync::{
 #[derive(Debug)]
 pub enum NetworkConfig {
     /// An EVM chain.
+    #[cfg(feature = "evm")]
     Evm(EvmNetwork),
+    /// A Solana cluster.
+    #[cfg(feature = "solana")]
+    Solana(SolanaNetwork),
 }
 
+#[cfg(feature = "evm")]
 impl From<EvmNetwork> for NetworkConfig {
     fn from(network: EvmNetwork) -> Self {
         Self::Evm(network)
+    }
+}
+
+#[cfg(feature = "solana")]
+impl From<SolanaNetwork> for NetworkConfig {
+    fn from(network: SolanaNetwork) -> Self {
+        Self::Solana(network)
     }
 }
 
@@ -30,7 +43,10 @@ impl NetworkConfig {
     #[must_use]
     pub fn network(&self) -> Network {
         match self {
+            #[cfg(feature = "evm")]
             Self::Evm(evm) => evm.chain.network(),
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => solana.chain.network(),
         }
     }
 }
@@ -65,19 +81,28 @@ impl Readiness {
 
 /// What settles payments on one network.
 pub(super) enum NetworkEngine {
+    #[cfg(feature = "evm")]
     Evm(Arc<EvmEngine>),
+    #[cfg(feature = "solana")]
+    Solana(Arc<SolanaEngine>),
 }
 
 impl NetworkEngine {
     pub(super) async fn check(config: NetworkConfig, assets: &Assets) -> Result<Self, StartError> {
         Ok(match config {
+            #[cfg(feature = "evm")]
             NetworkConfig::Evm(config) => Self::Evm(Arc::new(EvmEngine::check(config, assets).await?)),
+            #[cfg(feature = "solana")]
+            NetworkConfig::Solana(config) => Self::Solana(Arc::new(SolanaEngine::check(config, assets).await?)),
         })
     }
 
     pub(super) fn payments(&self) -> &OpenPayments {
         match self {
+            #[cfg(feature = "evm")]
             Self::Evm(evm) => &evm.payments,
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => &solana.payments,
         }
     }
 
@@ -87,14 +112,30 @@ impl NetworkEngine {
 
     pub(super) async fn ready(&self, assets: &Assets) -> Result<(), Undecided> {
         match self {
+            #[cfg(feature = "evm")]
             Self::Evm(evm) => evm.ready(assets).await,
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => solana.ready(assets).await,
+        }
+    }
+
+    /// What payers on Solana may want to know.
+    pub(super) fn hints(&self) -> Option<SolanaHints> {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(_) => None,
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => Some(solana.hints()),
         }
     }
 
     /// The least amount of an asset that is settled here.
     pub(super) fn minimum(&self, asset: &Asset) -> Amount {
         let minimums = match self {
+            #[cfg(feature = "evm")]
             Self::Evm(evm) => &evm.config.minimums,
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => &solana.config.minimums,
         };
         let configured = minimums.iter().find(|(address, _)| *address == asset.id.address);
         configured.map_or(Amount::from_atomic(1), |(_, minimum)| *minimum)

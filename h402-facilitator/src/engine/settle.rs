@@ -1,6 +1,6 @@
 //! `settle`: claim, hand to the lane, wait for the chain.
 
-use super::{Engine, Shared, crash_point, evm, network::NetworkEngine, open::OpenPayment, verify::claimant};
+use super::{Engine, Shared, crash_point, network::NetworkEngine, open::OpenPayment, verify::claimant};
 use alloy_primitives::Bytes;
 use h402_core::{
     Applied, CallerKey, Change, Checked, Clock, Matched, NewPayment, PaymentKey, PaymentKind, PaymentRow, Receipt, Reject, SettleError,
@@ -34,9 +34,15 @@ pub(super) struct Kept {
 }
 
 /// How a claimed payment goes to its chain.
-#[derive(Debug, Clone, Copy)]
-enum Start {
-    Evm(evm::Start),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// By a transaction of ours; its dry run used this much gas.
+    #[cfg(feature = "evm")]
+    Lane { gas: u64 },
+    /// As the bytes that its row keeps.
+    Send,
+    /// It is there already.
+    Nothing,
 }
 
 /// How a payment stands that the chain refuses.
@@ -111,10 +117,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
         self.takes(network, &payment)?;
         let checked = payment.check(&self.policy())?;
         let (Prepared { row, aliases }, start) = match self.prepare(network, &checked, caller).await {
-            Ok((prepared, start)) => (prepared, Some(start)),
+            Ok((prepared, start)) => (prepared, start),
             Err(error) => match self.refused_by_chain(network, &checked, error, caller).await? {
                 Standing::Taken(taken) => return Ok(taken),
-                Standing::Landed(prepared) => (prepared, None),
+                Standing::Landed(prepared) => (prepared, Start::Nothing),
             },
         };
         let claim = NewPayment { row: row.clone(), aliases };
@@ -132,9 +138,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
             return Ok(Taken::Ended(row));
         }
         let open = network.payments().enter(row);
-        match (network, start) {
-            (NetworkEngine::Evm(evm), Some(Start::Evm(start))) => self.begin_evm(evm, &open, start).await,
-            (NetworkEngine::Evm(_), None) => {}
+        match network {
+            #[cfg(feature = "evm")]
+            NetworkEngine::Evm(evm) => self.begin_evm(evm, &open, start).await,
+            #[cfg(feature = "solana")]
+            NetworkEngine::Solana(solana) => self.begin_solana(solana, &open, start).await,
         }
         Ok(Taken::Open(open))
     }
@@ -148,7 +156,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ) -> Result<(Prepared, Start), VerifyError> {
         self.untaken(checked).await?;
         match network {
-            NetworkEngine::Evm(evm) => self.prepare_evm(evm, checked, caller).await.map(|(prepared, start)| (prepared, Start::Evm(start))),
+            #[cfg(feature = "evm")]
+            NetworkEngine::Evm(evm) => self.prepare_evm(evm, checked, caller).await,
+            #[cfg(feature = "solana")]
+            NetworkEngine::Solana(solana) => self.prepare_solana(solana, checked, caller).await,
         }
     }
 
@@ -166,7 +177,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
             return Ok(Standing::Taken(self.again(network.payments(), payment, row, caller).await?));
         }
         let landed = match network {
+            #[cfg(feature = "evm")]
             NetworkEngine::Evm(evm) => self.landed_evm(evm, checked, &error, caller).await?,
+            #[cfg(feature = "solana")]
+            NetworkEngine::Solana(solana) => self.landed_solana(solana, checked, &error, caller).await?,
         };
         landed.map(Standing::Landed).ok_or(refused(error))
     }
@@ -190,7 +204,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
             }
             // The store said no and did it all the same: drive it on like a restart would.
             match network {
+                #[cfg(feature = "evm")]
                 NetworkEngine::Evm(evm) => evm.resume(stored),
+                // Its bytes are stored with it: the watcher sends what is not there.
+                #[cfg(feature = "solana")]
+                NetworkEngine::Solana(solana) => drop(solana.payments.enter(stored)),
             }
             return Err(SettleError::Pending { transaction: None });
         }

@@ -96,7 +96,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
         self.untaken(checked).await?;
         let holder = caller.map_or(Holder::Nobody, Holder::Key);
         match network {
+            #[cfg(feature = "evm")]
             NetworkEngine::Evm(evm) => Ok(self.judge_evm(evm, checked, holder).await?.0),
+            #[cfg(feature = "solana")]
+            NetworkEngine::Solana(solana) => Ok(self.judge_solana(solana, checked, holder).await?.0),
         }
     }
 

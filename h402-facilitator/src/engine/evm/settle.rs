@@ -5,7 +5,7 @@ use super::{
         Shared,
         open::OpenPayment,
         reserve::Holder,
-        settle::{Kept, Prepared},
+        settle::{Kept, Prepared, Start},
     },
     EvmEngine,
     lane::Job,
@@ -16,17 +16,6 @@ use h402_core::{
     TransactionId, Undecided, VerifyError,
 };
 use std::sync::Arc;
-
-/// How a claimed payment goes to the chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) enum Start {
-    /// By a transaction of ours; its dry run used this much gas.
-    Lane { gas: u64 },
-    /// As the bytes that its row keeps.
-    Send,
-    /// It is there already.
-    Nothing,
-}
 
 impl<S: Store, C: Clock> Shared<S, C> {
     /// All that has to be right before a claim.

@@ -112,6 +112,6 @@ async fn an_encrypted_keystore_is_opened_with_its_password() {
 }
 
 fn evm(config: &EngineConfig) -> &EvmNetwork {
-    let NetworkConfig::Evm(evm) = &config.networks[0];
+    let NetworkConfig::Evm(evm) = &config.networks[0] else { panic!("not EVM") };
     evm
 }
