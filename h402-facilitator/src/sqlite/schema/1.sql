@@ -3,7 +3,7 @@
 
 -- The facilitator's ledger. A row is never deleted.
 CREATE TABLE payments (
-    key         BLOB PRIMARY KEY CHECK (length(key) = 32),
+    key         BLOB NOT NULL PRIMARY KEY CHECK (length(key) = 32),
     network     TEXT NOT NULL,
     asset       BLOB NOT NULL,
     payer       BLOB NOT NULL,
@@ -25,7 +25,7 @@ CREATE TABLE payments (
     claimed_at  INTEGER NOT NULL,
     updated_at  INTEGER NOT NULL,
     version     INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX payments_unfinished ON payments (network, claimed_at, key) WHERE open = 1;
 
