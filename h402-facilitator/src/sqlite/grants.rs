@@ -117,11 +117,8 @@ fn read(row: &SqliteRow) -> sqlx::Result<Grant> {
 /// Inserts, in one statement, the grants whose keys are free and whose payers have not too much open, and answers
 /// those keys. No two of them may be of one payer and asset.
 pub(super) async fn insert(conn: &mut SqliteConnection, grants: &[&NewGrant]) -> sqlx::Result<Vec<PaymentKey>> {
-    let mut statement = INSERTS.of(grants.len());
-    for new in grants {
-        statement = bind(statement, &new.grant)?.bind(i64::from(new.max_unsettled));
-    }
-    statement.fetch_all(conn).await?.iter().map(|row| Columns(row).key("key")).collect()
+    let bind = |statement, new: &NewGrant| Ok(bind(statement, &new.grant)?.bind(i64::from(new.max_unsettled)));
+    INSERTS.insert(conn, grants, |new| new.grant.key, bind).await
 }
 
 /// Takes another name for a grant; `false` if anybody has it.

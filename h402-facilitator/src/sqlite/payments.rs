@@ -117,11 +117,7 @@ pub(super) fn numbers(row: &PaymentRow) -> impl Iterator<Item = u64> {
 
 /// Inserts the rows whose keys are free, in one statement, and answers those keys.
 pub(super) async fn insert(conn: &mut SqliteConnection, rows: &[&PaymentRow]) -> sqlx::Result<Vec<PaymentKey>> {
-    let mut statement = INSERTS.of(rows.len());
-    for row in rows {
-        statement = bind(statement, row)?;
-    }
-    statement.fetch_all(conn).await?.iter().map(|row| Columns(row).key("key")).collect()
+    INSERTS.insert(conn, rows, |row| row.key, bind).await
 }
 
 /// Takes another key, owned by a payment or by no payment; `false` if anybody has it.

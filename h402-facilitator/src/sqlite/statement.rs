@@ -1,6 +1,8 @@
-//! SQL texts for inserts of many rows, one text for each power of two.
+//! Inserts of many rows in one statement: SQL texts for each power of two.
 
-use sqlx::{AssertSqlSafe, Sqlite, query::Query, sqlite::SqliteArguments};
+use super::columns::Columns;
+use h402_core::PaymentKey;
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 use std::sync::Arc;
 
 /// A statement with its values.
@@ -10,10 +12,14 @@ pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
 pub(super) const MAX_ROWS: usize = 256;
 
 /// `INSERT` texts for 1, 2, 4 … 256 rows, so that few texts serve all sizes and stay prepared.
-pub(super) struct Inserts([Arc<str>; 9]);
+pub(super) struct Inserts {
+    /// For one row, where the count says as much as the key would, without waking anybody before the commit.
+    one: Arc<str>,
+    many: [Arc<str>; 8],
+}
 
 impl Inserts {
-    /// Inserts into `table` those rows whose key nobody has and answers the keys that were inserted.
+    /// Inserts into `table` those rows whose key nobody has.
     ///
     /// `columns` has the key first. `guard` is a further condition; in it `v.columnN` is the row's N-th value, of
     /// which there may be `extra` more than columns.
@@ -21,27 +27,52 @@ impl Inserts {
         let names = columns.join(", ");
         let values: Vec<String> = (1..=columns.len()).map(|at| format!("v.column{at}")).collect();
         let row = format!("({})", vec!["?"; columns.len() + extra].join(", "));
-        Self([1, 2, 4, 8, 16, 32, 64, 128, MAX_ROWS].map(|rows| {
-            // Values that are not bound are null: a statement with room for more rows than there are skips the rest.
+        // Values that are not bound are null: a statement with room for more rows than there are skips the rest.
+        let insert = |rows: usize| {
             format!(
-                "INSERT INTO {table} ({names}) SELECT {} FROM (VALUES {}) AS v WHERE v.column1 IS NOT NULL {guard} \
-                 ON CONFLICT DO NOTHING RETURNING key",
+                "INSERT INTO {table} ({names}) SELECT {} FROM (VALUES {}) AS v WHERE v.column1 IS NOT NULL {guard} ON CONFLICT DO NOTHING",
                 values.join(", "),
                 vec![row.as_str(); rows].join(", "),
             )
-            .into()
-        }))
+        };
+        Self {
+            one: insert(1).into(),
+            many: [2, 4, 8, 16, 32, 64, 128, MAX_ROWS].map(|rows| format!("{} RETURNING key", insert(rows)).into()),
+        }
+    }
+
+    /// Inserts the rows whose keys are free, in one statement, and answers those keys.
+    pub(super) async fn insert<R>(
+        &self,
+        conn: &mut SqliteConnection,
+        rows: &[&R],
+        key: impl Fn(&R) -> PaymentKey,
+        bind: impl Fn(Statement, &R) -> sqlx::Result<Statement>,
+    ) -> sqlx::Result<Vec<PaymentKey>> {
+        if let [row] = rows {
+            let done = bind(statement(&self.one), row)?.execute(conn).await?;
+            return Ok(if done.rows_affected() == 1 { vec![key(row)] } else { Vec::new() });
+        }
+        let mut statement = statement(self.with_room(rows.len()));
+        for row in rows {
+            statement = bind(statement, row)?;
+        }
+        statement.fetch_all(conn).await?.iter().map(|row| Columns(row).key("key")).collect()
     }
 
     /// The shortest text with room for `rows` rows.
-    pub(super) fn of(&self, rows: usize) -> Statement {
-        let [first, rest @ ..] = &self.0;
-        let (mut text, mut room) = (first, 1);
+    fn with_room(&self, rows: usize) -> &Arc<str> {
+        let [first, rest @ ..] = &self.many;
+        let (mut text, mut room) = (first, 2);
         for longer in rest {
             if room < rows {
                 (text, room) = (longer, room * 2);
             }
         }
-        sqlx::query(AssertSqlSafe(text.clone()))
+        text
     }
+}
+
+fn statement(text: &Arc<str>) -> Statement {
+    sqlx::query(AssertSqlSafe(text.clone()))
 }
