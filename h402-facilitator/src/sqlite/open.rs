@@ -2,6 +2,7 @@
 
 use super::lock::{Lock, private_file};
 use super::reader::{READERS, Readers};
+use super::statement::MAX_ROWS;
 use super::writer::{Message, Writer};
 use super::{answers, grants, schema};
 use crate::SystemClock;
@@ -161,7 +162,9 @@ impl Database {
             .pragma("synchronous", "FULL")
             .pragma("fullfsync", "ON")
             .pragma("checkpoint_fullfsync", "ON")
-            .pragma("cache_size", "-32768");
+            .pragma("cache_size", "-32768")
+            // With less room than a batch has rows, its commit would wait for whoever reads them.
+            .row_buffer_size(MAX_ROWS);
         let mut conn = writes.connect().await.map_err(failed)?;
         let (identity, answer_bytes, readers) = match prepare(&mut conn, &path, unchecked, options.max_bytes).await {
             Ok(prepared) => prepared,

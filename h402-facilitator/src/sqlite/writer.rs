@@ -55,6 +55,8 @@ impl Writer {
         let mut messages = Vec::with_capacity(MAX_ROWS);
         let mut tidy_at = Instant::now() + TIDY_EVERY;
         loop {
+            // Whoever was just answered may have more to write: let them, so that it becomes one commit and not many.
+            tokio::task::yield_now().await;
             let received = tokio::select! {
                 biased;
                 received = receiver.recv_many(&mut messages, MAX_ROWS) => received,
