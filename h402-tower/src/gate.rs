@@ -17,6 +17,7 @@
 
 mod answer;
 mod body;
+mod challenge;
 mod collect;
 mod config;
 mod door;

@@ -22,7 +22,7 @@ mod supported;
 
 pub use super::WireError;
 pub use answer::{SettleAnswer, VerifyAnswer, decode_receipt, decode_settle, decode_verify, encode_receipt, encode_settle, encode_verify};
-pub use challenge::{Challenge, ReadChallenge, ReadOffer, decode_challenge, encode_challenge};
+pub use challenge::{Challenge, ChallengeTemplate, ReadChallenge, ReadOffer, decode_challenge, encode_challenge};
 pub use payment::{decode_payment, encode_payment};
 pub use readiness::encode_readiness;
 pub use refusal::{ErrorAnswer, UNKNOWN_PAYMENT, decode_error, encode_error, refusal};

@@ -75,13 +75,13 @@ impl<F, G> Shared<F, G> {
             tracing::debug!(reason = reject.word(), payer = payer.map(tracing::field::display), "payment refused");
         }
         match refusal {
-            Refusal::NoPayment => self.ask(visit, "X-PAYMENT header is required", None),
+            Refusal::NoPayment => ask(visit.and_then(|visit| self.first_challenge(visit))),
             Refusal::Options => no_content(),
             Refusal::Rejected { reject, .. } if reject.is_conflict() => {
                 let soon = matches!(reject, Reject::InProgress | Reject::TooManyOpen).then_some(SOON);
                 conflict(reject.word(), &reject.to_string(), soon, None)
             }
-            Refusal::Rejected { reject, payer } => self.ask(visit, &format!("{}: {reject}", reject.word()), payer),
+            Refusal::Rejected { reject, payer } => self.ask_again(visit, &format!("{}: {reject}", reject.word()), payer),
             Refusal::Price(error) => match &error {
                 PriceError::BadRequest(text) => plain(StatusCode::BAD_REQUEST, "bad_request", text),
                 PriceError::NotFound => plain(StatusCode::NOT_FOUND, "not_found", &error.to_string()),
@@ -136,12 +136,9 @@ impl<F, G> Shared<F, G> {
         }
     }
 
-    /// A 402 with the offers.
-    fn ask(&self, visit: Option<&Visit>, error: &str, payer: Option<Address>) -> Response<Bytes> {
-        match visit.and_then(|visit| self.challenge(visit, error, payer)) {
-            Some(body) => json(StatusCode::PAYMENT_REQUIRED, body),
-            None => plain(StatusCode::INTERNAL_SERVER_ERROR, "misconfigured", "the price cannot be written"),
-        }
+    /// A 402 with the offers, and why a payment was refused.
+    fn ask_again(&self, visit: Option<&Visit>, error: &str, payer: Option<Address>) -> Response<Bytes> {
+        ask(visit.and_then(|visit| self.challenge(visit, error, payer)))
     }
 
     /// After a broadcast never 402: the payer would sign again while the first payment can still land (T008).
@@ -150,7 +147,7 @@ impl<F, G> Shared<F, G> {
         let sent = receipt.transaction.is_some();
         match error {
             SettleError::Rejected { reject, transaction: None } if first && !sent && !reject.is_conflict() => {
-                self.ask(visit, &format!("{}: {reject}", reject.word()), Some(payer))
+                self.ask_again(visit, &format!("{}: {reject}", reject.word()), Some(payer))
             }
             SettleError::Rejected { reject, .. } => conflict(reject.word(), &reject.to_string(), None, Some(&receipt)),
             SettleError::Pending { .. } => {
@@ -175,6 +172,14 @@ pub(super) fn with_receipt<B>(mut response: Response<B>, receipt: Option<&Settle
 /// The receipt of a transaction that may still become one.
 pub(super) fn pending(network: Network, payer: Address, transaction: Option<TransactionId>) -> Refusal {
     Refusal::Unsettled { error: SettleError::Pending { transaction }, network, payer, first_attempt: false }
+}
+
+/// A 402, if its body can be written.
+fn ask(body: Option<Vec<u8>>) -> Response<Bytes> {
+    match body {
+        Some(body) => json(StatusCode::PAYMENT_REQUIRED, body),
+        None => plain(StatusCode::INTERNAL_SERVER_ERROR, "misconfigured", "the price cannot be written"),
+    }
 }
 
 fn no_content() -> Response<Bytes> {

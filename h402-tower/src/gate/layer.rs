@@ -1,6 +1,7 @@
 //! The layer, and what all requests of a gate share.
 
 use super::{
+    challenge::Written,
     collect::AnyBody,
     facts::Facts,
     flight::Flights,
@@ -9,7 +10,7 @@ use super::{
     sent::SentPayments,
     service::GateService,
 };
-use h402_core::{Address, CheckPolicy, Clock, Requirements, Resource, UnixMillis, wire::h402};
+use h402_core::{CheckPolicy, Clock, Resource, UnixMillis, wire::h402};
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
@@ -55,6 +56,7 @@ pub(super) struct Shared<F, G> {
     pub(super) limits: Limits,
     pub(super) flights: Flights,
     pub(super) facts: Facts,
+    pub(super) written: Written,
     pub(super) built_at: UnixMillis,
 }
 
@@ -135,7 +137,17 @@ impl Limits {
 impl<F, G> Shared<F, G> {
     pub(super) fn new(facilitator: F, grants: G, clock: Arc<dyn Clock>, terms: Terms, limits: Limits) -> Self {
         let built_at = clock.now();
-        Self { facilitator, grants, clock, terms, limits, flights: Flights::default(), facts: Facts::default(), built_at }
+        Self {
+            facilitator,
+            grants,
+            clock,
+            terms,
+            limits,
+            flights: Flights::default(),
+            facts: Facts::default(),
+            written: Written::default(),
+            built_at,
+        }
     }
 
     pub(super) fn now(&self) -> UnixMillis {
@@ -146,22 +158,5 @@ impl<F, G> Shared<F, G> {
     pub(super) fn resource(&self, url: String) -> Arc<Resource> {
         let Sold { description, mime_type, .. } = &self.terms.sold;
         Arc::new(Resource { url, description: description.clone(), mime_type: mime_type.clone() })
-    }
-
-    /// The JSON body of a 402.
-    pub(super) fn challenge(&self, visit: &super::door::Visit, error: &str, payer: Option<Address>) -> Option<Vec<u8>> {
-        let url = match &self.terms.sent {
-            Some(sent) => sent.challenge(&visit.url, &visit.fingerprint, self.now())?,
-            None => visit.url.clone(),
-        };
-        let resource = self.resource(url);
-        let lifetime_seconds = Some(self.limits.lifetime());
-        let requirements: Vec<_> = visit
-            .quote
-            .offers
-            .iter()
-            .map(|offer| Requirements { offer: offer.clone(), resource: resource.clone(), lifetime_seconds, solana: None })
-            .collect();
-        h402::encode_challenge(&h402::Challenge { error, requirements: &requirements, payer }).ok()
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 /// What a server answers with 402.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,49 @@ pub fn encode_challenge(challenge: &Challenge<'_>) -> Result<Vec<u8>, WireError>
     let payer = challenge.payer.map(|payer| payer.to_string());
     json::write(&ChallengeOut { h402_version: VERSION, error: challenge.error, accepts, payer })
 }
+
+/// A 402 that is written but for the URL of what is sold, for servers that answer it often.
+///
+/// ```
+/// use h402_core::wire::h402::{Challenge, ChallengeTemplate};
+/// let template = ChallengeTemplate::new(&Challenge { error: "payment required", requirements: &[], payer: None })?;
+/// assert_eq!(template.at("https://api.example/item"), br#"{"h402Version":1,"error":"payment required","accepts":[]}"#);
+/// # Ok::<(), h402_core::wire::WireError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChallengeTemplate {
+    /// What stands before, between and after the URLs.
+    pieces: Vec<String>,
+}
+
+impl ChallengeTemplate {
+    /// Writes `challenge`, whatever URLs its requirements have.
+    ///
+    /// # Errors
+    /// As [`encode_challenge`].
+    pub fn new(challenge: &Challenge<'_>) -> Result<Self, WireError> {
+        let mut requirements = challenge.requirements.to_vec();
+        for requirement in &mut requirements {
+            Arc::make_mut(&mut requirement.resource).url = NO_URL.to_owned();
+        }
+        let body = encode_challenge(&Challenge { requirements: &requirements, ..*challenge })?;
+        let body = String::from_utf8(body).map_err(|_| WireError::Json)?;
+        // Within a JSON text every quote is escaped, so only the member itself reads like this.
+        let pieces: Vec<_> = body.split(NO_RESOURCE).map(str::to_owned).collect();
+        Ok(Self { pieces })
+    }
+
+    /// The JSON body for one URL.
+    #[must_use]
+    pub fn at(&self, url: &str) -> Vec<u8> {
+        let resource = format!("\"resource\":{}", serde_json::Value::from(url));
+        self.pieces.join(&resource).into_bytes()
+    }
+}
+
+/// Stands for a URL, which cannot be it; and how it is written.
+const NO_URL: &str = "\0";
+const NO_RESOURCE: &str = r#""resource":"\u0000""#;
 
 /// Reads the JSON body of a 402. Assets are looked up in `assets` by network and address, never by symbol.
 ///

@@ -199,6 +199,25 @@ fn what_we_write_is_strict() {
     assert!(body.contains(r#""description":"one item","mimeType":"text/plain""#), "{body}");
 }
 
+/// Whatever a URL or a description holds, the template says what writing it at once says.
+#[test]
+fn a_template_is_the_same_402() {
+    let described = |url: &str, description: &str| {
+        let mut requirement = requirements(asset(BASE, USDC), 10_000, url);
+        Arc::make_mut(&mut requirement.resource).description = Some(description.into());
+        requirement
+    };
+    for description in ["one item", "\0", r#""resource":"\u0000""#, r#"","resource":"\0"#] {
+        let challenge = |url| [described(url, description), requirements(asset(BASE, USDC), 20_000, url)];
+        let requirements = challenge("https://api.example/first");
+        let template = ChallengeTemplate::new(&Challenge { error: "why", requirements: &requirements, payer: None }).unwrap();
+        for url in ["https://api.example/item", "https://api.example/a?b=\"c\"", "https://api.example/\\", "\0"] {
+            let whole = encode_challenge(&Challenge { error: "why", requirements: &challenge(url), payer: None }).unwrap();
+            assert_eq!(String::from_utf8(template.at(url)), String::from_utf8(whole), "{description} {url}");
+        }
+    }
+}
+
 /// docs/wire.md#amount: a price keeps the spelling that every client reads alike.
 #[test]
 fn amounts_keep_their_digits() {
