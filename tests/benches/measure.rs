@@ -29,6 +29,12 @@ pub(crate) fn alternate(rounds: usize, calls: u32, mut floor: impl FnMut(), mut 
     best
 }
 
+/// The value in the middle: of ratios of neighbouring rounds, one that other work on the machine hardly moves.
+pub(crate) fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_unstable_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
 /// The value below which `percent` of the durations lie, in milliseconds.
 pub(crate) fn percentile(durations: &mut [Duration], percent: usize) -> f64 {
     durations.sort_unstable();
