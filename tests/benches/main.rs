@@ -1,6 +1,6 @@
 //! What is fast and what it costs, as ratios against a floor measured in the same run.
 //!
-//! `cargo bench -p h402-tests --bench h402 -- check gate claims verify settle memory` runs the named parts, or all.
+//! `cargo bench -p h402-tests --bench h402 -- check gate claims verify settle proxy memory` runs the named parts, or all.
 //! Nothing here fails for being slow: the figures are read by people, beside the goal that is printed with them.
 
 #![allow(clippy::float_arithmetic, reason = "figures for people, not money")]
@@ -10,6 +10,7 @@ mod claims;
 mod gate;
 mod measure;
 mod memory;
+mod proxy;
 mod settle;
 mod verify;
 
@@ -31,6 +32,9 @@ fn main() {
     }
     if wanted("settle") {
         runtime.block_on(settle::run());
+    }
+    if wanted("proxy") {
+        runtime.block_on(proxy::run());
     }
     if wanted("memory") {
         runtime.block_on(memory::run());
