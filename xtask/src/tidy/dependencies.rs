@@ -16,7 +16,7 @@ const BANNED_FEATURES: [(&str, &str); 1] = [("serde_json", "arbitrary_precision"
 
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-const LICENCES: [&str; 12] = [
+const LICENCES: [&str; 13] = [
     "MIT",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -27,9 +27,13 @@ const LICENCES: [&str; 12] = [
     "Unicode-3.0",
     "CC0-1.0",
     "MIT-0",
+    "0BSD",
     "MPL-2.0",
     "CDLA-Permissive-2.0",
 ];
+
+/// Packages whose manifest names no licence, and the licence that lies beside it.
+const LICENCE_FILES: [(&str, &str, &str); 1] = [("solana-config-interface", "2.0.0", "Apache-2.0")];
 
 pub(super) fn arrows(packages: &[Package]) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -73,7 +77,9 @@ pub(super) fn origins(everything: &[Foreign]) -> Vec<Finding> {
         if package.source.as_ref().is_some_and(|source| source != REGISTRY) {
             found.push(Finding::new("dependencies", &place, "does not come from crates.io"));
         }
-        if !package.licence.as_deref().is_some_and(allowed) {
+        let beside = LICENCE_FILES.iter().find(|(name, version, _)| package.name == *name && package.version == *version);
+        let licence = package.licence.as_deref().or(beside.map(|(_, _, licence)| *licence));
+        if !licence.is_some_and(allowed) {
             found.push(Finding::new("dependencies", &place, format!("licence {:?} is not on the list", package.licence)));
         }
     }
@@ -143,6 +149,15 @@ mod tests {
         for licence in [Some("GPL-3.0"), Some("MIT AND GPL-3.0"), None] {
             assert_eq!(origins(&foreign(licence, None, &[])).len(), 1, "{licence:?}");
         }
+        let named = |version: &str| {
+            let name = "solana-config-interface".to_owned();
+            foreign(None, None, &[])
+                .into_iter()
+                .map(|package| Foreign { name: name.clone(), version: version.to_owned(), ..package })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(origins(&named("2.0.0")), []);
+        assert_eq!(origins(&named("2.0.1")).len(), 1, "another version has to be looked at again");
         assert_eq!(origins(&foreign(Some("MIT"), Some("git+https://example.com/x"), &[])).len(), 1);
     }
 }
