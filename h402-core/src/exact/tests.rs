@@ -3,4 +3,5 @@
 mod authorization;
 mod fixture;
 mod sent;
+mod solana;
 mod transaction;
