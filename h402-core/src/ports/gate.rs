@@ -173,8 +173,11 @@ impl StoredAnswer {
 
 /// Facts a payer needs from the chain for payloads that are transactions. Authorizations need none.
 pub trait Hints: Send + Sync + 'static {
-    /// Reads what is needed to build a transaction.
+    /// Reads what is needed to build a transaction on an EVM chain.
     fn transaction(&self, needed: HintsNeeded) -> impl Future<Output = Result<TransactionHints, Undecided>> + Send;
+
+    /// Reads a recent blockhash of a Solana cluster: one that is confirmed, so that it will not go away.
+    fn blockhash(&self, network: Network) -> impl Future<Output = Result<[u8; 32], Undecided>> + Send;
 }
 
 /// The transaction a payer wants to build.

@@ -1,7 +1,7 @@
 //! The body of a 402. The one for requests without payment is written once for each price.
 
 use super::{door::Visit, layer::Shared};
-use h402_core::{Address, Requirements, wire::h402};
+use h402_core::{Address, Offer, Requirements, wire::h402};
 use std::sync::{Arc, PoisonError, RwLock};
 
 const NO_PAYMENT: &str = "X-PAYMENT header is required";
@@ -63,12 +63,13 @@ impl<F, G> Shared<F, G> {
         };
         let resource = self.resource(url.clone());
         let lifetime_seconds = Some(self.limits.lifetime());
-        let requirements = visit
-            .quote
-            .offers
-            .iter()
-            .map(|offer| Requirements { offer: offer.clone(), resource: resource.clone(), lifetime_seconds, solana: None })
-            .collect();
-        Some((url, requirements))
+        let now = self.now();
+        let requirements = |offer: &Arc<Offer>| Requirements {
+            offer: offer.clone(),
+            resource: resource.clone(),
+            lifetime_seconds,
+            solana: self.facts.hints(offer.network(), now),
+        };
+        Some((url, visit.quote.offers.iter().map(requirements).collect()))
     }
 }

@@ -1,7 +1,8 @@
-//! What the facilitator can do: asked in the background, old answers kept while it does not answer.
+//! What the facilitator can do, and what it knows for payers: asked in the background, old answers kept while it does
+//! not answer.
 
 use super::layer::Shared;
-use h402_core::{Facilitator, Grants, Supported, Undecided, UnixMillis};
+use h402_core::{Facilitator, Grants, Network, SolanaHints, Supported, Undecided, UnixMillis};
 use std::{
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
@@ -11,6 +12,11 @@ use tokio::{sync::Notify, time::timeout};
 
 /// How long an answer is good.
 const FRESH: Duration = Duration::from_secs(300);
+/// How long it is good where a 402 tells payers on Solana what is in it.
+const HINTS_FRESH: Duration = Duration::from_secs(4);
+/// How long payers are told a blockhash. It is of use for about a minute after the facilitator has read it, and the
+/// payment must still be verified, served and settled.
+const BLOCKHASH_TOLD: Duration = Duration::from_secs(20);
 /// How soon to ask again after a failure.
 const RETRY: Duration = Duration::from_secs(5);
 /// How long one question may take.
@@ -31,27 +37,52 @@ pub(super) struct Facts {
 #[derive(Debug, Default)]
 struct State {
     reserves: Option<bool>,
+    /// What payers on Solana are told, network by network.
+    hints: Vec<(Network, SolanaHints)>,
+    /// When that was learnt.
+    learnt_at: UnixMillis,
+    /// Whether a 402 has told them since.
+    told: bool,
     asking: bool,
     next_ask: UnixMillis,
+    /// When to ask again if a 402 has told the hints.
+    next_hints: UnixMillis,
 }
 
 impl Facts {
     /// Whether it is time to ask; if so, the caller does.
     fn is_due(&self, now: UnixMillis) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = now >= state.next_ask && !state.asking;
+        let due = !state.asking && (now >= state.next_ask || state.told && now >= state.next_hints);
         state.asking |= due;
         due
+    }
+
+    /// What a payer on this network is told. A blockhash that is too old is left out; who pays the fee is not, since that
+    /// does not age.
+    pub(super) fn hints(&self, network: Network, now: UnixMillis) -> Option<SolanaHints> {
+        if !matches!(network, Network::Solana(_)) {
+            return None;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.told = true;
+        let (_, hints) = state.hints.iter().find(|(known, _)| *known == network)?;
+        if now.since(state.learnt_at) > BLOCKHASH_TOLD {
+            return Some(SolanaHints { blockhash: None, last_valid_block_height: None, ..*hints });
+        }
+        Some(*hints)
     }
 
     fn learn(&self, answer: Result<Supported, Undecided>, now: UnixMillis) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.asking = false;
-        state.next_ask = now.plus(RETRY);
+        (state.next_ask, state.next_hints) = (now.plus(RETRY), now.plus(RETRY));
         match answer {
             Ok(supported) => {
                 state.reserves = Some(supported.reserves);
-                state.next_ask = now.plus(FRESH);
+                state.hints = supported.kinds.iter().filter_map(|kind| Some((kind.network, kind.solana?))).collect();
+                (state.learnt_at, state.told) = (now, false);
+                (state.next_ask, state.next_hints) = (now.plus(FRESH), now.plus(HINTS_FRESH));
             }
             Err(error) => tracing::warn!(%error, "facilitator does not say what it supports"),
         }

@@ -8,7 +8,8 @@ use super::{
 };
 use bytes::Bytes;
 use h402_core::{
-    Amount, Flow, Grant, Matched, Offer, Offers, Payload, PaymentClass, PaymentPayload, Reject, Resource, UnixMillis, wire::h402,
+    Amount, Flow, Grant, Matched, Offer, Offers, Payload, PaymentClass, PaymentPayload, Reject, Resource, SolanaReject, UnixMillis,
+    wire::h402,
 };
 use http::{HeaderValue, request::Parts};
 use std::sync::Arc;
@@ -73,7 +74,8 @@ impl<F, G> Shared<F, G> {
             Err(refused) => {
                 quotes = self.quotes(visit, parts, body);
                 let doors = doors(&quotes, &refused)?;
-                let price_is_no_reason = !matches!(refused, Reject::Value { .. }) && doors.iter().count() == 1;
+                let price_is_no_reason =
+                    !matches!(refused, Reject::Value { .. } | Reject::Solana(SolanaReject::Value { .. })) && doors.iter().count() == 1;
                 if price_is_no_reason && quotes.len() == 1 {
                     return Err(refused);
                 }

@@ -58,7 +58,12 @@ where
         let (mut parts, body) = request.into_parts();
         match self.gate.door(&mut parts, M::bytes(&body)) {
             Door::Free => ResponseFuture::free(self.inner.call(Request::from_parts(parts, body))),
-            Door::Shut(visit, refusal) => ResponseFuture::answer(self.gate.refuse(visit.as_ref(), refusal)),
+            Door::Shut(visit, refusal) => {
+                let answer = self.gate.refuse(visit.as_ref(), refusal);
+                // It may have told something that has aged: the next answer shall not.
+                self.gate.refresh_facts();
+                ResponseFuture::answer(answer)
+            }
             Door::Paid(visit, header) => {
                 // The clone has not been polled ready; the original has. Take the original.
                 let spare = self.inner.clone();

@@ -1,6 +1,7 @@
 //! The gate before a handler, with a facilitator that does as it is told.
 
 mod drops;
+mod facts;
 mod flow;
 mod headers;
 pub(super) mod kit;

@@ -1,7 +1,7 @@
 //! One call: ask, choose, sign once, present.
 
 use super::{
-    CallKey, ChallengeError, Journal, Origin, PayError, SignedPayment, Terms, Wallet,
+    CallKey, ChallengeError, Journal, Origin, PayError, SignedPayment, Terms, Unusable, Wallet,
     body::{self, ReadError},
     error::BoxError,
     layer::Settings,
@@ -9,12 +9,12 @@ use super::{
     request::{PAYMENT, Replay},
 };
 use bytes::Bytes;
-use core::time::Duration;
+use core::{future::poll_fn, time::Duration};
 use h402_core::{Requirements, wire::h402};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
 /// Longest request body that is kept for sending again.
@@ -23,6 +23,9 @@ const MAX_REQUEST_BODY: usize = 1024 * 1024;
 const MAX_CHALLENGE: usize = 256 * 1024;
 /// How long a 402 may take to arrive once it has begun (T126).
 const CHALLENGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// When a 402 is asked for again that lacks what the server may be finding out.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long an authorization is valid when the server does not say, as reference clients have it.
 const DEFAULT_LIFETIME: u64 = 30;
@@ -74,7 +77,19 @@ where
                 return Ok(response);
             }
             let called = Origin::of(&request.parts.uri).ok_or(PayError::NoOrigin)?;
-            let payment = pay(response.into_body(), called, wallet, settings).await?;
+            let payment = match pay(response.into_body(), called.clone(), wallet, settings).await {
+                Err(PayError::NothingAffordable(why)) if why.contains(&Unusable::NoBlockhash) => {
+                    // A server that was not asked for a while has let its blockhash age, and is reading a new one now.
+                    sleep(ASK_AGAIN).await;
+                    poll_fn(|cx| inner.poll_ready(cx)).await.map_err(PayError::Inner)?;
+                    let response = inner.call(request.unpaid()).await.map_err(PayError::Inner)?;
+                    if response.status() != StatusCode::PAYMENT_REQUIRED {
+                        return Ok(response);
+                    }
+                    pay(response.into_body(), called, wallet, settings).await?
+                }
+                payment => payment?,
+            };
             match &key {
                 // Of concurrent calls with one key, one payment is kept and sent by all.
                 Some(key) => journal.signed(key, payment).await?,

@@ -146,6 +146,9 @@ pub enum Unusable {
     /// The wallet has no means for it.
     #[error("the wallet cannot pay it")]
     Wallet,
+    /// The wallet asks no cluster for a recent blockhash, and the server, asked twice, named none.
+    #[error("it names no recent blockhash, and the wallet has nobody to ask for one")]
+    NoBlockhash,
     /// It is not the first of its scheme and network; servers of the reference would check the payment against
     /// that one. See [`Pay::with_any_offer`](super::Pay::with_any_offer).
     #[error("it is not the first of its scheme and network")]

@@ -36,12 +36,16 @@ struct Transactions<H> {
     preferred: bool,
 }
 
-/// The hints of a wallet that signs no transactions. There is no such value.
+/// The hints of a wallet that asks nobody. There is no such value.
 #[derive(Debug, Clone, Copy)]
 pub enum NoHints {}
 
 impl Hints for NoHints {
     async fn transaction(&self, _: HintsNeeded) -> Result<TransactionHints, Undecided> {
+        match *self {}
+    }
+
+    async fn blockhash(&self, _: Network) -> Result<[u8; 32], Undecided> {
         match *self {}
     }
 }

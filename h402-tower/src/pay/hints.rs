@@ -4,7 +4,7 @@ use super::{body, error::BoxError};
 use alloy_primitives::{U64, U128};
 use bytes::Bytes;
 use core::{fmt, time::Duration};
-use h402_core::{Hints, HintsNeeded, Network, TransactionHints, Undecided};
+use h402_core::{Hints, HintsNeeded, Network, SolanaAddress, TransactionHints, Undecided};
 use http::{Request, Response, StatusCode, Uri, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::Full;
@@ -18,7 +18,8 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// How long an RPC endpoint may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads account nonce, gas price and gas from Ethereum JSON-RPC endpoints, one HTTP request per payment.
+/// Reads account nonce, gas price and gas from Ethereum JSON-RPC endpoints, and recent blockhashes from Solana's, one HTTP
+/// request per payment.
 ///
 /// Sends over any HTTP service, so that it can share the client, proxies and certificates of the calls themselves.
 /// Gas and price get a margin: the price half as much again, and the gas a quarter where a contract is called. The
@@ -76,10 +77,7 @@ where
 {
     async fn transaction(&self, needed: HintsNeeded) -> Result<TransactionHints, Undecided> {
         let Network::Evm(chain) = needed.network else { return Err(Undecided::WrongChain) };
-        let url = self.endpoints.get(&needed.network).ok_or(Undecided::Chain)?;
-        let body = serde_json::to_vec(&batch(&needed)).map_err(|_| Undecided::Chain)?;
-        let request = Request::post(url).header(CONTENT_TYPE, "application/json").body(Full::from(body)).map_err(|_| Undecided::Chain)?;
-        let answer = timeout(TIMEOUT, ask(self.service.clone(), request)).await.map_err(|_| Undecided::Chain)??;
+        let answer = self.post(needed.network, &batch(&needed)).await?;
         let answers: Vec<Answer> = serde_json::from_slice(&answer).map_err(|_| Undecided::Chain)?;
         if quantity::<U64>(&answers, CHAIN_ID)? != U64::from(chain) {
             return Err(Undecided::WrongChain);
@@ -92,6 +90,31 @@ where
             gas_price: price.saturating_add(price / 2),
             gas: gas.saturating_add(margin),
         })
+    }
+
+    /// Whose cluster answers need not be asked: on another one the blockhash is unknown, and nothing moves there.
+    async fn blockhash(&self, network: Network) -> Result<[u8; 32], Undecided> {
+        let Network::Solana(_) = network else { return Err(Undecided::WrongChain) };
+        let question = Call::new(0, "getLatestBlockhash", Params::Commitment([Commitment { commitment: "confirmed" }]));
+        let answer = self.post(network, &question).await?;
+        let answer: BlockhashAnswer = serde_json::from_slice(&answer).map_err(|_| Undecided::Chain)?;
+        let blockhash: SolanaAddress = answer.result.value.blockhash.parse().map_err(|_| Undecided::Chain)?;
+        Ok(*blockhash.as_bytes())
+    }
+}
+
+impl<S> HttpHints<S> {
+    /// Asks the endpoint of a network one thing.
+    async fn post<RB>(&self, network: Network, question: &impl Serialize) -> Result<Bytes, Undecided>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<RB>> + Clone,
+        RB: Body,
+        RB::Error: Into<BoxError>,
+    {
+        let url = self.endpoints.get(&network).ok_or(Undecided::Chain)?;
+        let body = serde_json::to_vec(question).map_err(|_| Undecided::Chain)?;
+        let request = Request::post(url).header(CONTENT_TYPE, "application/json").body(Full::from(body)).map_err(|_| Undecided::Chain)?;
+        timeout(TIMEOUT, ask(self.service.clone(), request)).await.map_err(|_| Undecided::Chain)?
     }
 }
 
@@ -147,6 +170,12 @@ enum Params {
     None([u8; 0]),
     Count(String, &'static str),
     Estimate([Transfer; 1]),
+    Commitment([Commitment; 1]),
+}
+
+#[derive(Serialize)]
+struct Commitment {
+    commitment: &'static str,
 }
 
 #[derive(Serialize)]
@@ -161,6 +190,22 @@ struct Transfer {
 struct Answer {
     id: u8,
     result: Option<String>,
+}
+
+/// What is read of Solana's answer.
+#[derive(Deserialize)]
+struct BlockhashAnswer {
+    result: Contextual,
+}
+
+#[derive(Deserialize)]
+struct Contextual {
+    value: LatestBlockhash,
+}
+
+#[derive(Deserialize)]
+struct LatestBlockhash {
+    blockhash: String,
 }
 
 /// The one answer of this id, which must be a quantity.

@@ -98,6 +98,10 @@ impl Hints for FixedHints {
     async fn transaction(&self, _: HintsNeeded) -> Result<TransactionHints, Undecided> {
         Ok(self.0)
     }
+
+    async fn blockhash(&self, _: Network) -> Result<[u8; 32], Undecided> {
+        Err(Undecided::Chain)
+    }
 }
 
 /// What the shop does with one request.

@@ -8,6 +8,12 @@ pub trait Wallet: Send + Sync + 'static {
     /// By what means it could pay this, if it could. Asks nobody.
     fn can_pay(&self, requirements: &Requirements) -> Option<Means>;
 
+    /// Whether it could pay this, did the server but name a recent blockhash. Then the server is asked once more: it
+    /// may just have been finding out.
+    fn lacks_blockhash(&self, _requirements: &Requirements) -> bool {
+        false
+    }
+
     /// Signs a payment of exactly these terms. Sends nothing.
     ///
     /// # Errors
@@ -15,13 +21,17 @@ pub trait Wallet: Send + Sync + 'static {
     fn sign(&self, terms: &Terms) -> impl Future<Output = Result<PaymentPayload, SignError>> + Send;
 }
 
-/// By what means a wallet pays; of several offers the one with the earlier means is taken.
+/// By what means a wallet pays; of several offers the one with the earlier means is taken: what can be used for the
+/// shortest time, and costs the payer the least besides the price.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Means {
     /// A signed authorization: it expires by itself, and the payer needs no gas.
     Authorization,
-    /// A signed transaction: valid until its account nonce is used, and the payer pays for gas.
+    /// A signed Solana transaction: it expires with its blockhash, after about a minute, and the payer pays a fee unless
+    /// the facilitator does. When it has expired is not for the payer's clock to say, so it comes second.
+    SolanaTransaction,
+    /// A signed EVM transaction: valid until its account nonce is used, and the payer pays for gas.
     Transaction,
 }
 
@@ -58,10 +68,33 @@ pub enum SignError {
         /// What is allowed.
         limit: Amount,
     },
+    /// The price is more than the network can move at once.
+    #[error("{0} is more than one transfer on this network can move")]
+    Amount(Amount),
     /// The key does not sign.
     #[error(transparent)]
     Key(#[from] BadKey),
     /// No randomness for a nonce.
     #[error("the system has no randomness")]
     Randomness,
+}
+
+/// Two wallets as one: whichever has the better means for what is asked pays it, the first of them if both have the
+/// same. So `(EvmWallet, SolanaWallet)` holds a key of each kind.
+impl<A: Wallet, B: Wallet> Wallet for (A, B) {
+    fn can_pay(&self, requirements: &Requirements) -> Option<Means> {
+        let (first, second) = (self.0.can_pay(requirements), self.1.can_pay(requirements));
+        first.into_iter().chain(second).min()
+    }
+
+    fn lacks_blockhash(&self, requirements: &Requirements) -> bool {
+        self.0.lacks_blockhash(requirements) || self.1.lacks_blockhash(requirements)
+    }
+
+    async fn sign(&self, terms: &Terms) -> Result<PaymentPayload, SignError> {
+        match (self.0.can_pay(&terms.requirements), self.1.can_pay(&terms.requirements)) {
+            (first, Some(second)) if first.is_none_or(|first| second < first) => self.1.sign(terms).await,
+            _ => self.0.sign(terms).await,
+        }
+    }
 }

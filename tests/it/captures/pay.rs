@@ -7,7 +7,7 @@ use super::{
 };
 use bytes::Bytes;
 use h402_core::{
-    Amount, Assets, EvmKey, Hints, HintsNeeded, Payload, TransactionHints, Undecided, UnixMillis, evm::EvmTransaction, wire::h402,
+    Amount, Assets, EvmKey, Hints, HintsNeeded, Network, Payload, TransactionHints, Undecided, UnixMillis, evm::EvmTransaction, wire::h402,
 };
 use h402_tower::pay::{Cap, EvmWallet, Pay, PayError};
 use http::{Request, Response};
@@ -27,6 +27,10 @@ struct Recorded(Option<TransactionHints>);
 impl Hints for Recorded {
     async fn transaction(&self, _: HintsNeeded) -> Result<TransactionHints, Undecided> {
         self.0.ok_or(Undecided::Chain)
+    }
+
+    async fn blockhash(&self, _: Network) -> Result<[u8; 32], Undecided> {
+        Err(Undecided::Chain)
     }
 }
 

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use h402_core::{
     Address, Amount, Asset, Assets, Attestation, Authorization, CallerKey, Checked, Claim, Claimed, Clock, Dialect, EvmKey, Exposure,
     Facilitator, Grant, GrantState, Grants, Lookup, Network, NewGrant, Offer, Payload, PaymentKey, PaymentPayload, Receipt, Scheme,
-    SentEvmTransaction, SettleError, StoreUnavailable, StoredAnswer, Supported, TransactionId, Undecided, UnixMillis, Verified,
-    VerifyError,
+    SentEvmTransaction, SettleError, StoreUnavailable, StoredAnswer, Supported, SupportedKind, TransactionId, Undecided, UnixMillis,
+    Verified, VerifyError,
     wire::h402::{self, SettleAnswer},
 };
 use http::{Request, Response};
@@ -48,8 +48,14 @@ impl Clock for StoppedClock {
 }
 
 /// Answers as scripted, yes if nothing is scripted. Keeps the books a chain would keep.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(in crate::gate) struct Bank(Arc<Books>);
+
+impl Default for Bank {
+    fn default() -> Self {
+        Self(Arc::new(Books::new()))
+    }
+}
 
 #[derive(Default)]
 struct Books {
@@ -60,6 +66,8 @@ struct Books {
     settled: Mutex<Vec<PaymentKey>>,
     asked: Mutex<Vec<(CallerKey, Amount, String)>>,
     supported_calls: AtomicUsize,
+    /// What it can do; nothing while it does not answer.
+    kinds: Mutex<Option<Vec<SupportedKind>>>,
     reserves_not: bool,
     /// While present, settle waits for a permit.
     brake: Mutex<Option<Arc<Semaphore>>>,
@@ -67,9 +75,20 @@ struct Books {
     verify_brake: Mutex<Option<Arc<Semaphore>>>,
 }
 
+impl Books {
+    fn new() -> Self {
+        Self { kinds: Mutex::new(Some(Vec::new())), ..Self::default() }
+    }
+}
+
 impl Bank {
     pub(in crate::gate) fn without_reserves() -> Self {
-        Self(Arc::new(Books { reserves_not: true, ..Books::default() }))
+        Self(Arc::new(Books { reserves_not: true, ..Books::new() }))
+    }
+
+    /// What it says from now on that it can do; `None` keeps it from answering.
+    pub(in crate::gate) fn can(&self, kinds: Option<Vec<SupportedKind>>) {
+        *self.0.kinds.lock().unwrap() = kinds;
     }
 
     pub(in crate::gate) fn next_verify(&self, error: impl Into<VerifyError>) {
@@ -119,7 +138,8 @@ impl Facilitator for Bank {
     async fn supported(&self) -> Result<Supported, Undecided> {
         self.0.supported_calls.fetch_add(1, SeqCst);
         tokio::task::yield_now().await;
-        Ok(Supported { kinds: Vec::new(), reserves: !self.0.reserves_not })
+        let kinds = self.0.kinds.lock().unwrap().clone().ok_or(Undecided::Facilitator)?;
+        Ok(Supported { kinds, reserves: !self.0.reserves_not })
     }
 
     async fn verify(&self, payment: Checked, _: CallerKey) -> Result<Verified, VerifyError> {

@@ -48,6 +48,10 @@ async fn what_was_not_signed_is_not_counted() {
         async fn transaction(&self, _: HintsNeeded) -> Result<TransactionHints, Undecided> {
             Err(Undecided::Chain)
         }
+
+        async fn blockhash(&self, _: Network) -> Result<[u8; 32], Undecided> {
+            Err(Undecided::Chain)
+        }
     }
     let shared = budget(10_000);
     let broken = EvmWallet::from_key(key()).with_transactions(Broken, Amount::from_atomic(1)).with_transactions_preferred();
