@@ -13,7 +13,11 @@
 //!
 //! # What is signed
 //! Only what [`Cap`] allows, from its own asset table: nothing the server says about decimals, symbols or domains is
-//! believed. Authorizations expire within 600 s, whatever the server asks for.
+//! believed. Authorizations expire within 600 s, whatever the server asks for; payments on Solana within a minute or two,
+//! and a server that names their blockhash and fee payer can make none of them dearer than [`SolanaWallet`] allows.
+//!
+//! Of several offers the one whose [`Means`] come first is taken: an authorization before a transaction on Solana before
+//! one on EVM. `(EvmWallet, SolanaWallet)` is a wallet with both keys.
 
 mod body;
 mod budget;
@@ -31,6 +35,7 @@ mod payment;
 mod present;
 mod request;
 mod service;
+mod solana;
 mod wallet;
 
 pub use budget::Budget;
@@ -44,6 +49,7 @@ pub use layer::Pay;
 pub use origin::Origin;
 pub use payment::{BadRecord, Paid, Refused, SignedPayment};
 pub use service::{PayService, ResponseFuture};
+pub use solana::SolanaWallet;
 pub use wallet::{Means, SignError, Terms, Wallet};
 
 #[cfg(test)]

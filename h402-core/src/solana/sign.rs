@@ -1,6 +1,6 @@
 //! Payments built and signed, without asking any node.
 
-use super::{SolanaKey, SolanaTransaction, associated_token_account, program, transaction::write_length, transfer};
+use super::{SolanaKey, SolanaPayment, SolanaTransaction, associated_token_account, program, transaction::write_length, transfer};
 use crate::{Address, Amount, Offer, Reject, SignedSolanaTransaction, SolanaAddress, SolanaReject, TokenProgram};
 use alloy_primitives::Bytes;
 
@@ -11,8 +11,30 @@ pub struct SolanaTerms {
     pub blockhash: [u8; 32],
     /// Who pays the fee; none if the payer does.
     pub fee_payer: Option<SolanaAddress>,
-    /// Random bytes. Two payments of one amount to one payee would otherwise be one transaction, and pay once.
+    /// Whether the payee's token account is created if there is none, at the payer's cost. The payee may take the
+    /// deposit out again, and so may ask for it with each payment (T082).
+    pub creates_account: bool,
+    /// Bytes that no other payment with this blockhash has. Two payments of one amount to one payee would otherwise be
+    /// one transaction, and pay once. Where the payer pays the fee, only 18 bits of the first three bytes count.
     pub unique: [u8; 16],
+}
+
+impl SolanaTerms {
+    /// The most lamports that `payer` pays beside the amount: for the fee, unless it is sponsored, and for the deposit of
+    /// an account that may have to be created.
+    #[must_use]
+    pub fn most_lamports(&self, payer: &SolanaAddress, offer: &Offer) -> u64 {
+        let fee = match self.fee_payer {
+            Some(sponsor) if sponsor != *payer => 0,
+            _ => SolanaPayment::LAMPORTS_PER_SIGNATURE.saturating_add(PRIORITY_FEE),
+        };
+        let deposit = match offer.asset.token_program {
+            Some(TokenProgram::Token) if self.creates_account => TOKEN_DEPOSIT,
+            Some(TokenProgram::Token2022) if self.creates_account => TOKEN_2022_DEPOSIT,
+            _ => 0,
+        };
+        deposit.saturating_add(fee)
+    }
 }
 
 /// Why a payment is not signed.
@@ -37,11 +59,17 @@ const TOKEN_UNITS: u32 = 100_000;
 const SPONSORED_UNITS: u32 = 40_000;
 /// In millionths of a lamport; the reference's.
 const UNIT_PRICE: u64 = 1;
+/// What all units cost together, in lamports: there are fewer than a million, and what is begun counts as one.
+const PRIORITY_FEE: u64 = 1;
+/// Of an account of 165 bytes, in lamports.
+const TOKEN_DEPOSIT: u64 = 2_039_280;
+/// More than of an account with all extensions that mints put on new accounts, in lamports.
+const TOKEN_2022_DEPOSIT: u64 = 2_500_000;
 
 /// Builds and signs a payment of `amount` as `offer` asks.
 ///
-/// Paid by the payer it is of the reference client's shape (docs/wire.md#solana): limit, price, for tokens the creation
-/// of the payee's account, transfer. Paid by another it is of x402's: limit, price, transfer, memo; the slot of the fee
+/// Paid by the payer it is of the reference's shape (docs/wire.md#solana): limit, price, perhaps the creation of the
+/// payee's token account, transfer. Paid by another it is of x402's: limit, price, transfer, memo; the slot of the fee
 /// payer's signature is left empty.
 ///
 /// # Errors
@@ -67,7 +95,7 @@ pub fn sign_payment(
         (Address::Solana(mint), Some(program)) => {
             let source = associated_token_account(&payer, &mint, program).ok_or(SolanaSignError::Network)?;
             let destination = offer.destination.ok_or(SolanaSignError::Network)?;
-            if sponsor.is_none() {
+            if terms.creates_account {
                 draft.create(payer, destination, payee, mint, program);
             }
             draft.transfer_tokens(source, mint, destination, payer, program, amount, offer.asset.decimals);
@@ -95,12 +123,13 @@ pub fn sign_payment(
 /// Where the payer pays there is no memo to tell payments apart: what the limit is beyond the needed does, and costs
 /// nothing, since a fee is at least a lamport and the price a millionth.
 fn units(offer: &Offer, terms: &SolanaTerms, sponsor: Option<SolanaAddress>) -> u32 {
+    let tokens = !offer.asset.is_native();
     if sponsor.is_some() {
-        return SPONSORED_UNITS;
+        return if tokens && terms.creates_account { TOKEN_UNITS } else { SPONSORED_UNITS };
     }
-    let [a, b, ..] = terms.unique;
-    let needed = if offer.asset.is_native() { NATIVE_UNITS } else { TOKEN_UNITS };
-    needed.saturating_add(u32::from(u16::from_le_bytes([a, b])))
+    let [a, b, c, ..] = terms.unique;
+    let needed = if tokens { TOKEN_UNITS } else { NATIVE_UNITS };
+    needed.saturating_add(u32::from_le_bytes([a, b, c & 3, 0]))
 }
 
 /// Fills the fee payer's slot, and answers the bytes to send: the same every time.

@@ -78,7 +78,7 @@ where
             }
             let called = Origin::of(&request.parts.uri).ok_or(PayError::NoOrigin)?;
             let payment = match pay(response.into_body(), called.clone(), wallet, settings).await {
-                Err(PayError::NothingAffordable(why)) if why.contains(&Unusable::NoBlockhash) => {
+                Err(PayError::NothingAffordable(why)) if why.contains(&Unusable::NoHints) => {
                     // A server that was not asked for a while has let its blockhash age, and is reading a new one now.
                     sleep(ASK_AGAIN).await;
                     poll_fn(|cx| inner.poll_ready(cx)).await.map_err(PayError::Inner)?;

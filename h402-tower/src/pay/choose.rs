@@ -53,8 +53,7 @@ impl Choice {
         if self.payees.as_ref().is_some_and(|payees| !payees.contains(&terms.pay_to)) {
             return Err(Unusable::Payee.into());
         }
-        let unable = || if wallet.lacks_blockhash(&requirements) { Unusable::NoBlockhash } else { Unusable::Wallet };
-        let means = wallet.can_pay(&requirements).ok_or_else(unable)?;
+        let means = wallet.can_pay(&requirements).ok_or_else(|| wallet.why_not(&requirements))?;
         // The assets of a 402 are read from the cap's own table, so there is a limit for each.
         let most = cap.of(&terms.asset.id).unwrap_or(Amount::ZERO);
         if terms.amount > most {

@@ -146,9 +146,22 @@ pub enum Unusable {
     /// The wallet has no means for it.
     #[error("the wallet cannot pay it")]
     Wallet,
-    /// The wallet asks no cluster for a recent blockhash, and the server, asked twice, named none.
-    #[error("it names no recent blockhash, and the wallet has nobody to ask for one")]
-    NoBlockhash,
+    /// The server, asked twice, named neither a recent blockhash nor who pays the fee, and the wallet needs what is
+    /// missing.
+    #[error("the server names no recent blockhash, or nobody who pays the fee, and the wallet has no other")]
+    NoHints,
+    /// It is on a cluster other than Solana's main network, where the wallet takes a server's blockhash only if told to.
+    /// See [`SolanaWallet::with_key_of_cluster_only`](super::SolanaWallet::with_key_of_cluster_only).
+    #[error("a server's blockhash is not used on this cluster; give the wallet hints, or a key of this cluster only")]
+    Cluster,
+    /// It costs more lamports beside the price than the wallet may pay.
+    #[error("it may cost {lamports} lamports beside the price, the wallet may pay {limit}")]
+    Fee {
+        /// What it may cost.
+        lamports: u64,
+        /// What is allowed.
+        limit: u64,
+    },
     /// It is not the first of its scheme and network; servers of the reference would check the payment against
     /// that one. See [`Pay::with_any_offer`](super::Pay::with_any_offer).
     #[error("it is not the first of its scheme and network")]

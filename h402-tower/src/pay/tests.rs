@@ -8,6 +8,7 @@ mod journal;
 mod once;
 mod signing;
 mod sockets;
+mod solana;
 
 use super::{Cap, EvmWallet, Means, Pay, PayError, SignError, Terms, Wallet};
 use bytes::Bytes;

@@ -1,5 +1,6 @@
 //! The port to whoever holds the keys.
 
+use super::Unusable;
 use core::future::Future;
 use h402_core::{Amount, BadKey, PaymentPayload, Requirements, Undecided, UnixSeconds};
 
@@ -8,10 +9,10 @@ pub trait Wallet: Send + Sync + 'static {
     /// By what means it could pay this, if it could. Asks nobody.
     fn can_pay(&self, requirements: &Requirements) -> Option<Means>;
 
-    /// Whether it could pay this, did the server but name a recent blockhash. Then the server is asked once more: it
-    /// may just have been finding out.
-    fn lacks_blockhash(&self, _requirements: &Requirements) -> bool {
-        false
+    /// Why it cannot pay this; only asked if it cannot. Told [`Unusable::NoHints`], the layer asks the server once more,
+    /// which may just have been finding them out.
+    fn why_not(&self, _requirements: &Requirements) -> Unusable {
+        Unusable::Wallet
     }
 
     /// Signs a payment of exactly these terms. Sends nothing.
@@ -87,8 +88,11 @@ impl<A: Wallet, B: Wallet> Wallet for (A, B) {
         first.into_iter().chain(second).min()
     }
 
-    fn lacks_blockhash(&self, requirements: &Requirements) -> bool {
-        self.0.lacks_blockhash(requirements) || self.1.lacks_blockhash(requirements)
+    fn why_not(&self, requirements: &Requirements) -> Unusable {
+        match self.0.why_not(requirements) {
+            Unusable::Wallet => self.1.why_not(requirements),
+            why => why,
+        }
     }
 
     async fn sign(&self, terms: &Terms) -> Result<PaymentPayload, SignError> {

@@ -17,7 +17,7 @@ fn assets() -> [Arc<Asset>; 3] {
 }
 
 fn terms(fee_payer: Option<SolanaAddress>) -> SolanaTerms {
-    SolanaTerms { blockhash: [9; 32], fee_payer, unique: [0; 16] }
+    SolanaTerms { blockhash: [9; 32], fee_payer, creates_account: fee_payer.is_none(), unique: [0; 16] }
 }
 
 fn sponsor() -> SolanaKey {
@@ -94,6 +94,34 @@ fn two_payments_of_one_amount_are_two_transactions() {
             assert_eq!(pay([1; 16]), pay([1; 16]));
         }
     }
+}
+
+/// T082: what a payment costs its payer beside the amount is known before it is signed.
+#[test]
+fn t082_the_cost_of_a_payment_is_bounded_before_it_is_signed() {
+    let key = SolanaKey::from_seed(&[7; 32]);
+    let [sol, usdc, token_2022] = assets();
+    // Asset, sponsored, creates, most lamports. The deposit of 165 bytes is (128 + 165) * 3480 * 2.
+    let cases = [
+        (&sol, false, false, 5_001),
+        (&sol, false, true, 5_001),
+        (&sol, true, true, 0),
+        (&usdc, false, false, 5_001),
+        (&usdc, false, true, 2_044_281),
+        (&usdc, true, true, 2_039_280),
+        (&usdc, true, false, 0),
+        (&token_2022, false, true, 2_505_001),
+    ];
+    for (asset, sponsored, creates_account, most) in cases {
+        let terms = SolanaTerms { creates_account, unique: [0xff; 16], ..terms(sponsored.then(|| sponsor().address())) };
+        assert_eq!(terms.most_lamports(&key.address(), &offer(asset.clone())), most, "{asset:?} {sponsored} {creates_account}");
+        let signed = sign_payment(&key, &offer(asset.clone()), Amount::from_atomic(1), &terms).unwrap();
+        let payment = transfer::find(&SolanaTransaction::decode(&signed.transaction).unwrap().message).unwrap().payment;
+        assert_eq!(payment.max_fee(), if sponsored { 10_001 } else { 5_001 });
+        assert_eq!(payment.creates_destination, creates_account && !asset.is_native());
+    }
+    let own = SolanaTerms { fee_payer: Some(key.address()), ..terms(None) };
+    assert_eq!(own.most_lamports(&key.address(), &offer(sol)), 5_001, "the payer is no sponsor of its own");
 }
 
 #[test]

@@ -103,17 +103,21 @@ async fn records_read_back_whole_or_not_at_all() {
 }
 
 /// A directory of this test alone, gone with it.
-struct Scratch(std::path::PathBuf);
+pub(super) struct Scratch(std::path::PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("h402-{name}-{}", std::process::id()));
         std::fs::remove_dir_all(&path).ok();
         Self(path)
     }
 
     fn open(&self) -> DirectoryJournal {
-        DirectoryJournal::open(&self.0, cap().assets().clone()).unwrap()
+        self.open_for(&cap())
+    }
+
+    pub(super) fn open_for(&self, cap: &Cap) -> DirectoryJournal {
+        DirectoryJournal::open(&self.0, cap.assets().clone()).unwrap()
     }
 }
 
