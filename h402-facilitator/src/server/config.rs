@@ -1,14 +1,19 @@
 //! Configuration: one TOML file, overridden by the environment. Unknown keys are refused, secrets never shown.
 
+mod asset;
+mod evm;
+mod solana;
+
+pub use asset::{AssetSection, DomainSection, PegWord, TokenProgramWord};
+pub use solana::{CommitmentWord, ExtensionWord};
+
 use crate::{
-    Callers, EngineConfig, EvmNetwork, NetworkConfig, Signer,
-    evm::{EvmChain, EvmConfig},
+    Callers, EngineConfig, EvmNetwork, NetworkConfig, SolanaNetwork,
     rpc::{Endpoint, Rpc, RpcConfig},
 };
-use h402_core::{Address, Amount, Asset, Assets, EvmKey, Network, Peg, asset_id};
+use h402_core::{Address, Amount, Assets, Network, UnknownNetwork};
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
-use zeroize::Zeroizing;
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 /// A text that is never shown.
 #[derive(Clone, Deserialize)]
@@ -60,73 +65,51 @@ pub enum CallersWord {
     Trusted,
 }
 
-/// One network.
+/// One network. What is said to be of EVM or of Solana is refused elsewhere.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkSection {
-    /// CAIP-2, such as `eip155:8453`.
+    /// CAIP-2, such as `eip155:8453`, or a name, such as `solana-devnet`.
     pub id: String,
-    /// RPC URLs, first choice first. `H402_RPC_<chain id>` (comma-separated) overrides them.
+    /// RPC URLs, first choice first. `H402_RPC_<reference>` (comma-separated) overrides them; the reference is the part
+    /// of the CAIP-2 id after the colon.
     #[serde(default)]
     pub rpc: Vec<Secret>,
-    /// File with the key that pays for gas, 64 hex digits. `H402_KEY_<chain id>` overrides it.
+    /// File with a key; `H402_KEY_<reference>` overrides it. EVM: the key that pays for gas, 64 hex digits. Solana: the
+    /// key that pays the fees of others, in base58 or as `solana-keygen` writes it; without it payers pay their own.
     pub key_file: Option<PathBuf>,
-    /// Encrypted key file (Ethereum keystore, version 3); its password comes from `H402_KEYSTORE_PASSWORD_<chain id>`.
+    /// EVM: encrypted key file (Ethereum keystore, version 3); its password comes from
+    /// `H402_KEYSTORE_PASSWORD_<reference>`.
     pub keystore_file: Option<PathBuf>,
     /// Symbols of the accepted assets: an allow-list, so it cannot be left out.
     pub assets: Vec<String>,
-    /// Address of Multicall3, or `none`.
-    #[serde(default = "default_multicall")]
-    pub multicall3: String,
-    /// Blocks after which a settlement is answered as settled.
+    /// EVM: address of Multicall3, or `none`.
+    pub multicall3: Option<String>,
+    /// EVM: blocks after which a settlement is answered as settled.
     pub accept_depth: Option<u64>,
-    /// Blocks after which it is final.
+    /// EVM: blocks after which it is final.
     pub final_depth: Option<u64>,
-    /// Greatest gas of one settlement.
+    /// EVM: greatest gas of one settlement.
     pub max_gas: Option<u64>,
-    /// Greatest price per gas in gwei.
+    /// EVM: greatest price per gas in gwei.
     pub max_fee_gwei: Option<u64>,
-    /// Milliseconds between looks for new blocks.
+    /// Solana: `confirmed` or `finalized`, when a settlement is answered as settled.
+    pub commitment: Option<CommitmentWord>,
+    /// Solana: amounts from which on that is `finalized` in any case, by symbol, in token units as text.
+    #[serde(default)]
+    pub large_amount: BTreeMap<String, String>,
+    /// Solana: the most lamports that are paid for a payment of others.
+    pub max_fee_lamports: Option<u64>,
+    /// Solana: blocks that a payment must have left.
+    pub min_blocks_left: Option<u64>,
+    /// Solana: what mints of Token-2022 may be able to do.
+    #[serde(default)]
+    pub extensions: Vec<ExtensionWord>,
+    /// Milliseconds between looks for open settlements.
     pub poll_ms: Option<u64>,
     /// Least amounts that are settled, by symbol, in token units as text.
     #[serde(default)]
     pub minimum: BTreeMap<String, String>,
-}
-
-/// One asset.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AssetSection {
-    /// CAIP-2 network.
-    pub network: String,
-    /// Token contract, or `native`.
-    pub address: String,
-    /// Decimal places.
-    pub decimals: u8,
-    /// Symbol by which the network lists it.
-    pub symbol: String,
-    /// EIP-712 domain, if the token has EIP-3009.
-    pub eip3009: Option<DomainSection>,
-    /// `usd`, if pegged.
-    pub peg: Option<PegWord>,
-}
-
-/// An EIP-712 domain.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DomainSection {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-}
-
-/// A currency.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PegWord {
-    /// United States dollar.
-    Usd,
 }
 
 /// What is wrong with a configuration. Repeats no secret.
@@ -161,8 +144,9 @@ fn default_database() -> PathBuf {
     "h402.sqlite".into()
 }
 
-fn default_multicall() -> String {
-    "0xcA11bde05977b3631167028862bE2a173976CA11".into()
+/// Reads a network by its CAIP-2 id or by its name.
+fn network_of(text: &str) -> Result<Network, UnknownNetwork> {
+    Network::from_name(text).map_or_else(|| text.parse(), Ok)
 }
 
 fn value(key: impl Into<String>, why: impl fmt::Display) -> ConfigError {
@@ -192,7 +176,7 @@ pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
 }
 
 impl Config {
-    /// Applies `H402_LISTEN`, `H402_DATABASE`, `H402_RPC_<chain id>` from `env`.
+    /// Applies `H402_LISTEN`, `H402_DATABASE`, `H402_RPC_<reference>` from `env`.
     ///
     /// # Errors
     /// [`ConfigError::Value`].
@@ -244,22 +228,21 @@ impl Config {
             if section.assets.is_empty() {
                 return Err(value(format!("network {network} assets"), "at least one asset must be listed"));
             }
-            let mut minimums = Vec::new();
             for symbol in &section.assets {
                 let asset = known.by_symbol(network, symbol).ok_or_else(|| {
                     value(format!("network {network} assets"), format!("{symbol} is not known; describe it in an [[asset]]"))
                 })?;
-                if let Some(text) = section.minimum.get(symbol) {
-                    let minimum = Amount::from_units(text, asset.decimals)
-                        .map_err(|why| value(format!("network {network} minimum {symbol}"), why))?;
-                    minimums.push((asset.id.address, minimum));
-                }
                 allowed = allowed.with((**asset).clone());
             }
-            if let Some(symbol) = section.minimum.keys().find(|symbol| !section.assets.contains(symbol)) {
-                return Err(value(format!("network {network} minimum"), format!("{symbol} is not among the assets")));
-            }
-            networks.push(EvmNetwork { minimums, ..section.config(network, &env)? }.into());
+            let minimums = section.amounts("minimum", &section.minimum, network, &allowed)?;
+            networks.push(match network {
+                Network::Evm(chain_id) => EvmNetwork { minimums, ..section.evm(chain_id, &env)? }.into(),
+                Network::Solana(genesis) => {
+                    let large_amounts = section.amounts("large_amount", &section.large_amount, network, &allowed)?;
+                    SolanaNetwork { minimums, large_amounts, ..section.solana(genesis, &env)? }.into()
+                }
+                _ => return Err(value(format!("network {network}"), "is of a kind that is not supported")),
+            });
         }
         let defaults = EngineConfig::new(allowed, networks);
         Ok(EngineConfig {
@@ -277,95 +260,51 @@ impl Config {
 
 impl NetworkSection {
     fn network(&self) -> Result<Network, ConfigError> {
-        self.id.parse().map_err(|why| value("network id", why))
+        network_of(&self.id).map_err(|why| value("network id", why))
     }
 
-    /// The part of the id that names environment variables: the chain id.
-    fn reference(&self) -> &str {
-        self.id.split_once(':').map_or(self.id.as_str(), |(_, reference)| reference)
+    /// The part of the CAIP-2 id that names environment variables.
+    fn reference(&self) -> String {
+        let id = network_of(&self.id).map_or_else(|_| self.id.clone(), |network| network.to_string());
+        id.split_once(':').map_or(id.clone(), |(_, reference)| reference.to_owned())
     }
 
-    fn config(&self, network: Network, env: &impl Fn(&str) -> Option<String>) -> Result<EvmNetwork, ConfigError> {
-        let key = |part: &str| format!("network {network} {part}");
-        let Network::Evm(chain_id) = network else { return Err(value(key("id"), "only EVM networks are supported yet")) };
+    fn rpc(&self) -> Result<Rpc, ConfigError> {
+        let key = format!("network {} rpc", self.id);
         let mut endpoints = Vec::new();
         for Secret(url) in &self.rpc {
-            endpoints.push(url.parse::<Endpoint>().map_err(|why| value(key("rpc"), why))?);
+            endpoints.push(url.parse::<Endpoint>().map_err(|why| value(&key, why))?);
         }
         if endpoints.is_empty() {
-            return Err(value(key("rpc"), format!("at least one URL is needed, here or in H402_RPC_{chain_id}")));
+            return Err(value(key, format!("at least one URL is needed, here or in H402_RPC_{}", self.reference())));
         }
-        let multicall3 = match self.multicall3.as_str() {
-            "none" => None,
-            text => match text.parse() {
-                Ok(Address::Evm(address)) => Some(address),
-                _ => return Err(value(key("multicall3"), "neither an address nor \"none\"")),
-            },
-        };
-        let signer = Signer::Local(self.key(chain_id, env)?);
-        let rpc = Rpc::new(RpcConfig::new(endpoints));
-        let chain = EvmChain::new(EvmConfig { chain_id, multicall3, simulate_from: signer.address(), rpc });
-        let defaults = EvmNetwork::new(chain, signer);
-        Ok(EvmNetwork {
-            accept_depth: self.accept_depth.unwrap_or(defaults.accept_depth).max(1),
-            final_depth: self.final_depth.unwrap_or(defaults.final_depth).max(1),
-            max_gas: self.max_gas.unwrap_or(defaults.max_gas),
-            max_fee_per_gas: self.max_fee_gwei.map_or(defaults.max_fee_per_gas, |gwei| u128::from(gwei) * 1_000_000_000),
-            poll: self.poll_ms.map_or(defaults.poll, |ms| Duration::from_millis(ms.max(10))),
-            ..defaults
-        })
+        Ok(Rpc::new(RpcConfig::new(endpoints)))
     }
 
-    fn key(&self, chain_id: u64, env: &impl Fn(&str) -> Option<String>) -> Result<EvmKey, ConfigError> {
-        let variable = format!("H402_KEY_{chain_id}");
-        if let Some(text) = env(&variable) {
-            return EvmKey::from_hex(&text).map_err(|why| value(variable, why));
+    /// Amounts of the listed assets, by address.
+    fn amounts(
+        &self,
+        name: &str,
+        texts: &BTreeMap<String, String>,
+        network: Network,
+        allowed: &Assets,
+    ) -> Result<Vec<(Address, Amount)>, ConfigError> {
+        let mut amounts = Vec::new();
+        for (symbol, text) in texts {
+            let asset = allowed.by_symbol(network, symbol).filter(|_| self.assets.contains(symbol));
+            let asset = asset.ok_or_else(|| value(format!("network {network} {name}"), format!("{symbol} is not among the assets")))?;
+            let amount = Amount::from_units(text, asset.decimals);
+            amounts.push((asset.id.address, amount.map_err(|why| value(format!("network {network} {name} {symbol}"), why))?));
         }
-        let key = |part: &str| format!("network {} {part}", self.id);
-        match (&self.key_file, &self.keystore_file) {
-            (Some(path), None) => {
-                let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: path.clone(), error })?;
-                EvmKey::from_hex(&Zeroizing::new(text)).map_err(|why| value(path.display().to_string(), why))
-            }
-            (None, Some(path)) => {
-                let variable = format!("H402_KEYSTORE_PASSWORD_{chain_id}");
-                let password = Zeroizing::new(env(&variable).ok_or_else(|| value(key("keystore_file"), format!("{variable} is not set")))?);
-                // The library's own errors may quote the file.
-                let opened = eth_keystore::decrypt_key(path, password.as_bytes());
-                let secret =
-                    Zeroizing::new(opened.map_err(|_| value(path.display().to_string(), "is no keystore, or the password is wrong"))?);
-                let secret =
-                    <&[u8; 32]>::try_from(secret.as_slice()).map_err(|_| value(path.display().to_string(), "holds no 32-byte key"))?;
-                EvmKey::from_bytes(secret).map_err(|why| value(path.display().to_string(), why))
-            }
-            (Some(_), Some(_)) => Err(value(key("key_file"), "and keystore_file are both given")),
-            (None, None) => Err(value(key("key_file"), format!("is missing, as is keystore_file, and {variable} is not set"))),
-        }
+        Ok(amounts)
     }
-}
 
-impl AssetSection {
-    /// The asset that is described.
-    ///
-    /// # Errors
-    /// [`ConfigError::Value`], naming the key.
-    pub fn asset(&self) -> Result<Asset, ConfigError> {
-        let key = |part: &str| format!("asset {} {part}", self.symbol);
-        let network: Network = self.network.parse().map_err(|why| value(key("network"), why))?;
-        let mut asset = match self.address.as_str() {
-            "native" => Asset { decimals: self.decimals, ..Asset::native(network, &self.symbol) },
-            text => {
-                let id = asset_id(network, text).map_err(|why| value(key("address"), why))?;
-                Asset::new(id, self.decimals, &self.symbol)
-            }
-        };
-        if let Some(domain) = &self.eip3009 {
-            asset = asset.with_eip3009(&domain.name, &domain.version);
+    /// Refuses settings of another kind of network.
+    fn refuse(&self, given: &[(&str, bool)], kind: &str) -> Result<(), ConfigError> {
+        match given.iter().find(|(_, given)| *given) {
+            Some((name, _)) => Err(value(format!("network {} {name}", self.id), format!("is of {kind} networks"))),
+            None => Ok(()),
         }
-        if let Some(PegWord::Usd) = self.peg {
-            asset = asset.with_peg(Peg::Usd);
-        }
-        Ok(asset)
     }
 }
 

@@ -48,7 +48,7 @@ async fn mistakes_are_named() {
         (GOOD.replace("assets = [\"USDC\"]", ""), "assets"),
         (GOOD.replace("[\"USDC\"]", "[]"), "at least one asset"),
         (GOOD.replace("USDC", "USDX"), "USDX is not known"),
-        (GOOD.replace("eip155:84532", "base-sepolia"), "names no network"),
+        (GOOD.replace("eip155:84532", "base-sepolja"), "names no network"),
         (GOOD.replace("127.0.0.1:9000", "localhost"), "line 2"),
         (format!("{GOOD}\nmultical3 = \"none\""), "multical3"),
         (format!("{GOOD}\nmulticall3 = \"yes\""), "multicall3"),
@@ -109,6 +109,68 @@ async fn an_encrypted_keystore_is_opened_with_its_password() {
     assert!(wrong.contains("password is wrong") && !wrong.contains("hunter"), "{wrong}");
     assert!(opened(None).unwrap_err().to_string().contains("H402_KEYSTORE_PASSWORD_84532"));
     std::fs::remove_file(path).unwrap();
+}
+
+const CLUSTER: &str = r#"
+[[network]]
+id = "solana-devnet"
+rpc = ["https://api.devnet.solana.com"]
+assets = ["SOL", "USDC"]
+commitment = "finalized"
+extensions = ["transfer_fee"]
+max_fee_lamports = 20000
+[network.large_amount]
+USDC = "100"
+"#;
+
+/// The key of RFC 8032's first test, as `solana-keygen` writes it.
+const PAIR: &str = "[157,97,177,157,239,253,90,96,186,132,74,244,146,236,44,196,68,73,197,105,123,50,105,25,112,59,172,3,28,174,127,96,\
+    215,90,152,1,130,177,10,183,213,75,254,211,201,100,7,58,14,225,114,243,218,166,35,37,175,2,26,104,247,7,81,26]";
+
+fn with_sponsor(name: &str) -> Option<String> {
+    (name == "H402_KEY_EtWTRABZaYq6iMfeYKouRu166VU2xqa1").then(|| PAIR.to_owned())
+}
+
+#[tokio::test]
+async fn a_cluster_is_read() {
+    let config: Config = CLUSTER.parse().unwrap();
+    let engine = config.engine(with_sponsor).unwrap();
+    let NetworkConfig::Solana(cluster) = &engine.networks[0] else { panic!("not Solana") };
+    assert_eq!(cluster.chain.network().to_string(), "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1");
+    assert_eq!(cluster.sponsor.as_ref().unwrap().address().to_string(), "FVen3X669xLzsi6N2V91DoiyzHzg1uAgqiT8jZ9nS96Z");
+    assert_eq!((cluster.accept, cluster.max_fee_lamports), (crate::solana::Commitment::Finalized, 20_000));
+    assert_eq!((cluster.large_amounts.len(), cluster.large_amounts[0].1), (1, Amount::from_atomic(100_000_000)));
+    assert!(cluster.extensions.transfer_fee && !cluster.extensions.transfer_hook);
+    let unsponsored = config.engine(|_| None).unwrap();
+    assert!(matches!(&unsponsored.networks[0], NetworkConfig::Solana(cluster) if cluster.sponsor.is_none()));
+}
+
+#[tokio::test]
+async fn mistakes_about_a_cluster_are_named() {
+    let mint =
+        "\n[[asset]]\nnetwork = \"solana-devnet\"\naddress = \"So11111111111111111111111111111111111111112\"\ndecimals = 9\nsymbol = \"W\"";
+    let cases = [
+        (CLUSTER.replace("finalized", "processed"), "unknown variant `processed`"),
+        (CLUSTER.replace("transfer_fee", "transfer_tax"), "unknown variant `transfer_tax`"),
+        (CLUSTER.replace("USDC = \"100\"", "USDT = \"100\""), "USDT is not among the assets"),
+        (CLUSTER.replace("max_fee_lamports", "max_fee_gwei"), "is of EVM networks"),
+        (CLUSTER.replace("max_fee_lamports = 20000", "multicall3 = \"none\""), "is of EVM networks"),
+        (GOOD.replace("assets =", "min_blocks_left = 3\nassets ="), "is of Solana networks"),
+        (CLUSTER.replace("rpc = [\"https://api.devnet.solana.com\"]", ""), "H402_RPC_EtWTRABZaYq6iMfeYKouRu166VU2xqa1"),
+        (format!("{CLUSTER}{mint}\ntoken_program = \"spl\""), "unknown variant `spl`"),
+        (
+            format!("{CLUSTER}{}\ntoken_program = \"token\"", mint.replace("So11111111111111111111111111111111111111112", "native")),
+            "is of mints",
+        ),
+    ];
+    for (text, word) in cases {
+        let error = text.parse::<Config>().and_then(|config| config.engine(with_key)).expect_err(word).to_string();
+        assert!(error.contains(word), "{error} should name {word}");
+    }
+    let good: Config = format!("{CLUSTER}{mint}\ntoken_program = \"token-2022\"").parse().unwrap();
+    assert_eq!(good.asset[0].asset().unwrap().token_program, Some(h402_core::TokenProgram::Token2022));
+    let error = CLUSTER.parse::<Config>().unwrap().engine(|_| Some("hunter2".into())).unwrap_err().to_string();
+    assert!(error.starts_with("H402_KEY_EtWT") && !error.contains("hunter"), "{error}");
 }
 
 fn evm(config: &EngineConfig) -> &EvmNetwork {
