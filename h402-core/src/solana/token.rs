@@ -160,3 +160,6 @@ fn transfer_fee(value: &[u8]) -> Option<TokenExtension> {
     let ((older, older_share), (newer, newer_share)) = (fee(80)?, fee(98)?);
     Some(TokenExtension::TransferFee { basis_points: older_share.max(newer_share), maximum: older.max(newer) })
 }
+
+#[cfg(test)]
+mod tests;

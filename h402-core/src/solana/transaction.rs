@@ -197,3 +197,6 @@ pub(super) fn write_length(bytes: &mut Vec<u8>, length: usize) {
         bytes.push(low | 0x80);
     }
 }
+
+#[cfg(test)]
+mod tests;

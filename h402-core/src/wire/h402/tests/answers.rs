@@ -3,8 +3,8 @@
 use super::{BASE, PAYEE, PAYER, address, unpacked};
 use crate::{
     Amount, AssetId, BlockRef, Dialect, ErrorReason, GenesisPrefix, Network, PaymentClass, PaymentKey, PaymentKind, PaymentRow, Receipt,
-    Reject, Scheme, SettleError, Settlement, SettlementAnswer, Supported, SupportedKind, TransactionId, Undecided, UnixMillis, VerifyError,
-    wire::h402::*,
+    Reject, Scheme, SettleError, Settlement, SettlementAnswer, SolanaReject, Supported, SupportedKind, TransactionId, Undecided,
+    UnixMillis, VerifyError, wire::h402::*,
 };
 use alloy_primitives::B256;
 
@@ -159,6 +159,44 @@ fn rejects() -> Vec<Reject> {
         Reject::DuplicateSettlement { transaction: Some(transaction()) },
         Reject::TooManyOpen,
     ]
+    .into_iter()
+    .chain(solana_rejects().map(Reject::Solana))
+    .collect()
+}
+
+fn solana_rejects() -> impl Iterator<Item = SolanaReject> {
+    let paid = [9; 32].into();
+    [
+        SolanaReject::Undecodable("it ends too early"),
+        SolanaReject::Signature("it is not the payer's"),
+        SolanaReject::Signers,
+        SolanaReject::LookupTables,
+        SolanaReject::DurableNonce,
+        SolanaReject::Instruction("system: not a transfer"),
+        SolanaReject::ComputeBudget("the limit is set twice"),
+        SolanaReject::Fee { lamports: 2, limit: 1 },
+        SolanaReject::FeePayerUsed,
+        SolanaReject::FeePayerUnknown,
+        SolanaReject::NoTransfer,
+        SolanaReject::TwoTransfers,
+        SolanaReject::Recipient { paid },
+        SolanaReject::Value { paid: 1, required: Amount::from_atomic(5) },
+        SolanaReject::Expires { left: 3, required: 20 },
+        SolanaReject::TokenAccount("the payee has none"),
+        SolanaReject::Extension("transfer hook"),
+    ]
+    .into_iter()
+}
+
+/// The words of Solana among the 35 are said of payments on Solana, and those of EVM are not.
+#[test]
+fn payments_on_solana_are_refused_in_words_of_solana() {
+    for reject in solana_rejects() {
+        let (reason, word) = (reject.words().0, reject.words().1);
+        assert!(!reason.as_str().contains("evm") && !reason.as_str().contains("arkade"), "{reject}");
+        assert!(word.contains("solana"), "{reject}");
+        assert_eq!(Reject::from(reject).reason(), reason);
+    }
 }
 
 #[test]
