@@ -1,6 +1,6 @@
 //! What is fast and what it costs, as ratios against a floor measured in the same run.
 //!
-//! `cargo bench -p h402-tests --bench h402 -- check gate claims verify settle proxy memory` runs the named parts, or all.
+//! `cargo bench -p h402-tests --bench h402 -- check solana-check gate claims verify settle proxy memory` runs the named parts, or all.
 //! Nothing here fails for being slow: the figures are read by people, beside the goal that is printed with them.
 
 #![allow(clippy::float_arithmetic, reason = "figures for people, not money")]
@@ -12,6 +12,7 @@ mod measure;
 mod memory;
 mod proxy;
 mod settle;
+mod solana_check;
 mod verify;
 
 fn main() {
@@ -20,6 +21,9 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     if wanted("check") {
         check::run();
+    }
+    if wanted("solana-check") {
+        solana_check::run();
     }
     if wanted("claims") {
         runtime.block_on(claims::run());
