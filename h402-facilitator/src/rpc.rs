@@ -21,6 +21,7 @@ use h402_core::Undecided;
 use serde_json::value::RawValue;
 use std::{
     fmt,
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -133,10 +134,32 @@ impl Rpc {
         if calls.is_empty() {
             return Ok((Vec::new(), Answerer(None)));
         }
+        self.until_answered(reach, |index| self.ask_one(index, calls)).await
+    }
+
+    /// Brings somebody's own request to the node and its answer back, both as they are, byte for byte.
+    ///
+    /// An answer that is no JSON-RPC, that says to come back later or whose errors repeat a part of the endpoint's URL is
+    /// none: the next endpoint gets the same bytes. What the request asks for is for the caller to check.
+    ///
+    /// # Errors
+    /// As [`Rpc::batch`]: the node may have done what it was asked for all the same.
+    pub async fn relay(&self, request: &bytes::Bytes) -> Result<bytes::Bytes, Undecided> {
+        let one =
+            |index| self.exchange(index, &[], request.clone(), |answer, endpoint| message::relayable(&answer, endpoint).then_some(answer));
+        Ok(self.until_answered(Reach::UntilAnswered, one).await?.0)
+    }
+
+    /// Tries the endpoints in their order, as far as `reach` says.
+    async fn until_answered<T, F: Future<Output = Result<T, Failure>>>(
+        &self,
+        reach: Reach,
+        one: impl Fn(usize) -> F,
+    ) -> Result<(T, Answerer), Undecided> {
         let mut undecided = Undecided::Chain;
         for index in self.inner.pool.candidates() {
-            match self.ask_one(index, calls).await {
-                Ok(answers) => return Ok((answers, Answerer(Some(index)))),
+            match one(index).await {
+                Ok(answer) => return Ok((answer, Answerer(Some(index)))),
                 Err(Failure::Busy) => return Err(Undecided::Busy),
                 Err(Failure::Deadline) => undecided = Undecided::Deadline,
                 Err(Failure::Endpoint) => undecided = Undecided::Chain,
@@ -192,32 +215,40 @@ impl Rpc {
         self.inner.counts.read(&self.inner.pool)
     }
 
-    /// One HTTP request to one endpoint.
     async fn ask_one(&self, index: usize, calls: &[Call]) -> Result<Answers, Failure> {
+        let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
+        // An id is never used twice, so an answer that belongs to another request is noticed.
+        let first_id = self.inner.next_id.fetch_add(count, Ordering::Relaxed);
+        let request = message::encode(calls, first_id).into();
+        let read = |answer: bytes::Bytes, endpoint: &Endpoint| message::decode(&answer, calls, first_id, endpoint);
+        let answers = self.exchange(index, calls, request, read).await?;
+        self.inner.counts.answered(calls, &answers);
+        Ok(answers)
+    }
+
+    /// One HTTP request to one endpoint, which has failed if its answer cannot be read.
+    async fn exchange<T>(
+        &self,
+        index: usize,
+        calls: &[Call],
+        request: bytes::Bytes,
+        read: impl Fn(bytes::Bytes, &Endpoint) -> Option<T>,
+    ) -> Result<T, Failure> {
         let inner = &*self.inner;
         let Some(endpoint) = inner.pool.endpoint(index) else { return Err(Failure::Endpoint) };
         let permit = timeout(inner.timeout / 2, inner.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(Failure::Busy) };
-        let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
-        // An id is never used twice, so an answer that belongs to another request is noticed.
-        let first_id = inner.next_id.fetch_add(count, Ordering::Relaxed);
         inner.counts.asked(index, calls);
-        let exchange = async {
-            let body = inner.transport.post(endpoint, message::encode(calls, first_id)).await?;
-            message::decode(&body, calls, first_id, endpoint).ok_or(Failure::Endpoint)
-        };
-        let answers = timeout(inner.timeout, exchange).await.unwrap_or(Err(Failure::Deadline));
-        match &answers {
-            Ok(answers) => {
-                inner.counts.answered(calls, answers);
-                inner.pool.succeeded(index);
-            }
+        let exchange = async { read(inner.transport.post(endpoint, request).await?, endpoint).ok_or(Failure::Endpoint) };
+        let answer = timeout(inner.timeout, exchange).await.unwrap_or(Err(Failure::Deadline));
+        match &answer {
+            Ok(_) => inner.pool.succeeded(index),
             Err(_) => {
                 inner.counts.failed(index);
                 inner.pool.failed(index);
             }
         }
-        answers
+        answer
     }
 }
 

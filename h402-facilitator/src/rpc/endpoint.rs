@@ -115,6 +115,11 @@ impl Endpoint {
         self.authorization.as_ref()
     }
 
+    /// Whether a text that the node wrote holds a part of the URL that may be a key.
+    pub(super) fn is_betrayed_by(&self, text: &str) -> bool {
+        self.secrets.iter().any(|secret| text.contains(secret.as_str()))
+    }
+
     /// Takes what could be a URL, or a part of this one, out of a text that the node wrote.
     pub(super) fn redact(&self, text: &str) -> String {
         let mut words: Vec<&str> = Vec::new();

@@ -84,8 +84,8 @@ struct WireError {
 }
 
 /// A `null` that is there is a result like any other.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
-    Box::<RawValue>::deserialize(deserializer).map(Some)
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Reads the answers to `calls`; none if they are not exactly one per call, each under its id.
@@ -112,6 +112,30 @@ pub(super) fn decode(body: &[u8], calls: &[Call], first_id: u64, endpoint: &Endp
         }
     }
     slots.into_iter().collect()
+}
+
+/// Whether an answer can be handed on as it is: JSON-RPC, from a node that wants to be asked, and nothing of its URL in an error.
+pub(super) fn relayable(body: &[u8], endpoint: &Endpoint) -> bool {
+    #[derive(Deserialize)]
+    struct Relayed<'a> {
+        #[serde(borrow, default)]
+        error: Option<&'a RawValue>,
+        #[serde(borrow, default, deserialize_with = "present")]
+        result: Option<&'a RawValue>,
+    }
+    let is_fine = |answer: &Relayed<'_>| match answer.error {
+        None => answer.result.is_some(),
+        Some(error) => match serde_json::from_str::<WireError>(error.get()) {
+            Ok(read) => !read.is_throttle("") && !endpoint.is_betrayed_by(error.get()),
+            Err(_) => false,
+        },
+    };
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    match first {
+        Some(b'{') => serde_json::from_slice::<Relayed<'_>>(body).is_ok_and(|answer| is_fine(&answer)),
+        Some(b'[') => serde_json::from_slice::<Vec<Relayed<'_>>>(body).is_ok_and(|answers| answers.iter().all(is_fine)),
+        _ => false,
+    }
 }
 
 impl WireError {

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::time::Instant;
 
 mod fake;
+mod relay;
 
 fn endpoint(url: &str) -> Endpoint {
     url.parse().unwrap()

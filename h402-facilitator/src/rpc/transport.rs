@@ -45,13 +45,13 @@ impl Transport {
         Self { client, max_body }
     }
 
-    pub(super) async fn post(&self, endpoint: &Endpoint, body: Vec<u8>) -> Result<Bytes, Failure> {
+    pub(super) async fn post(&self, endpoint: &Endpoint, body: Bytes) -> Result<Bytes, Failure> {
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(endpoint.uri())
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
-            .body(Full::new(Bytes::from(body)))
+            .body(Full::new(body))
             .map_err(|_| Failure::Endpoint)?;
         if let Some(authorization) = endpoint.authorization() {
             request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
