@@ -1,6 +1,9 @@
 //! `serve | check-config | init`.
 
-use super::config::{Config, ConfigError};
+use super::{
+    SolanaRpc,
+    config::{Config, ConfigError},
+};
 use crate::{
     Engine, StartError, SystemClock,
     sqlite::{OpenOptions, SqliteStore},
@@ -76,6 +79,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::CheckConfig => {
             let config = read(&config)?;
             config.engine(from_env)?;
+            config.solana_rpc.as_ref().map(|section| section.proxy(from_env)).transpose()?;
             say(&format!("configuration is good: {} network(s), listening on {}", config.network.len(), config.listen))
         }
         Command::Serve { public } => {
@@ -90,6 +94,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), CliError
 
 async fn serve(config: Config) -> Result<(), CliError> {
     let store = SqliteStore::open(&config.database, OpenOptions::default()).await.map_err(|error| CliError::Store(error.to_string()))?;
+    let solana_rpc = config.solana_rpc.as_ref().map(|section| section.proxy(from_env)).transpose()?.map(SolanaRpc::new);
     let engine = Engine::start(config.engine(from_env)?, store.clone(), SystemClock).await?;
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(io(&format!("listen on {}", config.listen)))?;
     let address = listener.local_addr().map_err(io("listen"))?;
@@ -103,7 +108,7 @@ async fn serve(config: Config) -> Result<(), CliError> {
         }
         tracing::info!("stopping");
     };
-    super::serve(listener, engine, stop).await.map_err(io("serve"))?;
+    super::serve_with(listener, engine, solana_rpc, stop).await.map_err(io("serve"))?;
     store.close().await.map_err(|error| CliError::Store(error.to_string()))
 }
 

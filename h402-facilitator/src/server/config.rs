@@ -3,9 +3,11 @@
 mod asset;
 mod evm;
 mod solana;
+mod solana_rpc;
 
 pub use asset::{AssetSection, DomainSection, PegWord, TokenProgramWord};
 pub use solana::{CommitmentWord, ExtensionWord};
+pub use solana_rpc::SolanaRpcSection;
 
 use crate::{
     Callers, EngineConfig, EvmNetwork, NetworkConfig, SolanaNetwork,
@@ -52,6 +54,8 @@ pub struct Config {
     /// Assets that the built-in table lacks or has otherwise.
     #[serde(default)]
     pub asset: Vec<AssetSection>,
+    /// The proxy for Solana clients; off if it is left out.
+    pub solana_rpc: Option<SolanaRpcSection>,
 }
 
 /// Who calls.

@@ -1,5 +1,6 @@
 //! What each path answers.
 
+use super::SolanaRpc;
 use crate::Engine;
 use axum::{
     Router,
@@ -26,8 +27,9 @@ type Answer = Response<Body>;
 
 /// The server as a service, for any listener.
 ///
-/// `//verify` (a configured URL with a trailing slash) and `/api/verify` reach the same routes.
-pub fn router<S: Store, C: Clock>(engine: Engine<S, C>) -> Router {
+/// `//verify` (a configured URL with a trailing slash) and `/api/verify` reach the same routes. The proxy tells clients apart by
+/// `ConnectInfo<SocketAddr>`; where the listener does not give that, all are one.
+pub fn router<S: Store, C: Clock>(engine: Engine<S, C>, solana_rpc: Option<SolanaRpc>) -> Router {
     let routes = Router::new()
         .route("/verify", post(verify::<S, C>))
         .route("/settle", post(settle::<S, C>))
@@ -35,9 +37,10 @@ pub fn router<S: Store, C: Clock>(engine: Engine<S, C>) -> Router {
         .route("/health", get(health::<S, C>))
         .route("/ready", get(ready::<S, C>))
         .route("/payments/{id}", get(payment::<S, C>))
+        .with_state(engine)
+        .merge(solana_rpc.map_or_else(Router::new, SolanaRpc::routes))
         .fallback(async || error(StatusCode::NOT_FOUND, "not_found", "no such path"))
-        .method_not_allowed_fallback(async || error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "method is not allowed here"))
-        .with_state(engine);
+        .method_not_allowed_fallback(async || error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "method is not allowed here"));
     Router::new().fallback(move |mut request: Request<Body>| {
         if let Some(uri) = plain(request.uri()) {
             *request.uri_mut() = uri;
