@@ -51,6 +51,28 @@ async fn the_last_64_versions_are_honoured() {
     assert_eq!(send(&service, paid(&Cheque { nonce: 4, value: 1000, ..Cheque::default() }.header())).await.status, 402);
 }
 
+/// A 402 that was written before says the price and the URL of the request at hand, with more prices than are kept.
+#[tokio::test]
+async fn every_402_is_of_its_own_request() {
+    let shop = Shop::new();
+    let quotes: Vec<_> = (1..=20).map(|amount| price_of(amount).quote().unwrap()).collect();
+    let price = Price::per_request(move |request| {
+        let at: usize = request.uri.query().and_then(|query| query.parse().ok()).ok_or(PriceError::NotFound)?;
+        quotes.get(at - 1).cloned().ok_or(PriceError::NotFound)
+    });
+    let service = shop.open(shop.gate_at(price), hello);
+    let rounds = (1..=20).chain(1..=20).chain([3, 3, 20, 3]);
+    for (at, amount) in rounds.enumerate() {
+        let path = format!("/item{at}?{amount}");
+        let answer = send(&service, get(&path)).await;
+        let accepts = &answer.json()["accepts"];
+        assert_eq!(answer.status, 402, "{path}");
+        assert_eq!(accepts.as_array().map(Vec::len), Some(1), "{path}");
+        assert_eq!(accepts[0]["amountRequired"], amount, "{path}");
+        assert_eq!(accepts[0]["resource"], format!("https://api.example{path}"), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_price_is_computed_from_the_request() {
     let shop = Shop::new();
