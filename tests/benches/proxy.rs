@@ -78,12 +78,21 @@ async fn paid(rig: &Rig, proxy: &Shop) {
         assert_eq!((status, body.as_str()), (200, r#"{"jsonrpc":"2.0","result":18446744073709551615,"id":1}"#));
     }
     assert_eq!(rig.transfers() - transfers, usize::try_from(PAID).unwrap());
+    line("gas of the last settlement, on the local token", gas(rig).await);
     let all = (faults.requests() - requests) as f64 / PAID as f64;
     line(
         "paid method on EVM, blocks at once: p50 / p99, ms",
         format!("{:.1} / {:.1}", percentile(&mut times, 50), percentile(&mut times, 99)),
     );
     line("paid method on EVM: HTTP requests to the chain, looks at blocks included", format!("{all:.2}"));
+}
+
+/// What the newest block has used; a settlement was alone in it.
+async fn gas(rig: &Rig) -> u64 {
+    let question = r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",false]}"#;
+    let (_, body) = h402_tests::http::send(http::Request::post(rig.chain.url()).body(question.into()).unwrap()).await;
+    let block: serde_json::Value = serde_json::from_str(&body).unwrap();
+    u64::from_str_radix(block["result"]["gasUsed"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
 }
 
 fn ask(method: &str, headers: &str) -> Vec<u8> {
