@@ -1,7 +1,7 @@
 //! Everything that must hold, in order. `.ci/run` prepares a machine and calls this.
 
 use crate::{
-    anvil, features, package, starter,
+    anvil, features, package, proxy, starter,
     step::{Failure, Line, Timings},
     suite, tidy,
 };
@@ -12,7 +12,7 @@ pub(crate) const QUICKSTART: &str = "cargo run -p h402-examples --bin quickstart
 
 type Step = (&'static str, fn() -> Result<(), Failure>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("format", || Line::new("cargo fmt --all --check").run()),
     ("clippy", || Line::new("cargo clippy --workspace --all-targets --all-features --locked -- -D warnings").run()),
     ("tidy", tidy::run),
@@ -20,6 +20,7 @@ const STEPS: [Step; 10] = [
     ("end to end, on anvil", || anvil::run(&[])),
     ("quickstart", || Line::new(QUICKSTART).run()),
     ("facilitator's first steps", starter::run),
+    ("Solana RPC proxy, as it invites", proxy::run),
     ("features", features::run),
     ("documentation", documentation),
     ("package", || package::run(&[])),

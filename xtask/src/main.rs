@@ -7,6 +7,7 @@ mod features;
 mod metadata;
 mod package;
 mod profile;
+mod proxy;
 mod starter;
 mod step;
 mod suite;
@@ -25,6 +26,7 @@ cargo xtask <command>
   package     build each published crate from its own package
   anvil       the tests of the whole story, on an Ethereum node that is not ours
   starter     the facilitator's `init` and `check-config`, as the README shows them
+  proxy       the Solana RPC proxy on its own chains, and every line it invites to type
   torture N   the end-to-end suite, N times
   bench       the measurements, from a release build; `bench NAME` for one
 ";
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         ["package", rest @ ..] => package::run(rest),
         ["anvil", rest @ ..] => anvil::run(rest),
         ["starter"] => starter::run(),
+        ["proxy"] => proxy::run(),
         ["torture", rounds] => torture::run(rounds),
         ["bench", rest @ ..] => bench::run(rest),
         ["help" | "--help" | "-h"] => {
