@@ -97,7 +97,8 @@ impl ChallengeTemplate {
     /// The JSON body for one URL.
     #[must_use]
     pub fn at(&self, url: &str) -> Vec<u8> {
-        let resource = format!("\"resource\":{}", serde_json::Value::from(url));
+        // A string always can be written.
+        let resource = format!("\"resource\":{}", serde_json::to_string(url).unwrap_or_default());
         self.pieces.join(&resource).into_bytes()
     }
 }
