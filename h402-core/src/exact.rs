@@ -21,6 +21,7 @@ use crate::{
     solana::{SolanaPayment, SolanaTransaction},
 };
 use alloy_primitives::{B256, Bytes, Signature};
+use core::fmt;
 use std::sync::Arc;
 
 /// A payload and the one offer it pays, with its signer recovered. Times and chain are not looked at yet.
@@ -33,7 +34,7 @@ pub struct Matched {
 
 /// A proof of payment with its signatures checked. Exhaustive: a new kind of proof must not compile before every
 /// place that settles or stores one knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Proof {
     /// An EIP-3009 authorization.
     Authorization {
@@ -75,6 +76,19 @@ pub enum Proof {
         /// Who signed the resource, and so must be the owner of what was paid.
         claimant: SolanaAddress,
     },
+}
+
+/// Signed bytes are replayable: they never appear in debug output.
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Authorization { authorization, .. } => f.debug_tuple("Authorization").field(authorization).finish(),
+            Self::EvmTransaction { transaction, .. } => f.debug_tuple("EvmTransaction").field(transaction).finish(),
+            Self::EvmSent { hash, claimant } => f.debug_tuple("EvmSent").field(hash).field(claimant).finish(),
+            Self::SolanaTransaction { payment, .. } => f.debug_tuple("SolanaTransaction").field(payment).finish(),
+            Self::SolanaSent { claimant, .. } => f.debug_tuple("SolanaSent").field(claimant).finish_non_exhaustive(),
+        }
+    }
 }
 
 /// How strictly times are checked, and what the time is.

@@ -98,6 +98,24 @@ fn t073_whatever_is_in_the_fee_payers_slot_it_is_one_payment() {
     }
 }
 
+/// T134: what is replayable about a payment is in no debug output of it.
+#[test]
+fn t134_debug_output_of_a_payment_holds_nothing_to_replay() {
+    for coin in Coin::ALL {
+        for raw in [paid(&coin.good()), sponsored(&coin.sponsored())] {
+            let matched = matched(raw.clone()).unwrap();
+            let shown = format!("{matched:?}").to_lowercase();
+            assert!(shown.contains("amount: 10000"), "{shown}");
+            let signature = &raw[raw.len() - 1 - 64..];
+            let last = if raw[0] == 1 { &raw[1..65] } else { &raw[65..129] };
+            for secret in [signature, last] {
+                assert!(!shown.contains(&hex::encode(secret)) && !shown.contains(&format!("{secret:?}")), "{shown}");
+                assert!(!shown.contains(&bs58::encode(secret).into_string().to_lowercase()), "{shown}");
+            }
+        }
+    }
+}
+
 /// The key is made of cluster and message: SHA-256 of length-prefixed fields, as `PaymentId` says.
 #[test]
 fn a_payment_is_its_message_on_its_cluster() {
