@@ -2,12 +2,14 @@
 
 use super::{
     difference::Found,
-    recording::{Answered, ChainFacts, Exchange, FacilitatorSetup, Recording, SentFact, SimulationFact},
+    recording::{Answered, ChainFacts, ClusterFacts, Exchange, FacilitatorSetup, Recording, SentFact, SimulationFact},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use h402_core::{
-    Address, Amount, Asset, Assets, CheckPolicy, EvmAddress, EvmFacts, JudgePolicy, Network, ReceiptFacts, SentFacts, Simulation,
+    Address, AllowedExtensions, Amount, Asset, Assets, CheckPolicy, EvmAddress, EvmFacts, GenesisPrefix, JudgePolicy, NativeChange,
+    Network, ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaKey, SolanaPolicy, SolanaSentFacts, SolanaSimulation, TransactionId,
     TransferLog, UnixMillis, UnixSeconds, Verified, VerifyError, asset_id,
+    solana::SolanaTransaction,
     wire::h402::{self, RequestError, SettleAnswer, VerifyAnswer},
 };
 use serde_json::Value;
@@ -47,17 +49,20 @@ struct Ours {
 /// Compares the verdicts, and how they are said.
 pub(super) fn compare(recording: &Recording, found: &mut Found) {
     for (index, exchange) in recording.questions().enumerate() {
-        let facts = recording.facilitator.facts.get(index).and_then(Option::as_ref);
         let recorded = exchange.response.as_ref().unwrap();
         let path = exchange.request.path.trim_start_matches('/');
         let body = exchange.request.json().unwrap().clone();
         let at = format!("facilitator: {path} {}", index + 1);
         let word = recording.facilitator.words.get(index).and_then(Option::as_deref);
         if let Some(message) = &recording.facilitator.message {
-            let ours = judge(&repaired(&body, message), exchange, &recording.facilitator, facts);
+            let ours = judge(&repaired(&body, message), exchange, &recording.facilitator, index);
             verdicts(&format!("{at} with a good message"), (verdict(recorded), word), &ours, found);
         }
-        let ours = judge(&body, exchange, &recording.facilitator, facts);
+        if recording.facilitator.claimed {
+            let ours = judge(&claimed(&body), exchange, &recording.facilitator, index);
+            verdicts(&format!("{at} with a claim"), (verdict(recorded), word), &ours, found);
+        }
+        let ours = judge(&body, exchange, &recording.facilitator, index);
         answers(&at, recorded, word, &ours, found);
     }
 }
@@ -120,7 +125,7 @@ fn assets(setup: &FacilitatorSetup) -> Assets {
 }
 
 /// As the routes of our server: what cannot be read is the caller's fault, everything else is a verdict.
-fn judge(question: &Value, exchange: &Exchange, setup: &FacilitatorSetup, facts: Option<&ChainFacts>) -> Ours {
+fn judge(question: &Value, exchange: &Exchange, setup: &FacilitatorSetup, index: usize) -> Ours {
     let settles = exchange.request.path == "/settle";
     let refuse = |error: VerifyError, matched: Option<(Network, Address)>| {
         let (network, payer) = matched.unzip();
@@ -152,10 +157,19 @@ fn judge(question: &Value, exchange: &Exchange, setup: &FacilitatorSetup, facts:
         Ok(checked) => checked,
         Err(reject) => return refuse(reject.into(), known),
     };
-    let facts = chain(facts.expect("the chain decides here, so facts are needed"));
-    let policy =
-        JudgePolicy { times, reserved: Amount::ZERO, max_gas: JudgePolicy::MAX_GAS, depth: 1, not_before: UnixMillis(0).seconds() };
-    match checked.judge(&facts, &policy) {
+    let needed = "the chain decides here, so facts are needed";
+    let judged = match checked.matched().network() {
+        Network::Solana(genesis) => {
+            let facts = setup.solana_facts.get(index).and_then(Option::as_ref).expect(needed);
+            checked.judge_solana(&cluster(genesis, facts), &solana_policy(times.now))
+        }
+        _ => {
+            let facts = chain(setup.facts.get(index).and_then(Option::as_ref).expect(needed));
+            let not_before = UnixMillis(0).seconds();
+            checked.judge(&facts, &JudgePolicy { times, reserved: Amount::ZERO, max_gas: JudgePolicy::MAX_GAS, depth: 1, not_before })
+        }
+    };
+    match judged {
         Ok(attestation) => {
             let answer = VerifyAnswer::verified(&Verified::attested(checked, attestation));
             let body = serde_json::from_slice(&h402::encode_verify(&answer).unwrap()).unwrap();
@@ -163,6 +177,52 @@ fn judge(question: &Value, exchange: &Exchange, setup: &FacilitatorSetup, facts:
         }
         Err(error) => refuse(error, known),
     }
+}
+
+fn solana_policy(now: UnixMillis) -> SolanaPolicy {
+    SolanaPolicy {
+        now,
+        reserved: Amount::ZERO,
+        sponsor: None,
+        max_fee_lamports: SolanaPolicy::MAX_FEE_LAMPORTS,
+        min_blocks_left: SolanaPolicy::MIN_BLOCKS_LEFT,
+        extensions: AllowedExtensions::default(),
+        not_before: UnixMillis(0).seconds(),
+    }
+}
+
+fn cluster(genesis: GenesisPrefix, facts: &ClusterFacts) -> SolanaFacts {
+    SolanaFacts {
+        genesis,
+        blockhash_age: facts.blockhash_age,
+        payer_lamports: facts.payer_lamports,
+        fee_payer_lamports: None,
+        source: None,
+        destination: None,
+        mint: None,
+        simulation: facts.simulated_units.map(|units| SolanaSimulation::Succeeds { units }),
+        sent: facts.sent.as_ref().map(|sent| SolanaSentFacts {
+            transaction: SolanaTransaction::decode(&STANDARD.decode(&sent.transaction).unwrap()).unwrap(),
+            success: true,
+            finalized: true,
+            slot: 999,
+            time: Some(UnixSeconds(sent.time)),
+            lamports: vec![NativeChange { account: sent.account.parse().unwrap(), before: sent.before, after: sent.after }],
+            tokens: Vec::new(),
+        }),
+    }
+}
+
+/// The same question with the recorded payer's signature over the resource, as ours ask for it.
+fn claimed(question: &Value) -> Value {
+    let mut payment = super::difference::unpacked(question["payload"].as_str().unwrap());
+    let key = SolanaKey::from_seed(&super::pay::SOLANA_SEED);
+    let resource = question["paymentRequirements"]["resource"].as_str().unwrap();
+    payment["payload"]["signer"] = key.address().to_string().into();
+    payment["payload"]["signedMessage"] = TransactionId::Solana(key.sign(resource.as_bytes())).to_string().into();
+    let mut question = question.clone();
+    question["payload"] = STANDARD.encode(payment.to_string()).into();
+    question
 }
 
 fn chain(facts: &ChainFacts) -> EvmFacts {

@@ -7,9 +7,12 @@ use super::{
 };
 use bytes::Bytes;
 use h402_core::{
-    Amount, Assets, EvmKey, Hints, HintsNeeded, Network, Payload, TransactionHints, Undecided, UnixMillis, evm::EvmTransaction, wire::h402,
+    Amount, Assets, EvmKey, Hints, HintsNeeded, Network, Payload, SolanaAddress, SolanaKey, TransactionHints, Undecided, UnixMillis,
+    evm::EvmTransaction,
+    solana::{SolanaMessage, SolanaTransaction},
+    wire::h402,
 };
-use h402_tower::pay::{Cap, EvmWallet, Pay, PayError};
+use h402_tower::pay::{Cap, EvmWallet, Pay, PayError, SolanaWallet};
 use http::{Request, Response};
 use http_body_util::Full;
 use std::{
@@ -21,8 +24,24 @@ use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 /// The first account of the usual development mnemonic, which every recorded EVM client pays from.
 const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
+/// What every recorded Solana client pays with.
+pub(super) const SOLANA_SEED: [u8; 32] = [7; 32];
+
 /// What the chain said to the recorded client.
 struct Recorded(Option<TransactionHints>);
+
+/// What the cluster said to the recorded client.
+struct RecordedCluster(Option<[u8; 32]>);
+
+impl Hints for RecordedCluster {
+    async fn transaction(&self, _: HintsNeeded) -> Result<TransactionHints, Undecided> {
+        Err(Undecided::Chain)
+    }
+
+    async fn blockhash(&self, _: Network) -> Result<[u8; 32], Undecided> {
+        self.0.ok_or(Undecided::Chain)
+    }
+}
 
 impl Hints for Recorded {
     async fn transaction(&self, _: HintsNeeded) -> Result<TransactionHints, Undecided> {
@@ -46,6 +65,12 @@ pub(super) async fn compare(recording: &Recording, found: &mut Found) {
         (None, Some(ours)) => found.differs(format!("pay: pays nothing, ours {}", terms(&ours))),
         (Some(theirs), Some(ours)) if terms(&theirs) != terms(&ours) => {
             found.differs(format!("pay: pays {}, ours {}", terms(&theirs), terms(&ours)));
+        }
+        (Some(theirs), Some(own)) if on_solana(&theirs).is_some() => {
+            solana(&theirs, &own, found);
+            if visits.len() != ours.len() {
+                found.differs(format!("pay: {} requests, ours {}", visits.len(), ours.len()));
+            }
         }
         (Some(theirs), Some(own)) => {
             // Both sign deterministically, so not even the signatures may differ.
@@ -77,7 +102,13 @@ async fn pay(recording: &Recording, visits: &[&Exchange]) -> (Vec<Option<String>
     let cap = Assets::known().iter().fold(Cap::new(), |cap, asset| cap.allow(asset.clone(), most));
     let wallet =
         EvmWallet::from_key(EvmKey::from_hex(KEY).unwrap()).with_transactions(Recorded(hints(recording)), Amount::from_atomic(u128::MAX));
-    let layer = Pay::new(wallet, cap).with_clock(Then(clock(visits)));
+    let blockhash = recording.cluster("getLatestBlockhash").map(|value| value["blockhash"].as_str().unwrap().parse::<SolanaAddress>());
+    let blockhash = blockhash.map(|blockhash| *blockhash.unwrap().as_bytes());
+    // Where the recorded client had no Solana key, ours can pay nothing with it.
+    let most_lamports = if blockhash.is_some() { 3_000_000 } else { 0 };
+    let solana =
+        SolanaWallet::from_key(SolanaKey::from_seed(&SOLANA_SEED)).with_max_cost(most_lamports).with_hints(RecordedCluster(blockhash));
+    let layer = Pay::new((wallet, solana), cap).with_clock(Then(clock(visits)));
     let url = format!("http://{}{}", visits[0].request.header("host").unwrap(), visits[0].request.path);
     let request = Request::builder().method(&*visits[0].request.method).uri(url).body(Full::<Bytes>::default()).unwrap();
     let outcome = ServiceBuilder::new().layer(layer).service(server).oneshot(request).await;
@@ -114,8 +145,48 @@ fn transaction(header: &str) -> Option<EvmTransaction> {
     }
 }
 
+/// The transaction in a header, if it is one of Solana.
+fn on_solana(header: &str) -> Option<SolanaTransaction> {
+    match h402::decode_payment(header.as_bytes()).unwrap().payload {
+        Payload::SolanaTransaction(signed) => Some(SolanaTransaction::decode(&signed.transaction).unwrap()),
+        _ => None,
+    }
+}
+
+/// Compares two payments on Solana: everything but the signatures, and the unit limit by itself.
+fn solana(theirs: &str, own: &str, found: &mut Found) {
+    let without = |header: &str| {
+        let mut payment = unpacked(header);
+        for signed in ["signature", "transaction"] {
+            assert!(payment["payload"].as_object_mut().unwrap().remove(signed).is_some(), "{signed}");
+        }
+        payment
+    };
+    found.json("pay", "payment", &without(theirs), &without(own));
+    let (theirs, own) = (on_solana(theirs).unwrap().message, on_solana(own).unwrap().message);
+    let (mut limits, mut instructions) = (Vec::new(), Vec::new());
+    for message in [&theirs, &own] {
+        let (limit, rest): (Vec<_>, Vec<_>) =
+            message.instructions().iter().cloned().partition(|it| it.data.first() == Some(&2) && it.data.len() == 5);
+        limits.push(limit);
+        instructions.push(rest);
+    }
+    let head = |message: &SolanaMessage| (message.version(), message.signers().to_vec(), message.keys().to_vec(), *message.blockhash());
+    if head(&theirs) != head(&own) || instructions[0] != instructions[1] {
+        found.differs("pay: another message");
+    }
+    if limits[0] != limits[1] {
+        found.differs("pay: another unit limit");
+    }
+}
+
 /// What a header pays: how much of what.
 fn terms(header: &str) -> String {
+    if let Some(transaction) = on_solana(header) {
+        let message = transaction.message;
+        let last = message.instructions().last().unwrap();
+        return format!("{} on Solana", last.data);
+    }
     let Some(transaction) = transaction(header) else { return unpacked(header)["payload"]["type"].to_string() };
     if transaction.input.is_empty() {
         return format!("{} wei", transaction.value);

@@ -155,8 +155,12 @@ pub(super) struct FacilitatorSetup {
     pub(super) domain: Option<Domain>,
     /// What the chain says, exchange by exchange; nothing where the chain is not asked.
     pub(super) facts: Vec<Option<ChainFacts>>,
+    /// What a Solana cluster says, likewise.
+    pub(super) solana_facts: Vec<Option<ClusterFacts>>,
     /// The payload's signed message, repaired, for a second question.
     pub(super) message: Option<String>,
+    /// Whether the recorded payer claims its sent payment as ours do, for a second question.
+    pub(super) claimed: bool,
     /// What the recorded refusals mean in our words, exchange by exchange; nothing where it accepts.
     pub(super) words: Vec<Option<String>>,
     /// For people.
@@ -231,6 +235,31 @@ pub(super) struct TransferFact {
     pub(super) amount: String,
 }
 
+/// What a Solana cluster said, or must have said.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ClusterFacts {
+    /// How this is known.
+    #[serde(rename = "comment")]
+    _comment: String,
+    pub(super) blockhash_age: Option<u64>,
+    pub(super) payer_lamports: u64,
+    pub(super) simulated_units: Option<u64>,
+    pub(super) sent: Option<LandedFact>,
+}
+
+/// A transfer of lamports that has landed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LandedFact {
+    /// As it was sent, in base64.
+    pub(super) transaction: String,
+    pub(super) time: u64,
+    pub(super) account: String,
+    pub(super) before: u64,
+    pub(super) after: u64,
+}
+
 /// Differences with one reason.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -255,7 +284,14 @@ impl Recording {
 
     /// The questions to a facilitator.
     pub(super) fn questions(&self) -> impl Iterator<Item = &Exchange> {
-        self.exchanges.iter().filter(|exchange| exchange.hop.contains("middleware->"))
+        // Clients and facilitators read the cluster through the same server.
+        self.exchanges.iter().filter(|exchange| exchange.hop.contains("middleware->") && exchange.request.path != "/solana-rpc")
+    }
+
+    /// What the cluster answered to a method of its RPC.
+    pub(super) fn cluster(&self, method: &str) -> Option<&Value> {
+        let asked = self.exchanges.iter().find(|exchange| exchange.request.json().is_some_and(|json| json["method"] == method))?;
+        Some(&asked.response.as_ref()?.json()?["result"]["value"])
     }
 }
 
