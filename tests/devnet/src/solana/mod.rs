@@ -4,8 +4,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), h402_devnet::solana::Error> {
-//! use h402_devnet::solana::{MintConfig, SolanaChain, SolanaConfig, account};
-//! use solana_signer::Signer;
+//! use h402_devnet::solana::{MintConfig, Signer, SolanaChain, SolanaConfig, account};
 //!
 //! let chain = SolanaChain::start(SolanaConfig::default()).await?;
 //! println!("{} has USDC at {}", chain.url(), chain.usdc());
@@ -39,4 +38,5 @@ pub use {
     solana_keypair::Keypair,
     solana_pubkey::Pubkey,
     solana_signature::Signature,
+    solana_signer::Signer,
 };
