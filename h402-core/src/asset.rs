@@ -46,6 +46,13 @@ pub struct Asset {
 }
 
 /// The two programs that keep tokens on Solana.
+///
+/// ```
+/// use h402_core::TokenProgram;
+/// let address = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb".parse()?;
+/// assert_eq!(TokenProgram::at(&address), Some(TokenProgram::Token2022));
+/// # Ok::<(), h402_core::BadAddress>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenProgram {
     /// SPL Token.

@@ -33,6 +33,19 @@ pub fn associated_token_account(owner: &SolanaAddress, mint: &SolanaAddress, pro
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        /// As Solana's own crate finds them, whichever bump that takes.
+        #[test]
+        fn accounts_are_found_where_solana_finds_them(owner: [u8; 32], mint: [u8; 32]) {
+            use spl_associated_token_account_interface::address::get_associated_token_address_with_program_id;
+            for program in [TokenProgram::Token, TokenProgram::Token2022] {
+                let theirs = get_associated_token_address_with_program_id(&owner.into(), &mint.into(), &program.address().as_bytes().to_owned().into());
+                let ours = associated_token_account(&owner.into(), &mint.into(), program).unwrap();
+                proptest::prop_assert_eq!(*ours.as_bytes(), theirs.to_bytes());
+            }
+        }
+    }
+
     /// Computed with python3, hashlib and the curve's equation; the second bumps down to 251.
     #[test]
     fn accounts_of_both_programs_are_found() {

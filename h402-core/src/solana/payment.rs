@@ -1,6 +1,23 @@
 use crate::SolanaAddress;
 
 /// What a transaction pays, found in its one transfer.
+///
+/// ```
+/// use h402_core::solana::SolanaPayment;
+/// let payment = SolanaPayment {
+///     payer: [1; 32].into(),
+///     fee_payer: [2; 32].into(),
+///     source: [3; 32].into(),
+///     destination: [4; 32].into(),
+///     amount: 10_000,
+///     unit_limit: Some(20_000),
+///     unit_price: 1,
+///     creates_destination: false,
+///     blockhash: [5; 32],
+/// };
+/// // Two signatures, and twenty thousand units at a millionth of a lamport each.
+/// assert_eq!((payment.is_sponsored(), payment.max_fee()), (true, 10_001));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SolanaPayment {
     /// Who pays: the owner of what is transferred.

@@ -74,6 +74,23 @@ const TOKEN_2022_DEPOSIT: u64 = 2_500_000;
 ///
 /// # Errors
 /// [`SolanaSignError`].
+///
+/// ```
+/// use h402_core::{Amount, Assets, GenesisPrefix, Network, Offer, SolanaKey, solana::*};
+/// let usdc = Assets::known().by_symbol(Network::Solana(GenesisPrefix::MAINNET), "USDC").unwrap().clone();
+/// let price = Amount::from_atomic(10_000);
+/// let offer = Offer::new(usdc, price, "4pX5LbCK85Sf6iLXMwUodo2f5rvQKAofyhANT6TUwG3f".parse()?)?;
+/// let (payer, sponsor) = (SolanaKey::from_seed(&[7; 32]), SolanaKey::from_seed(&[8; 32]));
+/// let fee_payer = Some(sponsor.address());
+/// let terms = SolanaTerms { blockhash: [5; 32], fee_payer, creates_account: false, unique: [6; 16] };
+/// let signed = sign_payment(&payer, &offer, price, &terms)?;
+///
+/// let transaction = SolanaTransaction::decode(&signed.transaction)?;
+/// assert_eq!(transaction.message.signers(), [sponsor.address(), payer.address()]);
+/// let to_send = cosign(&transaction, &sponsor)?;
+/// assert_eq!(to_send.len(), signed.transaction.len());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn sign_payment(
     key: &SolanaKey,
     offer: &Offer,

@@ -9,6 +9,13 @@ use crate::{
 };
 
 /// Extensions of mints that a deployment accepts; none unless configured.
+///
+/// ```
+/// use h402_core::{AllowedExtensions, TokenExtension};
+/// assert_eq!(AllowedExtensions::default().refuses(&TokenExtension::Pausable), Some("pausable"));
+/// let pausable = AllowedExtensions { pausable: true, ..AllowedExtensions::default() };
+/// assert_eq!(pausable.refuses(&TokenExtension::Pausable), None);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AllowedExtensions {
     /// Takes a share of each transfer: what arrives must still be the price.

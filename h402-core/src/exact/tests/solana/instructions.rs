@@ -203,6 +203,9 @@ fn t080_the_compute_budget_is_set_once_and_bounded() {
     ] {
         assert_eq!((word(matched(paid(&pay(&budgets)))), sponsored_word(&budgets)), (own, others), "{budgets:?}");
     }
+    let mut with_account = pay(&[limit(1000), price(1)]);
+    with_account[0].accounts.push(AccountMeta::new_readonly(payee(), false));
+    refused(&with_account, "solana_instruction");
     // The most that the fee can be: a price without a limit is for all units there can be.
     for (budgets, fee) in [
         (vec![limit(1_400_000), price(5_000_000)], 7_005_000),
@@ -236,6 +239,7 @@ fn t082_only_the_payer_pays_for_the_payees_account() {
         for (what, creation) in [
             ("for somebody else", coin.create(&me, &other)),
             ("of another mint", twin.create(&me, &payee())),
+            ("at the cost of one who does not sign", bent(&|creation| creation.accounts[0] = AccountMeta::new(other, false))),
             ("not idempotent", bent(&|creation| creation.data = vec![0])),
             ("without data", bent(&|creation| creation.data = vec![])),
             ("recovering nested ones", bent(&|creation| creation.data = vec![2])),
