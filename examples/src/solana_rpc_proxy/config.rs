@@ -96,6 +96,8 @@ pub struct PriceSection {
     /// Methods that are paid for before they are passed on.
     #[serde(default = "default_upfront")]
     pub upfront: Vec<String>,
+    /// The least that a request costs unless all of it is free, in dollars.
+    pub minimum: Option<String>,
     /// Methods with prices of their own.
     #[serde(default)]
     pub methods: BTreeMap<String, String>,
@@ -251,8 +253,8 @@ impl Config {
             assets = assets.with(section.asset().map_err(|why| wrong("asset", why))?);
         }
         let accepted: Result<Vec<Accepted>, _> = self.accept.iter().map(|section| section.accepted(&assets)).collect();
-        let PriceSection { default, free, deny, upfront, methods } = self.price.clone();
-        let tariff = Tariff { default, free, deny, upfront, methods };
+        let PriceSection { default, free, deny, upfront, methods, minimum } = self.price.clone();
+        let tariff = Tariff { default, free, deny, upfront, methods, minimum };
         PriceTable::new(&tariff, &accepted?).map_err(|why| wrong("price", why))
     }
 }

@@ -41,6 +41,8 @@ pub struct Tariff {
     pub upfront: Vec<String>,
     /// Methods with prices of their own.
     pub methods: BTreeMap<String, String>,
+    /// The least that a request costs unless all of it is free, in dollars: what makes one payment worth its fee.
+    pub minimum: Option<String>,
 }
 
 /// Why there is no price table.
@@ -98,6 +100,8 @@ pub enum TariffError {
 pub struct PriceTable {
     named: Arc<BTreeMap<String, Row>>,
     other: Rule,
+    /// The least, in each accepted asset.
+    least: Arc<Vec<Amount>>,
 }
 
 #[derive(Debug)]
@@ -111,8 +115,15 @@ struct Row {
 enum Rule {
     Free,
     Denied,
-    /// One offer for each accepted asset, in the same order everywhere.
-    Priced(PricedOffers),
+    Priced(Priced),
+}
+
+/// What a method costs: an amount of each accepted asset, in the same order everywhere.
+#[derive(Debug, Clone)]
+struct Priced {
+    amounts: Arc<Vec<Amount>>,
+    /// What a request for it alone costs.
+    alone: PricedOffers,
 }
 
 impl PriceTable {
@@ -122,6 +133,10 @@ impl PriceTable {
     /// [`TariffError`].
     pub fn new(tariff: &Tariff, accepted: &[Accepted]) -> Result<Self, TariffError> {
         contradictions(tariff)?;
+        let least = match &tariff.minimum {
+            Some(dollars) => amounts("minimum", dollars, accepted)?,
+            None => vec![Amount::ZERO; accepted.len()],
+        };
         let upfront: BTreeSet<&str> = tariff.upfront.iter().map(String::as_str).collect();
         let rule = |method: &str, price: &str| -> Result<Rule, TariffError> {
             match price {
@@ -129,7 +144,9 @@ impl PriceTable {
                 "deny" => Ok(Rule::Denied),
                 dollars => {
                     let flow = if upfront.contains(method) { Flow::Upfront } else { Flow::Capture };
-                    Ok(Rule::Priced(PricedOffers { offers: Arc::new(offers(method, dollars, accepted)?), flow }))
+                    let amounts = amounts(method, dollars, accepted)?;
+                    let offers = Arc::new(offers(method, &at_least(&amounts, &least), accepted)?);
+                    Ok(Rule::Priced(Priced { amounts: Arc::new(amounts), alone: PricedOffers { offers, flow } }))
                 }
             }
         };
@@ -149,7 +166,7 @@ impl PriceTable {
             }
         }
         let named = rules.into_iter().enumerate().map(|(label, (method, rule))| (method, Row { label, rule })).collect();
-        Ok(Self { named: Arc::new(named), other })
+        Ok(Self { named: Arc::new(named), other, least: Arc::new(least) })
     }
 
     /// The methods by name, then `other`: all that is ever told about a call in a metric.
@@ -174,12 +191,12 @@ impl PriceTable {
         }
     }
 
-    /// What a request costs: the sum of its calls, upfront if one of them is.
+    /// What a request costs: the sum of its calls and no less than the minimum, upfront if one of them is.
     ///
     /// # Errors
     /// [`PriceError::NotFound`] if a call is denied, [`PriceError::BadRequest`] if no asset can express the sum.
     pub fn quote(&self, calls: &Calls) -> Result<Quote, PriceError> {
-        let mut priced: Vec<&PricedOffers> = Vec::new();
+        let mut priced: Vec<&Priced> = Vec::new();
         for call in calls.iter() {
             match self.rule(call) {
                 Rule::Free => {}
@@ -189,8 +206,8 @@ impl PriceTable {
         }
         match priced.as_slice() {
             [] => Ok(Quote::Free),
-            [price] => Ok(Quote::Offers((*price).clone())),
-            several => sum(several),
+            [price] => Ok(Quote::Offers(price.alone.clone())),
+            several => sum(several, &self.least),
         }
     }
 
@@ -212,20 +229,30 @@ impl Pricing for PriceTable {
 }
 
 /// An asset that cannot express the sum so that every client reads it alike is left out.
-fn sum(prices: &[&PricedOffers]) -> Result<Quote, PriceError> {
+fn sum(prices: &[&Priced], least: &[Amount]) -> Result<Quote, PriceError> {
     let too_much = || PriceError::BadRequest("the batch costs an amount that no accepted asset expresses; split it".to_owned());
-    let (first, rest) = prices.split_first().ok_or_else(too_much)?;
-    let mut columns: Vec<Offer> = first.offers.iter().map(|offer| Offer::clone(offer)).collect();
-    for price in rest {
-        for (column, offer) in columns.iter_mut().zip(price.offers.iter()) {
-            column.amount = column.amount.checked_add(offer.amount).ok_or_else(too_much)?;
+    let first = prices.first().ok_or_else(too_much)?;
+    let mut sums = vec![Amount::ZERO; least.len()];
+    for price in prices {
+        for (sum, amount) in sums.iter_mut().zip(price.amounts.iter()) {
+            *sum = sum.checked_add(*amount).ok_or_else(too_much)?;
         }
     }
-    columns.retain(|offer| offer.amount.to_wire(offer.asset.decimals).is_ok());
-    let offers = Offers::new(columns.into_iter().map(Arc::new).collect()).map_err(|_| too_much())?;
-    let upfront = prices.iter().any(|price| price.flow == Flow::Upfront);
-    let quote = Quote::offers(offers);
+    let mut offers = Vec::new();
+    for (offer, amount) in first.alone.offers.iter().zip(at_least(&sums, least)) {
+        if amount.to_wire(offer.asset.decimals).is_ok() {
+            let mut offer = Offer::clone(offer);
+            offer.amount = amount;
+            offers.push(Arc::new(offer));
+        }
+    }
+    let quote = Quote::offers(Offers::new(offers).map_err(|_| too_much())?);
+    let upfront = prices.iter().any(|price| price.alone.flow == Flow::Upfront);
     Ok(if upfront { quote.upfront() } else { quote })
+}
+
+fn at_least(amounts: &[Amount], least: &[Amount]) -> Vec<Amount> {
+    amounts.iter().zip(least).map(|(amount, least)| *amount.max(least)).collect()
 }
 
 fn contradictions(tariff: &Tariff) -> Result<(), TariffError> {
@@ -242,13 +269,20 @@ fn contradictions(tariff: &Tariff) -> Result<(), TariffError> {
     Ok(())
 }
 
-fn offers(method: &str, dollars: &str, accepted: &[Accepted]) -> Result<Offers, TariffError> {
-    let wrong = |why: String| TariffError::Price { method: method.to_owned(), why };
-    let mut offers = Vec::new();
+fn amounts(method: &str, dollars: &str, accepted: &[Accepted]) -> Result<Vec<Amount>, TariffError> {
+    let mut amounts = Vec::new();
     for way in accepted {
-        let amount = amount(dollars, way)?.map_err(|error| wrong(format!("{dollars:?} in {}: {error}", way.asset.symbol)))?;
-        let offer = Offer::new(way.asset.clone(), amount, way.pay_to).map_err(|error| wrong(error.to_string()))?;
-        offers.push(Arc::new(offer));
+        let why = |error| TariffError::Price { method: method.to_owned(), why: format!("{dollars:?} in {}: {error}", way.asset.symbol) };
+        amounts.push(amount(dollars, way)?.map_err(why)?);
+    }
+    Ok(amounts)
+}
+
+fn offers(method: &str, amounts: &[Amount], accepted: &[Accepted]) -> Result<Offers, TariffError> {
+    let mut offers = Vec::new();
+    for (way, amount) in accepted.iter().zip(amounts) {
+        let why = |error: OfferError| TariffError::Price { method: method.to_owned(), why: error.to_string() };
+        offers.push(Arc::new(Offer::new(way.asset.clone(), *amount, way.pay_to).map_err(why)?));
     }
     Ok(Offers::new(offers)?)
 }

@@ -81,6 +81,7 @@ fn settings(rig: &Rig, nodes: &[Node]) -> Settings {
         methods: [("sendTransaction", "0.001"), ("sendError", "0.001"), ("getProgramAccounts", "0.005")]
             .map(|(method, price)| (method.to_owned(), price.to_owned()))
             .into(),
+        minimum: None,
     };
     let pay_to = h402_core::Address::Evm(h402_devnet::evm::account(PAYEE).address);
     let accepted = [Accepted { asset: rig.asset.clone(), pay_to, per_dollar: None }];

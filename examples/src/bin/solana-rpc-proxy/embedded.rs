@@ -114,6 +114,7 @@ fn settings(origin: &str, upstreams: &[String], chains: &Chains) -> Result<Setti
         deny: list(&["requestAirdrop"]),
         upfront: list(&["sendTransaction"]),
         methods: [("sendTransaction".to_owned(), "0.001".to_owned()), ("getProgramAccounts".to_owned(), "0.005".to_owned())].into(),
+        minimum: None,
     };
     let endpoints: Result<Vec<_>, _> = upstreams.iter().map(|url| url.parse()).collect();
     Ok(Settings {

@@ -24,6 +24,7 @@ fn tariff() -> Tariff {
         deny: list(&["requestAirdrop"]),
         upfront: list(&["sendTransaction"]),
         methods: [("getProgramAccounts".to_owned(), "0.005".to_owned()), ("sendTransaction".to_owned(), "0.001".to_owned())].into(),
+        minimum: None,
     }
 }
 
@@ -60,6 +61,25 @@ fn every_method_has_its_price_and_a_batch_their_sum() {
         let want = want.map(|(amounts, upfront)| (amounts.iter().map(|amount| (*amount).to_owned()).collect(), upfront));
         assert_eq!(quoted(&table, methods), want, "{methods:?}");
     }
+}
+
+#[test]
+fn a_request_costs_at_least_the_minimum() {
+    let table = PriceTable::new(&Tariff { minimum: Some("0.001".into()), ..tariff() }, &[evm_usdc(), sol()]).unwrap();
+    let cases: [(&[&str], Option<&[&str]>); 6] = [
+        (&["getHealth"], None),
+        (&["getSlot"], Some(&["1000", "6667"])),
+        (&["getSlot", "getHealth"], Some(&["1000", "6667"])),
+        (&["getSlot"; 9], Some(&["1000", "6667"])),
+        (&["getSlot"; 11], Some(&["1100", "7337"])),
+        (&["getProgramAccounts"], Some(&["5000", "33334"])),
+    ];
+    for (methods, want) in cases {
+        let want = want.map(|amounts| (amounts.iter().map(|amount| (*amount).to_owned()).collect(), false));
+        assert_eq!(quoted(&table, methods), want, "{methods:?}");
+    }
+    let bad = PriceTable::new(&Tariff { minimum: Some("free".into()), ..tariff() }, &[evm_usdc()]).unwrap_err();
+    assert_eq!(bad.to_string(), "price of minimum: \"free\" in USDC: not a decimal number");
 }
 
 #[test]
