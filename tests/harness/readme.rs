@@ -1,5 +1,9 @@
-//! The README's examples, compiled with the doctests.
+//! The examples of the README and the guides, compiled with the doctests.
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/solana-rpc-proxy.md")]
+struct SolanaRpcProxyGuide;

@@ -8,7 +8,7 @@ use h402_examples::{
     https,
     paying_forwarder::{Destination, routes},
 };
-use h402_facilitator::server::config::{AssetSection, from_toml};
+use h402_facilitator::server::config::{AssetSection, from_toml, network_of};
 use h402_tower::pay::{Budget, Cap, EvmWallet, Means, Pay, PayService, SignError, SolanaWallet, Terms, Unusable, Wallet};
 use serde::Deserialize;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
@@ -34,7 +34,7 @@ struct Arguments {
     #[arg(long, default_value = "127.0.0.1:8898")]
     listen: SocketAddr,
     /// The cluster of AGENT_SOLANA_KEY if it is not the main network; the key must hold nothing on any other.
-    #[arg(long)]
+    #[arg(long, value_parser = network_of)]
     cluster: Option<Network>,
     /// The most lamports that a payment on Solana may cost beside its price: 5001 where nobody else pays the fee.
     #[arg(long, default_value_t = 5_001)]

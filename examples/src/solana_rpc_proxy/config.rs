@@ -1,10 +1,10 @@
 //! Configuration: one TOML file. Unknown keys are refused, and no error repeats a URL, since those often hold a key.
 
 use super::{Accepted, PriceTable, Settings, Tariff, Upstreams};
-use h402_core::{Amount, Assets, Network};
+use h402_core::{Amount, Assets};
 use h402_facilitator::{
     rpc::Endpoint,
-    server::config::{self, AssetSection, from_toml},
+    server::config::{self, AssetSection, from_toml, network_of},
 };
 use h402_tower::gate::Origin;
 use serde::Deserialize;
@@ -107,7 +107,7 @@ pub struct PriceSection {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptSection {
-    /// CAIP-2, such as `eip155:8453`.
+    /// A name or CAIP-2, such as `base` or `eip155:8453`.
     pub network: String,
     /// Symbol of the asset.
     pub asset: String,
@@ -262,7 +262,7 @@ impl Config {
 impl AcceptSection {
     fn accepted(&self, assets: &Assets) -> Result<Accepted, ConfigError> {
         let place = |key: &str| format!("accept {} {}: {key}", self.network, self.asset);
-        let network: Network = self.network.parse().map_err(|why| wrong(place("network"), why))?;
+        let network = network_of(&self.network).map_err(|why| wrong(place("network"), why))?;
         let asset = assets.by_symbol(network, &self.asset);
         let asset = asset.ok_or_else(|| wrong(place("asset"), "is not known; describe it in an [[asset]]"))?.clone();
         let pay_to = self.pay_to.parse().map_err(|why| wrong(place("pay_to"), why))?;

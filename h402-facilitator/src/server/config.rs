@@ -148,8 +148,11 @@ fn default_database() -> PathBuf {
     "h402.sqlite".into()
 }
 
-/// Reads a network by its CAIP-2 id or by its name.
-fn network_of(text: &str) -> Result<Network, UnknownNetwork> {
+/// The network with this name, or with this CAIP-2 id.
+///
+/// # Errors
+/// [`UnknownNetwork`].
+pub fn network_of(text: &str) -> Result<Network, UnknownNetwork> {
     Network::from_name(text).map_or_else(|| text.parse(), Ok)
 }
 

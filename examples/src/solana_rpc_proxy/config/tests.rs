@@ -43,7 +43,7 @@ fn what_is_wrong_is_named_and_never_shown() {
             "\"https://a.example/secret\"",
             "invalid type: string, expected a seq",
         ),
-        ("network", "eip155:84532", "base", "accept base USDC: network: "),
+        ("network", "eip155:84532", "nowhere", "accept nowhere USDC: network: "),
         ("asset", "asset = \"USDC\"", "asset = \"EURC\"", "accept eip155:84532 EURC: asset: is not known"),
         ("payee", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8", "0x70", "accept eip155:84532 USDC: pay_to: "),
         ("rate", "asset = \"USDC\"", "asset = \"USDC\"\nper_dollar = \"1\"", "USDC is pegged to the dollar and needs no `per_dollar`"),
@@ -76,4 +76,14 @@ fn upstreams_may_come_from_the_environment() {
     let endpoints: Vec<String> = counts.into_iter().map(|count| count.endpoint).collect();
     assert_eq!(endpoints, ["http://a.example", "http://b.example"]);
     assert!(!format!("{config:?}").contains("key"));
+}
+
+/// What the guide shows is a configuration.
+#[test]
+fn the_guides_file_is_good() {
+    let guide = include_str!("../../../../docs/guides/solana-rpc-proxy.md");
+    let shown = guide.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let config: Config = shown.parse().unwrap();
+    let settings = config.settings().unwrap();
+    assert_eq!((config.accept.len(), settings.upstreams.counts().len()), (3, 2));
 }
