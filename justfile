@@ -47,3 +47,7 @@ fmt:
 # The demonstration
 quickstart:
     cargo run -p h402-examples --bin quickstart
+
+# The Solana RPC proxy on chains of its own
+proxy:
+    cargo run -p h402-examples --bin solana-rpc-proxy

@@ -1,9 +1,9 @@
 //! Every command that the README shows is one that CI runs.
 
 use super::{Finding, markdown, source::Tree};
-use crate::{ci, starter};
+use crate::{ci, proxy, starter};
 
-const RUN_BY_CI: [&str; 5] = [ci::QUICKSTART, ci::TEST, starter::INIT, starter::CHECK, starter::SERVE];
+const RUN_BY_CI: [&str; 6] = [ci::QUICKSTART, ci::TEST, proxy::PROXY, starter::INIT, starter::CHECK, starter::SERVE];
 
 pub(super) fn unknown(tree: &Tree) -> Vec<Finding> {
     let Some(readme) = tree.get("README.md") else { return vec![Finding::new("commands", "README.md", "is missing")] };
