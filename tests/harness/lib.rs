@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: real chains, real files, real sockets.
 #![allow(missing_docs, missing_debug_implementations)]
 
+pub mod cluster;
 pub mod contract;
 pub mod dice;
 pub mod http;

@@ -26,6 +26,19 @@ pub struct ProcessOptions {
     pub settings: String,
 }
 
+/// Where payments are settled.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// CAIP-2.
+    pub network: &'a str,
+    /// Symbols of the assets, as a TOML array.
+    pub assets: &'a str,
+    /// The node.
+    pub rpc: &'a str,
+    /// The key that pays for gas, or the fees of others.
+    pub key: &'a str,
+}
+
 /// A running process, killed when dropped. Its ledger is in the folder, what it logged in `log` there.
 pub struct Process {
     /// Where it listens.
@@ -37,17 +50,25 @@ pub struct Process {
 impl Process {
     /// Starts `program` on the ledger of a folder and the node at `rpc`, and waits until it listens.
     pub async fn start(program: &str, folder: &Folder, rpc: &str, options: &ProcessOptions) -> Self {
+        let key = hex::encode(account(GAS).secret_key);
+        Self::start_on(program, folder, &Place { network: "eip155:84532", assets: r#"["USDC"]"#, rpc, key: &key }, options).await
+    }
+
+    /// Starts `program` on the ledger of a folder and a node of any network, and waits until it listens.
+    pub async fn start_on(program: &str, folder: &Folder, place: &Place<'_>, options: &ProcessOptions) -> Self {
         let path = folder.path();
         let settings = &options.settings;
         let database = path.join("ledger.sqlite");
+        let Place { network, assets, rpc, key } = place;
         let text = format!(
-            "listen = \"127.0.0.1:0\"\ndatabase = {database:?}\n{settings}\n[[network]]\nid = \"eip155:84532\"\nassets = [\"USDC\"]\npoll_ms = 20\n"
+            "listen = \"127.0.0.1:0\"\ndatabase = {database:?}\n{settings}\n[[network]]\nid = \"{network}\"\nassets = {assets}\npoll_ms = 20\n"
         );
+        let reference = network.split(':').next_back().unwrap();
         std::fs::write(path.join("h402.toml"), text).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(path.join("log")).unwrap();
         let mut command = Command::new(program);
         command.arg("serve").arg("--config").arg(path.join("h402.toml"));
-        command.env("H402_RPC_84532", rpc).env("H402_KEY_84532", hex::encode(account(GAS).secret_key));
+        command.env(format!("H402_RPC_{reference}"), rpc).env(format!("H402_KEY_{reference}"), key);
         command.env("H402_LOG", options.log.as_deref().unwrap_or("off")).env_remove("H402_CHAOS");
         if let Some(chaos) = &options.chaos {
             command.env("H402_CHAOS", chaos);

@@ -316,7 +316,7 @@ async fn open(
     (store, engine)
 }
 
-async fn listen(engine: &Engine<SqliteStore, RigClock>) -> (String, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+pub(crate) async fn listen(engine: &Engine<SqliteStore, RigClock>) -> (String, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();

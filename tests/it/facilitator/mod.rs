@@ -11,6 +11,7 @@ mod secrets;
 mod sent;
 mod shutdown;
 mod signed;
+mod solana;
 mod solana_rpc;
 mod surface;
 mod tokens;

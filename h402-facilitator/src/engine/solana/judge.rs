@@ -25,7 +25,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let payment = checked.matched();
         let held = claimant(payment);
         let settles = holder == Holder::Settlement;
-        let seen = if settles && self.reservations.holds(&held, self.clock.now()) { solana.seen.take(&held.key) } else { None };
+        let now = self.clock.now();
+        let seen = if settles && self.reservations.holds(&held, now) { solana.seen.take(&held.key, now) } else { None };
         let read = match seen {
             Some(read) => read,
             None => solana.config.chain.facts(checked).await?,
@@ -43,7 +44,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             self.reservations.decide(held, self.terms(holder, read.slot), judge)?
         };
         if !settles {
-            solana.seen.keep(held.key, read.clone());
+            solana.seen.keep(held.key, read.clone(), now);
         }
         Ok((attestation, read))
     }

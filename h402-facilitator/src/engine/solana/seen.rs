@@ -1,13 +1,12 @@
 //! What verifies have read: a settlement that follows at once need not read it again.
 
 use crate::solana::SolanaRead;
-use h402_core::PaymentKey;
+use h402_core::{PaymentKey, UnixMillis};
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::time::Instant;
 
 /// For how long a read is as good as a new one: a dozen blocks of the 150 that a payment lives.
 const FRESH: Duration = Duration::from_secs(5);
@@ -15,28 +14,31 @@ const FRESH: Duration = Duration::from_secs(5);
 const MANY: usize = 1024;
 
 #[derive(Default)]
-pub(super) struct Seen(Mutex<HashMap<PaymentKey, (SolanaRead, Instant)>>);
+pub(super) struct Seen(Mutex<HashMap<PaymentKey, (SolanaRead, UnixMillis)>>);
 
 impl Seen {
     /// Keeps what was read of a payment that was accepted.
-    pub(super) fn keep(&self, key: PaymentKey, read: SolanaRead) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn keep(&self, key: PaymentKey, read: SolanaRead, now: UnixMillis) {
+        let mut all = self.all();
         if all.len() >= MANY {
-            all.retain(|_, (_, at)| at.elapsed() < FRESH);
+            all.retain(|_, (_, at)| now.since(*at) < FRESH);
         }
         if all.len() < MANY {
-            all.insert(key, (read, Instant::now()));
+            all.insert(key, (read, now));
         }
     }
 
     /// Takes what was read a moment ago.
-    pub(super) fn take(&self, key: &PaymentKey) -> Option<SolanaRead> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(key).filter(|(_, at)| at.elapsed() < FRESH).map(|(read, _)| read)
+    pub(super) fn take(&self, key: &PaymentKey, now: UnixMillis) -> Option<SolanaRead> {
+        self.all().remove(key).filter(|(_, at)| now.since(*at) < FRESH).map(|(read, _)| read)
     }
 
     /// Forgets what is not fresh any more.
-    pub(super) fn sweep(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, (_, at)| at.elapsed() < FRESH);
+    pub(super) fn sweep(&self, now: UnixMillis) {
+        self.all().retain(|_, (_, at)| now.since(*at) < FRESH);
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<PaymentKey, (SolanaRead, UnixMillis)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

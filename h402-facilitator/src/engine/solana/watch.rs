@@ -51,8 +51,9 @@ struct InFlight {
 impl<S: Store, C: Clock> Watcher<'_, S, C> {
     /// One HTTP request for everything in flight; more only for what has to be sent again, and for what is overdue.
     async fn look(&mut self) -> Result<(), Undecided> {
-        self.shared.reservations.sweep(self.shared.clock.now());
-        self.solana.seen.sweep();
+        let now = self.shared.clock.now();
+        self.shared.reservations.sweep(now);
+        self.solana.seen.sweep(now);
         let in_flight = self.in_flight();
         if in_flight.is_empty() {
             self.sent.clear();

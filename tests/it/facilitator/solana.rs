@@ -1,0 +1,91 @@
+//! Payments on Solana, over the facilitator's own sockets and a local cluster.
+
+mod crash;
+mod expiry;
+mod outcome;
+mod replay;
+mod requests;
+mod sponsor;
+mod start;
+
+use super::{Reply, until};
+use h402_core::{Asset, Payload, PaymentPayload, SignedSolanaTransaction, solana::SolanaTransaction};
+use h402_devnet::solana::Signature;
+use h402_tests::cluster::{ClusterRig, PAYER, SPONSOR};
+use std::sync::Arc;
+
+/// What a call costs, in the smallest unit of any asset.
+const PRICE: u128 = 1_000_000;
+
+async fn verify(rig: &ClusterRig, payment: &PaymentPayload, asset: &Arc<Asset>, caller: Option<&str>) -> Reply {
+    rig.post("/verify", payment, &rig.requirements(asset, PRICE), caller).await.into()
+}
+
+async fn settle(rig: &ClusterRig, payment: &PaymentPayload, asset: &Arc<Asset>, caller: Option<&str>) -> Reply {
+    rig.post("/settle", payment, &rig.requirements(asset, PRICE), caller).await.into()
+}
+
+/// What the ledger says of a payment.
+async fn state(rig: &ClusterRig, id: &str) -> String {
+    let reply = Reply::from(rig.get(&format!("/payments/{id}")).await);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    reply.json()["state"].as_str().unwrap().to_owned()
+}
+
+/// Waits until the ledger says so.
+async fn until_state(rig: &ClusterRig, id: &str, wanted: &str) {
+    until(&format!("{id} is {wanted}"), async || state(rig, id).await == wanted).await;
+}
+
+/// The signed bytes of a payment.
+fn bytes(payment: &PaymentPayload) -> &SignedSolanaTransaction {
+    let Payload::SolanaTransaction(signed) = &payment.payload else { panic!("not signed") };
+    signed
+}
+
+/// A payment with other bytes.
+fn with_bytes(payment: &PaymentPayload, transaction: Vec<u8>) -> PaymentPayload {
+    let signed = SignedSolanaTransaction { transaction: transaction.into(), ..bytes(payment).clone() };
+    PaymentPayload { payload: Payload::SolanaTransaction(signed), ..payment.clone() }
+}
+
+/// The first signature of a payment that its payer pays the fee of.
+fn signature(payment: &PaymentPayload) -> Signature {
+    SolanaTransaction::decode(&bytes(payment).transaction).unwrap().signatures[0].into()
+}
+
+/// Calls of this method so far.
+fn calls(rig: &ClusterRig, method: &str) -> u64 {
+    rig.chain.faults().calls(method)
+}
+
+/// Every asset with every way to pay the fee.
+fn ways(rig: &ClusterRig) -> Vec<(Arc<Asset>, Option<usize>)> {
+    [&rig.sol, &rig.usdc].into_iter().flat_map(|asset| [(asset.clone(), None), (asset.clone(), Some(SPONSOR))]).collect()
+}
+
+/// SOL and a token, the fee paid by the payer or by us: verified, settled, seen on chain, final once the cluster is sure;
+/// the same caller hears it again, another one is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_honest_payment_is_settled_once() {
+    let rig = ClusterRig::start().await;
+    for (asset, sponsor) in ways(&rig) {
+        let name = format!("{} {sponsor:?}", asset.symbol);
+        let before = rig.received(&asset);
+        let payment = rig.payment(PAYER, &asset, PRICE, sponsor);
+        let verified = verify(&rig, &payment, &asset, Some("shop")).await;
+        assert!(verified.is_valid(), "{name}: {verified:?}");
+        let settled = settle(&rig, &payment, &asset, Some("shop")).await;
+        assert!(settled.is_settled(), "{name}: {settled:?}");
+        assert_eq!(u128::from(rig.received(&asset) - before), PRICE, "{name}");
+        let hash: Signature = settled.json()["transaction"].as_str().unwrap().parse().unwrap();
+        assert_eq!(rig.chain.outcome(&hash).unwrap().error, None, "{name}");
+        assert_eq!(settle(&rig, &payment, &asset, Some("shop")).await.text, settled.text, "{name}");
+        assert_eq!(settle(&rig, &payment, &asset, Some("other")).await.word(), "duplicate_settlement", "{name}");
+        let id = verified.payment_id();
+        assert_eq!(state(&rig, &id).await, "included", "{name}");
+        rig.chain.finalize();
+        until_state(&rig, &id, "final").await;
+        assert_eq!(u128::from(rig.received(&asset) - before), PRICE, "{name}: once");
+    }
+}

@@ -1,0 +1,178 @@
+//! What becomes of a transaction after it was sent.
+
+use super::{PRICE, bytes, settle, signature, state, until_state, verify, ways};
+use crate::facilitator::{Reply, until};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use h402_core::{Address, Amount, PaymentPayload};
+use h402_devnet::{
+    fault::{Fault, Times},
+    solana::{Delivery, Orphans},
+};
+use h402_facilitator::solana::Commitment;
+use h402_tests::cluster::{ClusterRig, PAYER, address, pubkey, solana};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// Moves all of an account's token away, as if in a faster bundle.
+fn drain(rig: &ClusterRig, payer: usize) {
+    let mint = pubkey(rig.usdc.id.address.solana().unwrap());
+    let source = rig.chain.token_account(pubkey(address(payer)), mint).unwrap();
+    rig.chain.set_account(source, h402_devnet::solana::Account::default()).unwrap();
+}
+
+/// T075: a transaction that was sent is not settled: it is held, its payer drains the account, it fails in a block, and the
+/// answer is a failure with its reason. The twin lands, and is settled no sooner than it is confirmed.
+#[tokio::test(flavor = "multi_thread")]
+async fn t075_sent_is_not_settled() {
+    let rig = ClusterRig::start().await;
+    rig.chain.set_delivery(Delivery::Hold);
+    let before = rig.received(&rig.usdc);
+    let payment = rig.payment(PAYER, &rig.usdc, PRICE, None);
+    let settling = settle(&rig, &payment, &rig.usdc, Some("shop"));
+    let draining = async {
+        until("it is held", async || rig.chain.held().len() == 1).await;
+        drain(&rig, PAYER);
+        rig.chain.release();
+    };
+    let (settled, ()) = tokio::join!(settling, draining);
+    assert!(!settled.is_settled(), "{settled:?}");
+    assert_eq!(settled.word(), "transfer_reverts", "{settled:?}");
+    assert_eq!(rig.received(&rig.usdc), before);
+
+    let payment = rig.payment(PAYER + 1, &rig.usdc, PRICE, None);
+    let settling = settle(&rig, &payment, &rig.usdc, Some("shop"));
+    let landing = async {
+        until("it is held", async || rig.chain.held().len() == 1).await;
+        assert_eq!(rig.received(&rig.usdc), before);
+        rig.chain.release();
+    };
+    let (settled, ()) = tokio::join!(settling, landing);
+    assert!(settled.is_settled(), "{settled:?}");
+    assert_eq!(u128::from(rig.received(&rig.usdc) - before), PRICE);
+}
+
+/// T076: what fails on chain is answered within seconds, and what is lost is answered as pending when the time for an answer
+/// is over: neither hangs. It is sent again, and lands then.
+#[tokio::test(flavor = "multi_thread")]
+async fn t076_a_failed_or_lost_transaction_hangs_nobody() {
+    let rig = ClusterRig::with(|config| config.answer_within = Duration::from_secs(1)).await;
+    rig.chain.set_delivery(Delivery::Hold);
+    let payment = rig.payment(PAYER, &rig.usdc, PRICE, None);
+    let verified = verify(&rig, &payment, &rig.usdc, Some("shop")).await;
+    drain(&rig, PAYER);
+    let began = Instant::now();
+    let settling = settle(&rig, &payment, &rig.usdc, Some("shop"));
+    let landing = async {
+        until("it is held", async || rig.chain.held().len() == 1).await;
+        rig.chain.release();
+    };
+    let (settled, ()) = tokio::join!(settling, landing);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert_eq!((settled.word().as_str(), state(&rig, &verified.payment_id()).await.as_str()), ("transfer_reverts", "reverted"));
+
+    rig.chain.set_delivery(Delivery::Land);
+    for (asset, sponsor) in ways(&rig) {
+        rig.chain.deliver_next(1, Delivery::Drop);
+        let payment = rig.payment(PAYER + 1, &asset, PRICE, sponsor);
+        let began = Instant::now();
+        let settled = settle(&rig, &payment, &asset, Some("shop")).await;
+        assert!(began.elapsed() < Duration::from_secs(5), "{} {sponsor:?}", asset.symbol);
+        assert_eq!(settled.word(), "settlement_pending", "{settled:?}");
+        until("it is settled", async || settle(&rig, &payment, &asset, Some("shop")).await.is_settled()).await;
+        let sent = rig.chain.sent();
+        assert_eq!(sent[sent.len() - 1], sent[sent.len() - 2], "the same bytes");
+    }
+}
+
+/// A block that is gone takes a settlement back, and the same bytes go out again until they are in another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vanished_block_is_noticed_and_the_payment_lands_again() {
+    let rig = ClusterRig::start().await;
+    let before = rig.received(&rig.usdc);
+    let payment = rig.payment(PAYER, &rig.usdc, PRICE, None);
+    let verified = verify(&rig, &payment, &rig.usdc, Some("shop")).await;
+    assert!(settle(&rig, &payment, &rig.usdc, Some("shop")).await.is_settled());
+    rig.chain.set_delivery(Delivery::Hold);
+    assert!(rig.chain.fork_away(&signature(&payment), Orphans::Drop));
+    assert_eq!(rig.received(&rig.usdc), before);
+    rig.chain.advance_slots(3);
+    until("it is sent again", async || !rig.chain.held().is_empty()).await;
+    rig.chain.release();
+    rig.chain.finalize();
+    until_state(&rig, &verified.payment_id(), "final").await;
+    assert_eq!(u128::from(rig.received(&rig.usdc) - before), PRICE);
+}
+
+/// Above an amount that the operator names, a settlement is answered once its block cannot be undone; below it at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_amount_is_settled_when_it_is_finalized() {
+    let rig = ClusterRig::with(|config| {
+        config.answer_within = Duration::from_secs(1);
+        let network = solana(config);
+        assert_eq!(network.accept, Commitment::Confirmed);
+        let usdc = Address::Solana("4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU".parse().unwrap());
+        network.large_amounts = vec![(usdc, Amount::from_atomic(2 * PRICE))];
+    })
+    .await;
+    let small = rig.payment(PAYER, &rig.usdc, PRICE, None);
+    assert!(settle(&rig, &small, &rig.usdc, Some("shop")).await.is_settled());
+    let large = rig.payment(PAYER, &rig.usdc, 2 * PRICE, None);
+    let terms = rig.requirements(&rig.usdc, 2 * PRICE);
+    let pending = Reply::from(rig.post("/settle", &large, &terms, Some("shop")).await);
+    assert_eq!(pending.word(), "settlement_pending", "{pending:?}");
+    assert_eq!(rig.chain.outcome(&signature(&large)).unwrap().error, None, "it is in a block");
+    rig.chain.finalize();
+    until("it is settled", async || Reply::from(rig.post("/settle", &large, &terms, Some("shop")).await).is_settled()).await;
+}
+
+/// T007: whatever the node says to a send, the chain decides.
+#[tokio::test(flavor = "multi_thread")]
+async fn t007_what_a_node_says_to_a_send_decides_nothing() {
+    let faults = [
+        Fault::Error(h402_devnet::RpcError::new(-32002, "Transaction simulation failed: Blockhash not found")),
+        Fault::Error(h402_devnet::RpcError::new(-32005, "Node is behind by 42 slots")),
+        Fault::DropRequest,
+        Fault::DropAnswer,
+        Fault::Html,
+    ];
+    for fault in faults {
+        let rig = ClusterRig::start().await;
+        let before = rig.received(&rig.usdc);
+        rig.chain.faults().add("sendTransaction", fault.clone(), Times::Once);
+        let payment = rig.payment(PAYER, &rig.usdc, PRICE, None);
+        let settled = settle(&rig, &payment, &rig.usdc, Some("shop")).await;
+        assert!(settled.is_settled(), "{fault:?}: {settled:?}");
+        assert_eq!(u128::from(rig.received(&rig.usdc) - before), PRICE, "{fault:?}");
+    }
+}
+
+/// T045: a payment that its payer brings to the chain between verify and settle is settled all the same; one that was never
+/// verified here is not, for it may be old.
+#[tokio::test(flavor = "multi_thread")]
+async fn t045_a_payment_that_its_payer_has_sent_is_settled() {
+    let rig = ClusterRig::start().await;
+    for verified_before in [true, false] {
+        let before = rig.received(&rig.usdc);
+        let payment = rig.payment(PAYER, &rig.usdc, PRICE, None);
+        if verified_before {
+            assert!(verify(&rig, &payment, &rig.usdc, Some("shop")).await.is_valid());
+        }
+        send(&rig, &payment).await;
+        assert_eq!(u128::from(rig.received(&rig.usdc) - before), PRICE);
+        // What was read at the verify is old news by now, and the payment still held.
+        rig.clock.advance(Duration::from_secs(10));
+        let settled = settle(&rig, &payment, &rig.usdc, Some("shop")).await;
+        assert_eq!(settled.is_settled(), verified_before, "{settled:?}");
+        assert_eq!(u128::from(rig.received(&rig.usdc) - before), PRICE);
+    }
+}
+
+/// Hands a payment to the node, as its payer can.
+async fn send(rig: &ClusterRig, payment: &PaymentPayload) {
+    let transaction = STANDARD.encode(&bytes(payment).transaction);
+    let options = json!({ "encoding": "base64", "skipPreflight": true });
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "sendTransaction", "params": [transaction, options] }).to_string();
+    let request = http::Request::post(rig.chain.url()).header("content-type", "application/json").body(body.into()).unwrap();
+    let (_, answer) = h402_tests::http::send(request).await;
+    assert!(answer.contains("result"), "{answer}");
+}
