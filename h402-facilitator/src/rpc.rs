@@ -263,4 +263,4 @@ impl fmt::Debug for Rpc {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -158,3 +158,6 @@ impl fmt::Debug for SolanaChain {
         f.debug_struct("SolanaChain").field("network", &self.network()).field("rpc", &self.inner.rpc).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

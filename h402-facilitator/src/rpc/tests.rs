@@ -3,7 +3,7 @@ use fake::{Fake, Reply};
 use std::sync::atomic::AtomicBool;
 use tokio::time::Instant;
 
-mod fake;
+pub(crate) mod fake;
 mod relay;
 
 fn endpoint(url: &str) -> Endpoint {

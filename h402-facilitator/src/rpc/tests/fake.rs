@@ -8,7 +8,7 @@ use tokio::{
 };
 
 /// What becomes of a request.
-pub(in crate::rpc) enum Reply {
+pub(crate) enum Reply {
     /// This status and body.
     Status(u16, String),
     /// These bytes, then the end of the connection.
@@ -19,7 +19,7 @@ pub(in crate::rpc) enum Reply {
     Silence,
 }
 
-pub(in crate::rpc) struct Fake {
+pub(crate) struct Fake {
     port: u16,
     seen: watch::Receiver<u64>,
     head: Arc<Mutex<String>>,
@@ -27,7 +27,7 @@ pub(in crate::rpc) struct Fake {
 
 impl Fake {
     /// Answers one request per connection with what `reply` makes of its body.
-    pub(in crate::rpc) async fn start(reply: impl Fn(&[u8]) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(reply: impl Fn(&[u8]) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (seen_tx, seen) = watch::channel(0);
@@ -58,22 +58,22 @@ impl Fake {
         Self { port, seen, head }
     }
 
-    pub(in crate::rpc) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// How many whole requests have arrived.
-    pub(in crate::rpc) fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         *self.seen.borrow()
     }
 
     /// Waits until this many whole requests have arrived.
-    pub(in crate::rpc) async fn reached(&self, requests: u64) {
+    pub(crate) async fn reached(&self, requests: u64) {
         drop(self.seen.clone().wait_for(|seen| *seen >= requests).await);
     }
 
     /// Request line and headers of the last request.
-    pub(in crate::rpc) fn last_head(&self) -> String {
+    pub(crate) fn last_head(&self) -> String {
         self.head.lock().unwrap().clone()
     }
 }

