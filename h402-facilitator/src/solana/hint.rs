@@ -71,7 +71,7 @@ impl SolanaChain {
 }
 
 impl Inner {
-    async fn read_hint(&self) -> Result<(), Undecided> {
+    pub(super) async fn read_hint(&self) -> Result<(), Undecided> {
         let asked = Instant::now();
         let (mut answers, answerer) = self.ask([Call::new("getLatestBlockhash", &[Level::CONFIRMED])]).await?;
         let Answered { value: Latest { blockhash, last_valid_block_height }, context } = self.read_answer(answers.pop(), answerer)?;
