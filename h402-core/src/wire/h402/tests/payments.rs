@@ -1,11 +1,12 @@
 //! Payment headers: what was recorded, and every leniency with its limit.
 
-use super::{captured, header, unpacked};
-use crate::{GenesisPrefix, Network, Payload, PaymentClass, Reject, wire::h402::*};
+use super::{address, asset, captured, header, unpacked};
+use crate::{Amount, GenesisPrefix, Matched, Network, Offer, Offers, Payload, PaymentClass, Reject, SolanaClaim, wire::h402::*};
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
 };
+use std::sync::Arc;
 
 #[test]
 fn a_recorded_authorization_is_read() {
@@ -181,6 +182,51 @@ fn solana_payloads_are_bounded_and_need_no_signature() {
     assert_eq!(short, Err(Reject::Malformed("signature is not 64 bytes in base58")));
     let message = decode_payment(&header(&json.replace("signTransaction", "signMessage")));
     assert_eq!(message, Err(Reject::PayloadType("signMessage")));
+}
+
+/// T088: whose a sent payment is takes both fields, or is not said at all.
+#[test]
+fn t088_a_claim_is_a_signer_and_a_signature() {
+    let signature = bs58::encode([7; 64]).into_string();
+    let (signer, short) = ("GmaDrppBC7P5ARKV8g3djiwP89vz1jLK23V2GBjuAEGB", bs58::encode([7; 63]).into_string());
+    let with = |fields: &str| {
+        let json = unpacked(captured::SOLANA);
+        let (before, _) = json.split_once(r#""payload":"#).unwrap();
+        let payment = format!(r#"{before}"payload":{{"type":"signAndSendTransaction","signature":"{signature}"{fields}}}}}"#);
+        decode_payment(&header(&payment)).map(|payment| match payment.payload {
+            Payload::SolanaSent(sent) => sent.claim,
+            other => panic!("{other:?}"),
+        })
+    };
+    let claim = SolanaClaim { signer: signer.parse().unwrap(), signed_message: [7; 64] };
+    assert_eq!(with(&format!(r#","signer":"{signer}","signedMessage":"{signature}""#)), Ok(Some(claim)));
+    assert_eq!(with(""), Ok(None));
+    for fields in [
+        format!(r#","signer":"{signer}""#),
+        format!(r#","signedMessage":"{signature}""#),
+        format!(r#","signer":"{signer}","signedMessage":"{short}""#),
+        format!(r#","signer":"0x00","signedMessage":"{signature}""#),
+        format!(r#","signer":"{signer}","signer":"{signer}","signedMessage":"{signature}""#),
+    ] {
+        assert!(matches!(with(&fields), Err(Reject::Malformed(_))), "{fields}");
+    }
+}
+
+/// What the reference client sent pays the offer that it was made for, and none that is dearer or another's.
+#[test]
+fn the_recorded_solana_payment_pays_its_offer() {
+    let sol = asset(Network::Solana(GenesisPrefix::MAINNET), "11111111111111111111111111111111");
+    let pay = |amount, payee: &str| {
+        let offer = Offer::new(sol.clone(), Amount::from_atomic(amount), address(payee)).unwrap();
+        let payment = decode_payment(captured::SOLANA.as_bytes()).unwrap();
+        let matched = Matched::new(payment, &Offers::new(vec![offer.into()]).unwrap(), &Arc::default(), None);
+        matched.map(|matched| matched.payer().to_string()).map_err(|reject| reject.word())
+    };
+    let payee = "4pX5LbCK85Sf6iLXMwUodo2f5rvQKAofyhANT6TUwG3f";
+    let payer = "GmaDrppBC7P5ARKV8g3djiwP89vz1jLK23V2GBjuAEGB";
+    assert_eq!(pay(10_000_000, payee), Ok(payer.to_owned()));
+    assert_eq!(pay(10_000_001, payee), Err("invalid_exact_solana_payload_authorization_value"));
+    assert_eq!(pay(10_000_000, "11111111111111111111111111111112"), Err("invalid_exact_solana_payload_recipient_mismatch"));
 }
 
 #[test]
