@@ -84,6 +84,34 @@ fn t088_only_the_payer_claims_a_sent_transaction() {
     }
 }
 
+/// T089: a claim is for the resource that was signed; claimed twice for that one, it is one payment with one key, whatever
+/// else was claimed of it before the cluster was asked.
+#[test]
+fn t089_a_claim_is_for_one_resource_and_has_one_key() {
+    for coin in Coin::ALL {
+        let raw = paid(&coin.good());
+        let offers = Offers::new(vec![coin.offer()]).unwrap();
+        let at = |url: &str, signed: &str| {
+            let resource = Arc::new(Resource { url: url.to_owned(), ..Resource::default() });
+            let payment = PaymentPayload { resource: None, ..claimed(&raw, Some(claim(&payer(), signed))) };
+            Matched::new(payment, &offers, &resource, None)
+        };
+        let other = "https://api.example/other";
+        assert_eq!(word(at(other, other)), "accepted");
+        assert_eq!(word(at(other, URL)), UNCLAIMED);
+        assert_eq!(word(at(URL, other)), UNCLAIMED);
+        // Signed anew for another resource it still is the one payment, before the cluster is asked and after.
+        let [here, there] = [at(URL, URL), at(other, other)].map(Result::unwrap);
+        assert_eq!((here.key(), here.aliases()), (there.key(), there.aliases()));
+        let (_, facts) = sent(coin, &raw);
+        let judged = |matched: Matched| {
+            let checked = matched.check(&CheckPolicy::facilitator(NOW)).unwrap();
+            checked.judge_solana(&facts, &policy()).unwrap()
+        };
+        assert_eq!(judged(here), judged(there));
+    }
+}
+
 /// T087: a worthless mint, a mixture of mints, and another's account with the right mint.
 #[test]
 fn t087_only_the_offered_mint_in_the_payees_account_counts() {
