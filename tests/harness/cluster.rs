@@ -78,14 +78,21 @@ impl Cluster {
 
     /// A fresh payment with the newest blockhash; the sponsor pays its fee if there is one.
     pub fn payment(&self, payer: usize, asset: &Arc<Asset>, amount: u128, sponsor: Option<usize>) -> PaymentPayload {
+        self.payment_with(self.chain.latest_blockhash().0.to_bytes(), payer, asset, amount, sponsor)
+    }
+
+    /// A fresh payment with another blockhash.
+    pub fn payment_with(
+        &self,
+        blockhash: [u8; 32],
+        payer: usize,
+        asset: &Arc<Asset>,
+        amount: u128,
+        sponsor: Option<usize>,
+    ) -> PaymentPayload {
         let mut unique = [0; 16];
         getrandom::fill(&mut unique).unwrap();
-        let terms = SolanaTerms {
-            blockhash: self.chain.latest_blockhash().0.to_bytes(),
-            fee_payer: sponsor.map(address),
-            creates_account: sponsor.is_none(),
-            unique,
-        };
+        let terms = SolanaTerms { blockhash, fee_payer: sponsor.map(address), creates_account: sponsor.is_none(), unique };
         let offer = self.requirements(asset, amount).offer;
         let signed = sign_payment(&key(payer), &offer, Amount::from_atomic(amount), &terms).unwrap();
         self.presented(Payload::SolanaTransaction(signed))

@@ -24,6 +24,16 @@ use seen::Seen;
 use std::time::Duration;
 
 /// How payments are settled on one Solana cluster.
+///
+/// ```
+/// use h402_core::{GenesisPrefix, SolanaKey};
+/// use h402_facilitator::{SolanaNetwork, rpc::{Rpc, RpcConfig}, solana::{Commitment, SolanaChain, SolanaConfig}};
+/// let rpc = Rpc::new(RpcConfig::new(vec!["https://api.devnet.solana.com".parse()?]));
+/// let chain = SolanaChain::new(SolanaConfig { genesis: GenesisPrefix::DEVNET, rpc });
+/// let network = SolanaNetwork::new(chain).with_sponsor(SolanaKey::from_seed(&[7; 32]));
+/// assert_eq!(network.accept, Commitment::Confirmed);
+/// # Ok::<(), h402_facilitator::rpc::BadEndpoint>(())
+/// ```
 #[derive(Debug)]
 pub struct SolanaNetwork {
     /// The cluster.

@@ -73,6 +73,7 @@ pub(super) struct Level {
 }
 
 impl Level {
+    pub(super) const PROCESSED: Self = Self { commitment: "processed" };
     pub(super) const CONFIRMED: Self = Self { commitment: "confirmed" };
     pub(super) const FINALIZED: Self = Self { commitment: "finalized" };
 }

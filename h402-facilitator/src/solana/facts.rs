@@ -4,7 +4,7 @@ use super::{
     Answer, Inner, SolanaChain, account,
     answer::{Answered, InBase64, Level, WireAccount, read},
     genesis_call,
-    question::{Kind, Question, simulation},
+    question::{Kind, Question, is_valid, simulation},
     sent,
 };
 use crate::{
@@ -154,15 +154,20 @@ impl Inner {
         match &question.kind {
             Kind::Signed { blockhash, .. } => {
                 facts.blockhash_age = account::age_of(blockhash, recent);
-                facts.simulation = Some(self.simulation(own, answerer)?);
+                let [simulated, valid] = own else { return Err(Undecided::Chain) };
+                // A hash of the newest blocks, which are not confirmed here yet, is no expired one.
+                if facts.blockhash_age.is_none() && is_valid(valid)? {
+                    return Err(Undecided::Chain);
+                }
+                facts.simulation = Some(self.simulation(simulated, answerer)?);
             }
             Kind::Sent { signature } => facts.sent = sent::facts(signature, own)?,
         }
         Ok(facts)
     }
 
-    fn simulation(&self, own: &[Answer], answerer: Answerer) -> Result<SolanaSimulation, Undecided> {
-        let simulated = own.first().ok_or(Undecided::Chain).and_then(simulation);
+    fn simulation(&self, answer: &Answer, answerer: Answerer) -> Result<SolanaSimulation, Undecided> {
+        let simulated = simulation(answer);
         if simulated.is_err() {
             self.rpc.distrust(answerer);
         }

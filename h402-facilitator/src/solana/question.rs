@@ -2,7 +2,7 @@
 
 use super::{
     Answer,
-    answer::{Answered, InBase64, base58, base64, read},
+    answer::{Answered, InBase64, Level, base58, base64, read},
     sent,
 };
 use crate::rpc::{Call, RpcError, printable};
@@ -80,7 +80,10 @@ impl Question {
     /// Its own calls.
     pub(super) fn calls(&self) -> Vec<Call> {
         match &self.kind {
-            Kind::Signed { dry, .. } => vec![Call::new("simulateTransaction", &(&dry.0, Simulate::AS_IT_IS))],
+            Kind::Signed { dry, blockhash, .. } => vec![
+                Call::new("simulateTransaction", &(&dry.0, Simulate::AS_IT_IS)),
+                Call::new("isBlockhashValid", &(base58(blockhash), Level::PROCESSED)),
+            ],
             Kind::Sent { signature } => sent::calls(&base58(signature)),
         }
     }
@@ -127,6 +130,12 @@ const MAX_REASON: usize = 160;
 pub(super) fn failure(err: &RawValue) -> Option<String> {
     let text = printable(err.get().trim_matches('"'), MAX_REASON);
     (!PASSING.contains(&text.as_str())).then_some(text)
+}
+
+/// Reads the answer of `isBlockhashValid`.
+pub(super) fn is_valid(answer: &Answer) -> Result<bool, Undecided> {
+    let answer: Answered<bool> = answer.as_deref().ok().and_then(read).ok_or(Undecided::Chain)?;
+    Ok(answer.value)
 }
 
 /// Reads the answer of `simulateTransaction`.

@@ -5,13 +5,16 @@ mod expiry;
 mod outcome;
 mod replay;
 mod requests;
+mod sent;
 mod sponsor;
 mod start;
 
 use super::{Reply, until};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use h402_core::{Asset, Payload, PaymentPayload, SignedSolanaTransaction, solana::SolanaTransaction};
 use h402_devnet::solana::Signature;
 use h402_tests::cluster::{ClusterRig, PAYER, SPONSOR};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What a call costs, in the smallest unit of any asset.
@@ -52,6 +55,22 @@ fn with_bytes(payment: &PaymentPayload, transaction: Vec<u8>) -> PaymentPayload 
 /// The first signature of a payment that its payer pays the fee of.
 fn signature(payment: &PaymentPayload) -> Signature {
     SolanaTransaction::decode(&bytes(payment).transaction).unwrap().signatures[0].into()
+}
+
+/// Calls a method of the node; its result.
+async fn rpc(rig: &ClusterRig, method: &str, params: Value) -> Value {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+    let request = http::Request::post(rig.chain.url()).header("content-type", "application/json").body(body.into()).unwrap();
+    let (_, answer) = h402_tests::http::send(request).await;
+    let mut answer: Value = serde_json::from_str(&answer).unwrap();
+    assert!(answer.get("error").is_none(), "{answer}");
+    answer["result"].take()
+}
+
+/// Hands a payment to the node, as its payer can.
+async fn send(rig: &ClusterRig, payment: &PaymentPayload) {
+    let transaction = STANDARD.encode(&bytes(payment).transaction);
+    rpc(rig, "sendTransaction", json!([transaction, { "encoding": "base64", "skipPreflight": true }])).await;
 }
 
 /// Calls of this method so far.

@@ -1,13 +1,14 @@
 //! Payments that have expired, or are about to.
 
-use super::{PRICE, settle, signature, state, until_state, verify, ways};
+use super::{PRICE, rpc, settle, signature, state, until_state, verify, ways};
 use crate::facilitator::until;
 use h402_devnet::{
     RpcError,
     fault::{Fault, Times},
-    solana::Delivery,
+    solana::{Delivery, Hash},
 };
 use h402_tests::cluster::{ClusterRig, PAYER};
+use serde_json::json;
 use std::time::Duration;
 
 /// T084: a payment with fewer than twenty blocks left is refused before anything is sent; with twenty it is taken.
@@ -68,4 +69,19 @@ async fn t084_what_has_landed_in_time_is_settled_however_late_it_is_seen() {
     rig.reopen().await;
     until_state(&rig, &verified.payment_id(), "final").await;
     assert!(settle(&rig, &payment, &rig.usdc, Some("shop")).await.is_settled());
+}
+
+/// T084: a blockhash that is too new for a confirmed block is not an expired one: whoever asks again soon has it accepted.
+#[tokio::test(flavor = "multi_thread")]
+async fn t084_a_blockhash_that_is_not_confirmed_yet_is_waited_for() {
+    let rig = ClusterRig::start().await;
+    let newest = rpc(&rig, "getLatestBlockhash", json!([{ "commitment": "processed" }])).await;
+    let hash: Hash = newest["value"]["blockhash"].as_str().unwrap().parse().unwrap();
+    let payment = rig.payment_with(hash.to_bytes(), PAYER, &rig.usdc, PRICE, None);
+    assert_eq!(verify(&rig, &payment, &rig.usdc, Some("shop")).await.status, 503);
+    rig.chain.advance_slots(1);
+    assert!(verify(&rig, &payment, &rig.usdc, Some("shop")).await.is_valid());
+    let never = rig.payment_with([7; 32], PAYER, &rig.usdc, PRICE, None);
+    let refused = verify(&rig, &never, &rig.usdc, Some("shop")).await;
+    assert_eq!(refused.word(), "invalid_exact_solana_payload_authorization_valid_before", "{refused:?}");
 }

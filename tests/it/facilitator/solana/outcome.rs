@@ -1,16 +1,14 @@
 //! What becomes of a transaction after it was sent.
 
-use super::{PRICE, bytes, settle, signature, state, until_state, verify, ways};
+use super::{PRICE, send, settle, signature, state, until_state, verify, ways};
 use crate::facilitator::{Reply, until};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use h402_core::{Address, Amount, PaymentPayload};
+use h402_core::{Address, Amount};
 use h402_devnet::{
     fault::{Fault, Times},
     solana::{Delivery, Orphans},
 };
 use h402_facilitator::solana::Commitment;
 use h402_tests::cluster::{ClusterRig, PAYER, address, pubkey, solana};
-use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// Moves all of an account's token away, as if in a faster bundle.
@@ -165,14 +163,4 @@ async fn t045_a_payment_that_its_payer_has_sent_is_settled() {
         assert_eq!(settled.is_settled(), verified_before, "{settled:?}");
         assert_eq!(u128::from(rig.received(&rig.usdc) - before), PRICE);
     }
-}
-
-/// Hands a payment to the node, as its payer can.
-async fn send(rig: &ClusterRig, payment: &PaymentPayload) {
-    let transaction = STANDARD.encode(&bytes(payment).transaction);
-    let options = json!({ "encoding": "base64", "skipPreflight": true });
-    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "sendTransaction", "params": [transaction, options] }).to_string();
-    let request = http::Request::post(rig.chain.url()).header("content-type", "application/json").body(body.into()).unwrap();
-    let (_, answer) = h402_tests::http::send(request).await;
-    assert!(answer.contains("result"), "{answer}");
 }
