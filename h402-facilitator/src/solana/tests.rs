@@ -89,6 +89,19 @@ async fn t147_a_node_that_lags_is_left_for_one_that_does_not() {
     }
 }
 
+/// T147: what is finalized is always behind the newest block, and no sign of a node that lags.
+#[tokio::test]
+async fn t147_a_finalized_block_is_no_sign_of_a_node_that_lags() {
+    let behind = |method: &str, params: &Value| match method {
+        "isBlockhashValid" => Ok(in_context(960, json!(false))),
+        _ => honest(1_000, method, params),
+    };
+    let (first, second) = (node(behind).await, node(behind).await);
+    let chain = chain(&[&first, &second]);
+    assert!(chain.statuses(&[[1; 64]]).await.is_ok());
+    assert_eq!(chain.are_blockhashes_valid(&[[1; 32]]).await, Ok(vec![false]));
+}
+
 /// T148: an answer that makes no sense is none, whatever was asked for.
 #[tokio::test]
 async fn t148_no_senseless_answer_is_an_answer_to_any_read() {

@@ -85,3 +85,22 @@ async fn t084_a_blockhash_that_is_not_confirmed_yet_is_waited_for() {
     let refused = verify(&rig, &never, &rig.usdc, Some("shop")).await;
     assert_eq!(refused.word(), "invalid_exact_solana_payload_authorization_valid_before", "{refused:?}");
 }
+
+/// T084, T147: a node that is behind does not know a payment, and that proves nothing, since it is not past the payment's
+/// last block either.
+#[tokio::test(flavor = "multi_thread")]
+async fn t084_a_node_that_is_behind_proves_no_expiry() {
+    let rig = ClusterRig::with(|config| config.answer_within = Duration::from_millis(300)).await;
+    rig.chain.set_delivery(Delivery::Drop);
+    let payment = rig.payment(PAYER, &rig.usdc, PRICE, None);
+    let verified = verify(&rig, &payment, &rig.usdc, Some("shop")).await;
+    assert_eq!(settle(&rig, &payment, &rig.usdc, Some("shop")).await.word(), "settlement_pending");
+    let behind = rig.chain.block_height() - 40;
+    rig.chain.expire_blockhashes();
+    rig.chain.faults().add("getBlockHeight", Fault::Answer(json!(behind)), Times::Always);
+    let asked = rig.chain.faults().calls("getBlockHeight");
+    until("it was looked for", async || rig.chain.faults().calls("getBlockHeight") > asked + 5).await;
+    assert_eq!(state(&rig, &verified.payment_id()).await, "broadcast");
+    rig.chain.faults().clear();
+    until_state(&rig, &verified.payment_id(), "abandoned").await;
+}

@@ -21,7 +21,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         let answer = self.solana.config.chain.statuses_of_any_age(&signatures).await?;
         let mut statuses = answer.statuses.into_iter();
         for payment in overdue {
-            self.overdue(&payment, statuses.next().flatten()).await;
+            self.overdue(&payment, statuses.next().flatten(), answer.finalized_height).await;
         }
         for payment in vanished {
             self.vanished(&payment, statuses.next().flatten(), answer.slot).await;
@@ -29,9 +29,14 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         Ok(())
     }
 
-    async fn overdue(&self, payment: &InFlight, status: Option<SignatureStatus>) {
+    async fn overdue(&self, payment: &InFlight, status: Option<SignatureStatus>, finalized_height: u64) {
         if let Some(status) = status {
             return self.seen(payment, status).await;
+        }
+        // Behind one URL may be many nodes: the one that does not know it must be as far itself.
+        let last = payment.open.news.borrow().last_block_height;
+        if last.is_none_or(|last| finalized_height <= last) {
+            return;
         }
         let reject = Reject::from(SolanaReject::Expires { left: 0, required: 0 });
         let failure = Failure { word: reject.word(), text: "its blockhash expired before it was in a block".into() };
