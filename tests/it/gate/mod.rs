@@ -13,6 +13,7 @@ mod prices;
 mod race;
 mod replay;
 mod restart;
+mod solana;
 mod spelling;
 mod stack;
 

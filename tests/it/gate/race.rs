@@ -65,7 +65,7 @@ fn one_answer(replies: &[Reply]) {
 }
 
 /// How many rounds are asked for by `H402_ROUNDS`.
-fn rounds_asked_for() -> Option<usize> {
+pub(super) fn rounds_asked_for() -> Option<usize> {
     std::env::var("H402_ROUNDS").ok().map(|rounds| rounds.parse().expect("H402_ROUNDS is a number"))
 }
 
