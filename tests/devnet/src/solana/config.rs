@@ -90,7 +90,7 @@ impl SolanaConfig {
         let shared = Arc::new(Shared { ledger: Mutex::new(ledger), mode: watch::Sender::new(self.slot_time) });
         let faults = Faults::default();
         let clock = shared.clone();
-        let blocks = blocks::make(shared.mode.subscribe(), move || clock.lock().tick());
+        let blocks = blocks::make(shared.mode.subscribe(), move || clock.lock().advance(1));
         let running = Running::start(self.port, Arc::new(Rpc::new(shared.clone())), faults.clone(), blocks).await?;
         Ok(SolanaChain::new(shared, faults, running, self.genesis, self.usdc))
     }

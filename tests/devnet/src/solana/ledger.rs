@@ -117,10 +117,7 @@ impl Ledger {
             pool: Pool::default(),
             ahead: Duration::ZERO,
         };
-        for _ in 0..GENESIS_BLOCKS {
-            ledger.open_block(ledger.tip().slot + 1);
-        }
-        ledger.set_sysvars();
+        ledger.advance(GENESIS_BLOCKS);
         ledger
     }
 
@@ -228,20 +225,17 @@ impl Ledger {
         self.landed.insert(signature, Arc::new(Landed { transaction, message, height, slot, index, time, meta }));
     }
 
-    /// Closes the open block, after what came back from dropped ones went into it, and opens the next.
-    pub(super) fn tick(&mut self) {
-        for transaction in std::mem::take(&mut self.pool.returned) {
-            // What cannot land any more is lost, as on any chain.
-            drop(self.land(transaction));
-        }
-        self.open_block(self.tip().slot + 1);
-        self.set_sysvars();
-    }
-
+    /// Closes the open block, after what came back from dropped ones went into it, and opens the next; this many times.
     pub(super) fn advance(&mut self, blocks: u64) {
         for _ in 0..blocks {
-            self.tick();
+            for transaction in std::mem::take(&mut self.pool.returned) {
+                // What cannot land any more is lost, as on any chain.
+                drop(self.land(transaction));
+            }
+            self.open_block(self.tip().slot + 1);
         }
+        // Nothing runs in between.
+        self.set_sysvars();
     }
 
     /// Drops the newest blocks with all that they changed, and returns how many those were.
