@@ -140,7 +140,8 @@ impl Rpc {
     /// Brings somebody's own request to the node and its answer back, both as they are, byte for byte.
     ///
     /// An answer that is no JSON-RPC, that says to come back later or whose errors repeat a part of the endpoint's URL is
-    /// none: the next endpoint gets the same bytes. What the request asks for is for the caller to check.
+    /// none: the next endpoint gets the same bytes. One that is too long is none either, but that is not held against the
+    /// endpoint. What the request asks for is for the caller to check.
     ///
     /// # Errors
     /// As [`Rpc::batch`]: the node may have done what it was asked for all the same.
@@ -162,6 +163,8 @@ impl Rpc {
                 Ok(answer) => return Ok((answer, Answerer(Some(index)))),
                 Err(Failure::Busy) => return Err(Undecided::Busy),
                 Err(Failure::Deadline) => undecided = Undecided::Deadline,
+                // Only what a stranger asked for ends so, and the next endpoint would answer no shorter.
+                Err(Failure::TooLong) => return Err(Undecided::Chain),
                 Err(Failure::Endpoint) => undecided = Undecided::Chain,
             }
             if reach == Reach::One {
@@ -174,8 +177,7 @@ impl Rpc {
     /// Leaves an endpoint alone for a while whose answer was well formed and cannot be right.
     pub fn distrust(&self, answerer: Answerer) {
         if let Some(index) = answerer.0 {
-            self.inner.counts.failed(index);
-            self.inner.pool.failed(index);
+            self.failed(index);
         }
     }
 
@@ -221,12 +223,20 @@ impl Rpc {
         let first_id = self.inner.next_id.fetch_add(count, Ordering::Relaxed);
         let request = message::encode(calls, first_id).into();
         let read = |answer: bytes::Bytes, endpoint: &Endpoint| message::decode(&answer, calls, first_id, endpoint);
-        let answers = self.exchange(index, calls, request, read).await?;
+        let answers = match self.exchange(index, calls, request, read).await {
+            // We do not ask for so much.
+            Err(Failure::TooLong) => {
+                self.failed(index);
+                return Err(Failure::Endpoint);
+            }
+            answers => answers?,
+        };
         self.inner.counts.answered(calls, &answers);
         Ok(answers)
     }
 
-    /// One HTTP request to one endpoint, which has failed if its answer cannot be read.
+    /// One HTTP request to one endpoint, which has failed if its answer cannot be read. Who asked must say what an answer that is
+    /// too long means.
     async fn exchange<T>(
         &self,
         index: usize,
@@ -243,12 +253,15 @@ impl Rpc {
         let answer = timeout(inner.timeout, exchange).await.unwrap_or(Err(Failure::Deadline));
         match &answer {
             Ok(_) => inner.pool.succeeded(index),
-            Err(_) => {
-                inner.counts.failed(index);
-                inner.pool.failed(index);
-            }
+            Err(Failure::TooLong) => {}
+            Err(_) => self.failed(index),
         }
         answer
+    }
+
+    fn failed(&self, index: usize) {
+        self.inner.counts.failed(index);
+        self.inner.pool.failed(index);
     }
 }
 

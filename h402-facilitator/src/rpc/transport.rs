@@ -3,7 +3,7 @@
 use super::Endpoint;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -18,6 +18,8 @@ pub(super) enum Failure {
     Endpoint,
     /// It took too long.
     Deadline,
+    /// The answer is longer than what is read.
+    TooLong,
     /// We have too many requests under way; nothing was sent.
     Busy,
 }
@@ -60,7 +62,7 @@ impl Transport {
         if answer.status() != StatusCode::OK {
             return Err(Failure::Endpoint);
         }
-        let body = Limited::new(answer.into_body(), self.max_body).collect().await.map_err(|_| Failure::Endpoint)?;
-        Ok(body.to_bytes())
+        let body = Limited::new(answer.into_body(), self.max_body).collect().await;
+        body.map(|body| body.to_bytes()).map_err(|error| if error.is::<LengthLimitError>() { Failure::TooLong } else { Failure::Endpoint })
     }
 }

@@ -39,10 +39,11 @@ pub struct SolanaRpcConfig {
 }
 
 impl SolanaRpcConfig {
-    /// The usual limits: no sending, 20 calls in a request, 10 calls a second for a client, 200 for all; a node has 5 s and 8 MiB.
+    /// The usual limits: no sending, 20 calls in a request, 10 calls a second for a client, 200 for all; a node has 5 s and 1 MiB.
     #[must_use]
     pub fn new(mut upstream: RpcConfig) -> Self {
         upstream.timeout = Duration::from_secs(5);
+        upstream.max_body = 1 << 20;
         Self { upstream, allow_send: false, max_batch: 20, per_client: 10, overall: 200 }
     }
 }

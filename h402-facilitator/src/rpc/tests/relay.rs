@@ -36,7 +36,6 @@ async fn what_is_no_answer_goes_to_the_next_endpoint_with_the_same_bytes() {
         || json(r#"{"id":1,"error":{"code":429,"message":"slow down"}}"#),
         || json(r#"[{"id":1,"result":7},{"id":2,"error":{"code":-32005,"message":"Node is behind"}}]"#),
         || json(r#"{"id":1,"error":"text"}"#),
-        || json(format!(r#"{{"id":1,"result":"{}"}}"#, "x".repeat(64 << 10))),
     ];
     for (index, reply) in replies.into_iter().enumerate() {
         let bad = Fake::start(move |_| reply()).await;
@@ -49,6 +48,20 @@ async fn what_is_no_answer_goes_to_the_next_endpoint_with_the_same_bytes() {
         assert_eq!(answer.as_deref(), Ok(br#"{"id":1,"result":7}"#.as_slice()), "reply {index}");
         assert_eq!(rpc(&[&bad]).relay(&b"[ 1 ]".as_slice().into()).await, Err(Undecided::Chain), "reply {index}");
     }
+}
+
+/// T136: a stranger who asks for too much does not make an endpoint look down, nor every endpoint work.
+#[tokio::test]
+async fn t136_answers_that_are_too_long_end_the_request_and_blame_nobody() {
+    let long = |answer: usize| json(format!(r#"{{"id":1,"result":"{}"}}"#, "x".repeat(answer - 20)));
+    let first = Fake::start(move |body| long(if body == b"long" { (64 << 10) + 1 } else { 64 << 10 })).await;
+    let second = Fake::start(|_| Reply::Close).await;
+    let rpc = rpc(&[&first, &second]);
+    assert_eq!(rpc.relay(&b"long".as_slice().into()).await, Err(Undecided::Chain));
+    assert_eq!((first.requests(), second.requests()), (1, 0));
+    assert!(rpc.counters().endpoints.iter().all(|endpoint| endpoint.failures == 0));
+    assert_eq!(rpc.relay(&b"short".as_slice().into()).await.map(|answer| answer.len()), Ok(64 << 10));
+    assert_eq!((first.requests(), second.requests()), (2, 0));
 }
 
 /// T114: an answer is handed to strangers as it is, so one that holds a part of the URL is not handed on.

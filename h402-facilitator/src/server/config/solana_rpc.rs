@@ -87,7 +87,7 @@ mod tests {
     fn what_is_left_out_is_as_usual_and_sending_is_off() {
         let usual = proxy(r#"rpc = ["https://rpc.example/key"]"#, None).unwrap();
         assert_eq!((usual.allow_send, usual.max_batch, usual.per_client, usual.overall), (false, 20, 10, 200));
-        assert_eq!(usual.upstream.timeout, Duration::from_secs(5));
+        assert_eq!((usual.upstream.timeout, usual.upstream.max_body), (Duration::from_secs(5), 1 << 20));
         let all = "allow_send = true\nmax_batch = 1\ncalls_per_client = 2\ncalls_overall = 3\ntimeout_ms = 4000\nmax_answer = 5";
         let set = proxy(all, Some("https://a.example/one, https://b.example/two")).unwrap();
         assert_eq!((set.allow_send, set.max_batch, set.per_client, set.overall), (true, 1, 2, 3));
