@@ -5,6 +5,7 @@ mod expiry;
 mod outcome;
 mod replay;
 mod requests;
+mod secrets;
 mod sent;
 mod sponsor;
 mod start;
