@@ -113,6 +113,7 @@ async fn proxy(rig: &Rig, node: &str) -> Shop {
         timeout: Duration::from_secs(5),
         max_body: 4096,
         max_batch: 20,
+        max_in_flight: 256,
         redeliveries: 0,
     };
     let (routes, _) = routes(settings, shop::local(rig), MemoryGrants::new().unwrap()).unwrap();

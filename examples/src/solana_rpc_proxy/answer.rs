@@ -11,7 +11,10 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep, sleep},
+};
 
 /// How long an upstream may pause in the middle of an answer.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -21,6 +24,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 pub struct Answer {
     read: VecDeque<Bytes>,
     rest: Option<Rest>,
+    /// Given back when the body has been sent or dropped.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 struct Rest {
@@ -35,12 +40,17 @@ pub struct BrokeOff;
 
 impl Answer {
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self { read: VecDeque::from([bytes.into()]), rest: None }
+        Self { read: VecDeque::from([bytes.into()]), rest: None, permit: None }
     }
 
     /// What was read, and what is to come unless the body has ended.
     pub(super) fn begun(read: VecDeque<Bytes>, rest: Option<Incoming>) -> Self {
-        Self { read, rest: rest.map(|body| Rest { body, paused: Box::pin(sleep(PAUSE)) }) }
+        Self { read, rest: rest.map(|body| Rest { body, paused: Box::pin(sleep(PAUSE)) }), permit: None }
+    }
+
+    /// Keeps a place until it has been sent.
+    pub(super) fn holding(self, permit: OwnedSemaphorePermit) -> Self {
+        Self { permit: Some(permit), ..self }
     }
 }
 
@@ -95,6 +105,6 @@ impl Body for Answer {
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer").field("size", &self.size_hint()).finish_non_exhaustive()
+        f.debug_struct("Answer").field("size", &self.size_hint()).field("permit", &self.permit.is_some()).finish_non_exhaustive()
     }
 }

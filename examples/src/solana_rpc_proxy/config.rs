@@ -42,6 +42,9 @@ pub struct Config {
     /// The most calls in a batch.
     #[serde(default = "default_batch")]
     pub max_batch: usize,
+    /// Requests at the upstreams at once; more are answered 503.
+    #[serde(default = "default_in_flight")]
+    pub max_in_flight: usize,
     /// How often an answer above 64 KiB is fetched again for its payer.
     #[serde(default)]
     pub redeliveries: u8,
@@ -167,6 +170,10 @@ fn default_batch() -> usize {
     50
 }
 
+fn default_in_flight() -> usize {
+    256
+}
+
 fn default_upfront() -> Vec<String> {
     vec!["sendTransaction".to_owned()]
 }
@@ -224,6 +231,9 @@ impl Config {
         if !(64..=16 << 20).contains(&self.max_body_bytes) {
             return Err(wrong("max_body_bytes", "from 64 to 16777216 are possible"));
         }
+        if !(1..=100_000).contains(&self.max_in_flight) {
+            return Err(wrong("max_in_flight", "from 1 to 100000 are possible"));
+        }
         if self.upstreams.is_empty() {
             return Err(wrong("upstreams", "at least one is needed"));
         }
@@ -237,6 +247,7 @@ impl Config {
             timeout: Duration::from_secs(self.timeout_seconds),
             max_body: self.max_body_bytes,
             max_batch: self.max_batch,
+            max_in_flight: self.max_in_flight,
             redeliveries: self.redeliveries,
         })
     }

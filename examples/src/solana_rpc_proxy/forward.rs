@@ -7,7 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 /// What nodes are told about a client: which library it is. No cookie, no credential, no address, no payment.
 const PASSED_ON: [HeaderName; 1] = [HeaderName::from_static("solana-client")];
@@ -29,6 +32,8 @@ pub(super) struct Forward {
     pub(super) upstreams: Arc<Upstreams>,
     /// When the client is answered at the latest.
     pub(super) timeout: Duration,
+    /// Requests that may be under way at once, until the last byte of their answers.
+    pub(super) permits: Arc<Semaphore>,
 }
 
 /// Why an upstream has not answered.
@@ -48,9 +53,12 @@ impl Forward {
         };
         let headers = passed_on(request.headers());
         let body = request.into_body().into_bytes();
-        let (mut response, delivered) = match self.ask(body, &headers, &calls).await {
-            Ok((response, verdict)) => (response, verdict == Verdict::Result),
-            Err(bad) => (refuse(&bad), false),
+        let (mut response, delivered) = match self.permits.clone().try_acquire_owned() {
+            Err(_) => (refuse(&trouble(StatusCode::SERVICE_UNAVAILABLE, calls.id().map(str::to_owned), "too much to do")), false),
+            Ok(permit) => match self.ask(body, &headers, &calls).await {
+                Ok((response, verdict)) => (response.map(|body| body.holding(permit)), verdict == Verdict::Result),
+                Err(bad) => (refuse(&bad), false),
+            },
         };
         response.extensions_mut().insert(Forwarded { paid, delivered });
         response.extensions_mut().insert(if delivered { Delivery::Delivered } else { Delivery::NotDelivered });
@@ -113,6 +121,9 @@ impl Forward {
             return Err(Failure::Silent);
         }
         let (body, verdict) = judged(body, calls).await?;
+        if status == StatusCode::OK && verdict == Verdict::Nonsense {
+            return Err(Failure::Silent);
+        }
         let mut response = Response::new(body);
         *response.status_mut() = status;
         for name in PASSED_BACK {

@@ -17,6 +17,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::Semaphore;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 use tower_http::cors::{Any, CorsLayer};
 
@@ -42,6 +43,8 @@ pub struct Settings {
     pub max_body: usize,
     /// The most calls in a batch.
     pub max_batch: usize,
+    /// Requests at the upstreams at once; more are answered 503.
+    pub max_in_flight: usize,
     /// How often an answer that was too long to be kept is fetched again for its payer.
     pub redeliveries: u8,
 }
@@ -51,7 +54,7 @@ pub struct Settings {
 /// # Errors
 /// [`GateConfigError`].
 pub fn routes<F: Facilitator, G: Grants>(settings: Settings, facilitator: F, grants: G) -> Result<(Router, Metrics), GateConfigError> {
-    let Settings { origin, allowed_hosts, prices, upstreams, timeout, max_body, max_batch, redeliveries } = settings;
+    let Settings { origin, allowed_hosts, prices, upstreams, timeout, max_body, max_batch, max_in_flight, redeliveries } = settings;
     let metrics = Metrics::new(&prices, upstreams.clone());
     let mut gate = Gate::new(facilitator, grants, origin, prices.clone())
         .with_collected_body()
@@ -63,7 +66,7 @@ pub fn routes<F: Facilitator, G: Grants>(settings: Settings, facilitator: F, gra
     if !allowed_hosts.is_empty() {
         gate = gate.with_allowed_hosts(allowed_hosts);
     }
-    let forward = Arc::new(Forward { upstreams: upstreams.clone(), timeout });
+    let forward = Arc::new(Forward { upstreams: upstreams.clone(), timeout, permits: Arc::new(Semaphore::new(max_in_flight)) });
     let behind = service_fn(move |request: Request<CollectedBody>| {
         let forward = forward.clone();
         async move { Ok::<_, Infallible>(forward.call(request).await) }

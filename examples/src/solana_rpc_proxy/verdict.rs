@@ -11,8 +11,10 @@ pub const PREFIX: usize = 8 * 1024;
 pub enum Verdict {
     /// A result, or a batch with at least one.
     Result,
-    /// An error, a batch of nothing but errors, or no JSON-RPC at all.
+    /// An error, or a batch of nothing but errors.
     Error,
+    /// No JSON-RPC at all, such as a page for people.
+    Nonsense,
 }
 
 /// Reads an answer until it is clear what it is.
@@ -81,13 +83,13 @@ impl Judge {
     /// The answer has ended.
     #[must_use]
     pub fn end(&self) -> Verdict {
-        self.verdict.unwrap_or(Verdict::Error)
+        self.verdict.unwrap_or(Verdict::Nonsense)
     }
 
     /// A single call that has told nothing by now is no JSON-RPC. In a batch more may come, and whoever puts failing
     /// calls first shall not get the last one for nothing.
     fn out_of_bytes(&self) -> Verdict {
-        if self.level == 2 { Verdict::Result } else { Verdict::Error }
+        if self.level == 2 { Verdict::Result } else { Verdict::Nonsense }
     }
 
     fn step(&mut self, byte: u8) {
@@ -118,11 +120,11 @@ impl Judge {
         }
         match byte {
             b'"' if self.at_level() && self.awaits_key => self.string = Some(Text::Key(Vec::new())),
-            b'"' => self.string = Some(Text::Any),
+            b'"' if self.depth > 0 => self.string = Some(Text::Any),
             b'{' | b'[' => self.open(byte),
             b'}' | b']' => self.close(),
             b',' if self.at_level() => self.awaits_key = true,
-            _ if self.depth == 0 => self.verdict = Some(Verdict::Error),
+            _ if self.depth == 0 => self.verdict = Some(Verdict::Nonsense),
             _ => {}
         }
     }
@@ -161,11 +163,13 @@ impl Judge {
     }
 
     fn close(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
         self.awaits_key = false;
-        if self.depth == 0 {
-            self.verdict = Some(Verdict::Error);
+        match self.depth {
+            0 => self.verdict = Some(Verdict::Nonsense),
+            1 => self.verdict = Some(Verdict::Error),
+            _ => {}
         }
+        self.depth = self.depth.saturating_sub(1);
     }
 }
 
@@ -187,7 +191,7 @@ mod tests {
 
     #[test]
     fn results_are_told_from_errors() {
-        use Verdict::{Error, Result};
+        use Verdict::{Error, Nonsense, Result};
         let cases = [
             (r#"{"jsonrpc":"2.0","result":1,"id":1}"#, Result),
             (r#"{"jsonrpc":"2.0","result":null,"id":1}"#, Result),
@@ -202,10 +206,12 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":"result"}"#, Error),
             (r#"{"resultx":1}"#, Error),
             (r#"{"resul":1}"#, Error),
-            ("", Error),
-            ("<html>result</html>", Error),
-            ("\"result\"", Error),
-            ("7", Error),
+            ("", Nonsense),
+            ("<html>result</html>", Nonsense),
+            ("\"result\"", Nonsense),
+            ("7", Nonsense),
+            ("]", Nonsense),
+            ("{\"jsonrpc\":\"2.0\",", Nonsense),
             ("{}", Error),
             ("[]", Error),
             (r#"[{"error":{},"id":1},{"id":2,"error":{"message":"\"result\":"}}]"#, Error),
@@ -224,7 +230,7 @@ mod tests {
     fn the_first_bytes_decide() {
         let late = |spaces: usize| format!("{{{}\"result\":1}}", " ".repeat(spaces));
         assert_eq!(judge(late(PREFIX - 20).as_bytes(), 1), Verdict::Result);
-        assert_eq!(judge(late(PREFIX).as_bytes(), 1), Verdict::Error);
+        assert_eq!(judge(late(PREFIX).as_bytes(), 1), Verdict::Nonsense);
         // A result that is there is one whatever comes after it.
         let large = format!(r#"{{"result":"{}"}}"#, "x".repeat(100_000));
         assert_eq!(judge(large.as_bytes(), 1), Verdict::Result);

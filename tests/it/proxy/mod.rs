@@ -93,6 +93,7 @@ fn settings(rig: &Rig, nodes: &[Node]) -> Settings {
         timeout: Duration::from_secs(5),
         max_body: 4096,
         max_batch: 20,
+        max_in_flight: 256,
         redeliveries: 0,
     }
 }

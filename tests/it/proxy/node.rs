@@ -29,8 +29,10 @@ pub(crate) enum Mood {
     Well,
     /// 503 to everything.
     Busy,
-    /// A page for people.
+    /// A page for people, that something went wrong.
     Html,
+    /// A page for people, and all is well.
+    Welcome,
     /// Never an answer.
     Silent,
     /// The head of an answer, half a body, and the end of the connection.
@@ -127,6 +129,7 @@ async fn answer(State(script): State<Script>, headers: HeaderMap, body: String) 
         Mood::Well => (json, text).into_response(),
         Mood::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy").into_response(),
         Mood::Html => (StatusCode::BAD_GATEWAY, "<html>").into_response(),
+        Mood::Welcome => "<html>result</html>".into_response(),
         Mood::Silent => std::future::pending().await,
         Mood::BreaksOff => {
             let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);

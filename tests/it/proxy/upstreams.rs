@@ -18,7 +18,9 @@ use tokio::{net::TcpListener, sync::oneshot};
 #[tokio::test(flavor = "multi_thread")]
 async fn another_node_answers_for_one_that_is_lost() {
     let rig = Rig::start().await;
-    for mood in [Some(Mood::Busy), Some(Mood::Html), Some(Mood::Silent), Some(Mood::BreaksOff), Some(Mood::Compressed), None] {
+    for mood in
+        [Some(Mood::Busy), Some(Mood::Html), Some(Mood::Welcome), Some(Mood::Silent), Some(Mood::BreaksOff), Some(Mood::Compressed), None]
+    {
         let proxy = Proxy::with(&rig, 2, |settings| settings.timeout = Duration::from_secs(2)).await;
         match mood {
             Some(mood) => proxy.nodes[0].feel(mood),
@@ -40,7 +42,7 @@ async fn another_node_answers_for_one_that_is_lost() {
 async fn while_no_node_answers_nothing_is_charged() {
     let rig = Rig::start().await;
     let proxy = Proxy::with(&rig, 2, |settings| settings.timeout = Duration::from_secs(1)).await;
-    let cases = [(Mood::Html, 502), (Mood::Busy, 503), (Mood::Silent, 504)];
+    let cases = [(Mood::Html, 502), (Mood::Welcome, 502), (Mood::Busy, 503), (Mood::Silent, 504)];
     for (mood, status) in cases {
         proxy.nodes.iter().for_each(|node| node.feel(mood));
         let payment = paying(&rig, PAYER, DEFAULT);
@@ -147,6 +149,34 @@ async fn a_proxy_that_is_stopped_finishes_and_a_new_one_remembers() {
     assert_eq!(proxy.shop.ask(&ask).await.content(), first.content());
     let other = proxy.pay(&payment, &call("getBlockHeight")).await;
     assert_eq!((other.status, rig.transfers()), (409, 1));
+}
+
+/// So many requests may be at the nodes, until their answers have been sent; one more is told to come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_is_told_to_come_back() {
+    let rig = Rig::start().await;
+    let proxy = Proxy::with(&rig, 1, |settings| settings.max_in_flight = 1).await;
+    proxy.node().feel(Mood::Silent);
+    let mut line = Line::open(proxy.shop.address).await;
+    line.send(&super::post(&call("getVersion")).bytes()).await;
+    while proxy.node().seen().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    proxy.node().feel(Mood::Well);
+    let payment = paying(&rig, PAYER, DEFAULT);
+    let refused = proxy.pay(&payment, &call("getSlot")).await;
+    assert_eq!((refused.status, refused.has("retry-after"), proxy.node().seen().len(), rig.transfers()), (503, true, 1, 0));
+    drop(line);
+    let mut served = refused;
+    for _ in 0..400 {
+        served = proxy.ask(&call("getVersion")).await;
+        if served.status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(served.status, 200, "a client that went away has left its place");
+    assert!(is_charged(&proxy.pay(&payment, &call("getSlot")).await));
 }
 
 /// Without any node configured to be there, the price is told all the same.

@@ -125,6 +125,7 @@ fn settings(origin: &str, upstreams: &[String], chains: &Chains) -> Result<Setti
         timeout: Duration::from_secs(10),
         max_body: 128 * 1024,
         max_batch: 50,
+        max_in_flight: 256,
         redeliveries: 0,
     })
 }

@@ -22,7 +22,8 @@ fn the_starter_is_good() {
 #[test]
 fn the_starter_shows_the_defaults() {
     let shown = STARTER.replace("# timeout_seconds", "timeout_seconds").replace("# probe_seconds", "probe_seconds");
-    let shown = shown.replace("# max_body_bytes", "max_body_bytes").replace("# max_batch", "max_batch");
+    let shown =
+        shown.replace("# max_body_bytes", "max_body_bytes").replace("# max_batch", "max_batch").replace("# max_in_flight", "max_in_flight");
     let shown = shown.replace("# redeliveries", "redeliveries");
     assert_eq!(format!("{:?}", shown.parse::<Config>().unwrap()), format!("{:?}", STARTER.parse::<Config>().unwrap()));
 }
