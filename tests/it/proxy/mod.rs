@@ -2,6 +2,7 @@
 
 mod agents;
 mod calls;
+mod cluster;
 mod node;
 mod refusals;
 mod upstreams;
