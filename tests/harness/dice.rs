@@ -16,6 +16,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// Other dice, which follow from these.
+    pub fn split(&mut self) -> Self {
+        Self(self.roll(u64::MAX))
+    }
+
     /// A number less than `sides`; splitmix64.
     pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -7,4 +7,5 @@ mod facilitator;
 mod gate;
 mod proxy;
 mod settle;
+mod solana;
 mod store;
