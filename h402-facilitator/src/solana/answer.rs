@@ -78,7 +78,7 @@ impl Level {
     pub(super) const FINALIZED: Self = Self { commitment: "finalized" };
 }
 
-/// Confirmed, and in base64.
+/// Of which commitment, and in base64.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct InBase64 {
     encoding: &'static str,
@@ -87,6 +87,7 @@ pub(super) struct InBase64 {
 
 impl InBase64 {
     pub(super) const CONFIRMED: Self = Self { encoding: "base64", commitment: "confirmed" };
+    pub(super) const PROCESSED: Self = Self { encoding: "base64", commitment: "processed" };
 }
 
 /// A signature or hash as nodes write it.

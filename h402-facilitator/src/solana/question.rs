@@ -99,8 +99,9 @@ struct Simulate {
 }
 
 impl Simulate {
-    /// Signatures were checked here, and where we pay the fee, ours is not there yet.
-    const AS_IT_IS: Self = Self { format: InBase64::CONFIRMED, sig_verify: false, replace_recent_blockhash: false };
+    /// Signatures were checked here, and where we pay the fee, ours is not there yet. On the newest block that the node
+    /// has: a transaction that is in one already is on its way for somebody else, though nothing confirmed shows it (T050).
+    const AS_IT_IS: Self = Self { format: InBase64::PROCESSED, sig_verify: false, replace_recent_blockhash: false };
 }
 
 #[derive(Deserialize)]

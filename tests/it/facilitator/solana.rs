@@ -1,5 +1,6 @@
 //! Payments on Solana, over the facilitator's own sockets and a local cluster.
 
+mod brought;
 mod crash;
 mod expiry;
 mod outcome;

@@ -6,7 +6,8 @@ use super::{
     settle::{block, signed},
 };
 use h402_core::{
-    CallerKey, Checked, Clock, PaymentRow, Proof, Reject, Settlement, SolanaReject, Store, TransactionId, Undecided, VerifyError,
+    CallerKey, Checked, Clock, PaymentRow, Proof, Reject, Settlement, SolanaPolicy, SolanaReject, Store, TransactionId, Undecided,
+    VerifyError,
 };
 
 impl<S: Store, C: Clock> Shared<S, C> {
@@ -35,14 +36,17 @@ impl<S: Store, C: Clock> Shared<S, C> {
             return Ok(None);
         }
         let Some(signature) = transaction.signatures.first() else { return Ok(None) };
-        let status = solana.config.chain.statuses_of_any_age(&[*signature]).await?.statuses.pop().flatten();
-        let Some(status) = status.filter(|status| status.failure.is_none()) else { return Ok(None) };
+        let mut statuses = solana.config.chain.statuses_of_any_age(&[*signature]).await?;
+        let Some(status) = statuses.statuses.pop().flatten().filter(|status| status.failure.is_none()) else { return Ok(None) };
         let asset = payment.requirements().offer.asset.id.address;
         if status.commitment < Some(solana.accepted_at(asset, payment.amount())) {
             return Err(Undecided::Unconfirmed);
         }
         let transaction = TransactionId::Solana(*signature);
-        let row = self.new_row(payment, payment.key(), caller, signed(transaction, raw.clone(), None));
+        // If its block goes, it may land again, though not for ever: it lives by a block below the newest one, which is not
+        // so far above the finalized one.
+        let last = statuses.finalized_height.saturating_add(2 * SolanaPolicy::BLOCKHASH_LIFE);
+        let row = self.new_row(payment, payment.key(), caller, signed(transaction, raw.clone(), Some(last)));
         let row = PaymentRow { state: Settlement::Included { transaction, block: block(status.slot) }, ..row };
         Ok(Some(Prepared { row, aliases: payment.aliases() }))
     }
