@@ -1,6 +1,7 @@
 //! Payments on Solana, over the facilitator's own sockets and a local cluster.
 
 mod brought;
+mod claims;
 mod crash;
 mod expiry;
 mod outcome;
