@@ -175,6 +175,11 @@ impl<S: Store, C: Clock> Engine<S, C> {
         &self.shared.assets
     }
 
+    /// The networks that payments are settled on.
+    pub fn networks(&self) -> impl Iterator<Item = Network> {
+        self.shared.networks.keys().copied()
+    }
+
     /// What can be verified and settled here, with hints for payers as fresh as they are known. Waits for nothing; must
     /// be called inside a tokio runtime.
     #[must_use]

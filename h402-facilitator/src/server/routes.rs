@@ -132,8 +132,8 @@ async fn find<S: Store, C: Clock>(engine: &Engine<S, C>, id: &str) -> Option<Res
         return Some(engine.payment(&key).await);
     }
     let transaction = id.parse::<TransactionId>().ok()?;
-    for kind in engine.supported().kinds {
-        match engine.payment_in(kind.network, &transaction).await {
+    for network in engine.networks() {
+        match engine.payment_in(network, &transaction).await {
             Ok(None) => {}
             found => return Some(found),
         }

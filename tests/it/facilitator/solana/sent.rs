@@ -3,14 +3,19 @@
 use super::{PRICE, send, settle, signature, verify};
 use crate::facilitator::Reply;
 use h402_core::{Asset, Payload, PaymentPayload, SentSolanaTransaction, SolanaClaim};
-use h402_tests::cluster::{ClusterRig, PAYER, key};
+use h402_devnet::solana::Signature;
+use h402_tests::cluster::{ClusterRig, PAYER, SPONSOR, key};
 use std::sync::Arc;
 
 /// The proof that a payment was sent, claimed by this account.
 fn proof(rig: &ClusterRig, payment: &PaymentPayload, claimant: usize) -> PaymentPayload {
+    proof_of(rig, signature(payment), claimant)
+}
+
+fn proof_of(rig: &ClusterRig, signature: Signature, claimant: usize) -> PaymentPayload {
     let key = key(claimant);
     let claim = SolanaClaim { signer: key.address(), signed_message: key.sign(b"http://127.0.0.1/paid") };
-    rig.presented(Payload::SolanaSent(SentSolanaTransaction { signature: signature(payment).into(), claim: Some(claim) }))
+    rig.presented(Payload::SolanaSent(SentSolanaTransaction { signature: signature.into(), claim: Some(claim) }))
 }
 
 async fn accepting() -> ClusterRig {
@@ -65,6 +70,13 @@ async fn t173_a_signed_transaction_and_its_signature_are_one_payment() {
     assert!(settle(&rig, &signed_first, &rig.usdc, Some("shop")).await.is_settled());
     rig.chain.finalize();
     assert_eq!(refused(&proof(&rig, &signed_first, PAYER), &rig.usdc).await, "duplicate_settlement");
+
+    // Where we pay the fee, the first signature is ours.
+    let sponsored = rig.payment(PAYER, &rig.usdc, PRICE, Some(SPONSOR));
+    let settled = settle(&rig, &sponsored, &rig.usdc, Some("shop")).await;
+    let ours: Signature = settled.json()["transaction"].as_str().unwrap().parse().unwrap();
+    rig.chain.finalize();
+    assert_eq!(refused(&proof_of(&rig, ours, PAYER), &rig.usdc).await, "duplicate_settlement");
 
     let sent_first = rig.payment(PAYER, &rig.usdc, PRICE, None);
     send(&rig, &sent_first).await;
