@@ -2,12 +2,13 @@
 
 use crate::measure::{line, percentile};
 use axum::{Router, routing::post};
-use h402_core::Address;
-use h402_devnet::evm::account;
+use h402_core::{Address, Asset, Facilitator, PaymentPayload};
 use h402_examples::solana_rpc_proxy::{Accepted, PriceTable, Settings, Tariff, Upstreams, routes};
+use h402_facilitator::LocalFacilitator;
 use h402_tests::{
+    cluster::{self, ClusterRig, address},
     http::Connection,
-    rig::{PAYEE, PAYER, Rig},
+    rig::{PAYER, Rig},
     shop::{self, HOST, ORIGIN, Shop},
 };
 use h402_tower::gate::{MemoryGrants, Origin};
@@ -28,10 +29,17 @@ pub(crate) async fn run() {
         ([("content-type", "application/json")], format!(r#"{{"jsonrpc":"2.0","result":{method},"id":1}}"#))
     };
     let node = Shop::open(Router::new().route("/", post(answer))).await;
-    let proxy = proxy(&rig, &format!("http://{}", node.address)).await;
-    free(&node, &proxy).await;
-    paid(&rig, &proxy).await;
+    let node_url = format!("http://{}", node.address);
+    let evm = proxy(&rig.asset, rig.offer(1).pay_to, shop::local(&rig), &node_url).await;
+    free(&node, &evm).await;
+    paid(&rig, &evm).await;
     rig.stop().await;
+
+    let mut cluster = ClusterRig::start().await;
+    let facilitator = LocalFacilitator::new(cluster.engine.clone());
+    let solana = proxy(&cluster.usdc, Address::Solana(address(cluster::PAYEE)), facilitator, &node_url).await;
+    paid_on_solana(&cluster, &solana).await;
+    cluster.stop().await;
 }
 
 /// The two are asked in turns, each over one connection that is kept.
@@ -87,6 +95,34 @@ async fn paid(rig: &Rig, proxy: &Shop) {
     line("paid method on EVM: HTTP requests to the chain, looks at blocks included", format!("{all:.2}"));
 }
 
+/// One after the other; looks at the states of signatures are shared by all that is in flight, and counted apart.
+async fn paid_on_solana(rig: &ClusterRig, proxy: &Shop) {
+    let mut connection = Connection::open(&format!("http://{}", proxy.address)).await;
+    let faults = rig.chain.faults();
+    let received = rig.received(&rig.usdc);
+    let (requests, looks) = (faults.requests(), faults.calls("getSignatureStatuses"));
+    let mut times = Vec::new();
+    for _ in 0..PAID {
+        let payment = rig.payment(cluster::PAYER, &rig.usdc, PRICE, Some(cluster::SPONSOR));
+        let payment = shop::header(&PaymentPayload { resource: Some(format!("{ORIGIN}/")), ..payment });
+        let request = ask("getSlot", &format!("X-PAYMENT: {payment}\r\n"));
+        let start = Instant::now();
+        connection.write(&request).await;
+        let (status, body) = connection.read().await;
+        times.push(start.elapsed());
+        assert_eq!(status, 200, "{body}");
+    }
+    assert_eq!(u128::from(rig.received(&rig.usdc) - received), u128::from(PAID) * PRICE);
+    let looks = faults.calls("getSignatureStatuses") - looks;
+    let others = (faults.requests() - requests - looks) as f64 / PAID as f64;
+    line(
+        "paid method on Solana, slots at once: p50 / p99, ms",
+        format!("{:.1} / {:.1}", percentile(&mut times, 50), percentile(&mut times, 99)),
+    );
+    line("paid method on Solana: HTTP requests to the chain besides looks (goal <= 2)", format!("{others:.2}"));
+    line("paid method on Solana: looks at signatures, shared by what is in flight", format!("{:.2}", looks as f64 / PAID as f64));
+}
+
 /// What the newest block has used; a settlement was alone in it.
 async fn gas(rig: &Rig) -> u64 {
     let question = r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",false]}"#;
@@ -102,9 +138,9 @@ fn ask(method: &str, headers: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-async fn proxy(rig: &Rig, node: &str) -> Shop {
+async fn proxy(asset: &Arc<Asset>, pay_to: Address, facilitator: impl Facilitator, node: &str) -> Shop {
     let tariff = Tariff { default: "0.0001".into(), free: vec!["getHealth".into()], ..Tariff::default() };
-    let accepted = [Accepted { asset: rig.asset.clone(), pay_to: Address::Evm(account(PAYEE).address), per_dollar: None }];
+    let accepted = [Accepted { asset: asset.clone(), pay_to, per_dollar: None }];
     let settings = Settings {
         origin: Origin::parse(ORIGIN).unwrap(),
         allowed_hosts: Vec::new(),
@@ -116,6 +152,6 @@ async fn proxy(rig: &Rig, node: &str) -> Shop {
         max_in_flight: 256,
         redeliveries: 0,
     };
-    let (routes, _) = routes(settings, shop::local(rig), MemoryGrants::new().unwrap()).unwrap();
+    let (routes, _) = routes(settings, facilitator, MemoryGrants::new().unwrap()).unwrap();
     Shop::open(routes).await
 }
