@@ -38,6 +38,7 @@ pub struct SolanaWallet<H = NoHints> {
     hints: Option<H>,
     max_lamports: u64,
     only: Option<Network>,
+    own_fee: bool,
     /// Tells payments of one wallet apart. It starts anywhere, for there may be others with the same key.
     count: Arc<AtomicU32>,
 }
@@ -49,15 +50,15 @@ impl SolanaWallet {
         // Without randomness for it nothing is signed, see below.
         let _none = getrandom::fill(&mut start);
         let count = Arc::new(AtomicU32::new(u32::from_le_bytes(start)));
-        Self { key, hints: None, max_lamports: 0, only: None, count }
+        Self { key, hints: None, max_lamports: 0, only: None, own_fee: false, count }
     }
 }
 
 impl<H> SolanaWallet<H> {
     /// Asks `hints` for a blockhash where the server names none, or none that may be used.
     pub fn with_hints<I: Hints>(self, hints: I) -> SolanaWallet<I> {
-        let Self { key, max_lamports, only, count, .. } = self;
-        SolanaWallet { key, hints: Some(hints), max_lamports, only, count }
+        let Self { key, max_lamports, only, own_fee, count, .. } = self;
+        SolanaWallet { key, hints: Some(hints), max_lamports, only, own_fee, count }
     }
 
     /// Pays up to `lamports` beside the price of each payment; it comes on top of the [`Cap`](super::Cap).
@@ -70,6 +71,12 @@ impl<H> SolanaWallet<H> {
     /// Lamports: a thousand millionth of a SOL each.
     pub fn with_max_cost(mut self, lamports: u64) -> Self {
         self.max_lamports = lamports;
+        self
+    }
+
+    /// Pays the fee itself, even where the server names somebody who would.
+    pub fn with_own_fee(mut self) -> Self {
+        self.own_fee = true;
         self
     }
 
@@ -109,7 +116,10 @@ impl<H> SolanaWallet<H> {
         if payee == self.address() || self.only.is_some_and(|only| only != network) {
             return Err(Unusable::Wallet);
         }
-        let sponsor = requirements.solana.and_then(|hints| hints.fee_payer).filter(|named| self.can_be_sponsor(*named, requirements));
+        let sponsor = requirements
+            .solana
+            .and_then(|hints| hints.fee_payer)
+            .filter(|named| !self.own_fee && self.can_be_sponsor(*named, requirements));
         let terms = SolanaTerms { blockhash: [0; 32], fee_payer: sponsor, creates_account: true, unique: [0; 16] };
         let ways = [terms, SolanaTerms { creates_account: false, ..terms }];
         let cost = |way: &SolanaTerms| way.most_lamports(&self.address(), offer);

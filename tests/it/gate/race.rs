@@ -22,22 +22,32 @@ const BUDGET: Duration = Duration::from_secs(60);
 const ROUNDS: usize = 1000;
 
 /// Connections on which copies of a request arrive at the same moment.
-struct Volley {
+pub(super) struct Volley {
     lines: Vec<Line>,
 }
 
 impl Volley {
     /// Connects to each of the shops in turn.
     async fn open(addresses: &[SocketAddr]) -> Self {
-        Self { lines: join_all((0..COPIES).map(|copy| Line::open(addresses[copy % addresses.len()]))).await }
+        Self::of(COPIES, addresses).await
+    }
+
+    /// As many connections as are wanted.
+    pub(super) async fn of(copies: usize, addresses: &[SocketAddr]) -> Self {
+        Self { lines: join_all((0..copies).map(|copy| Line::open(addresses[copy % addresses.len()]))).await }
     }
 
     /// Sends everything but the last byte on every connection, then all last bytes, and reads the answers.
     async fn fire(&mut self, ask: &Ask) -> Vec<Reply> {
-        let barrier = Arc::new(Barrier::new(COPIES));
-        let bytes: Arc<[u8]> = ask.bytes().into();
-        let copies = std::mem::take(&mut self.lines).into_iter().map(|mut line| {
-            let (barrier, bytes) = (barrier.clone(), bytes.clone());
+        self.fire_each(vec![ask.clone(); self.lines.len()]).await
+    }
+
+    /// As [`Volley::fire`], with a request of its own on each connection.
+    pub(super) async fn fire_each(&mut self, asks: Vec<Ask>) -> Vec<Reply> {
+        assert_eq!(asks.len(), self.lines.len());
+        let barrier = Arc::new(Barrier::new(asks.len()));
+        let copies = std::mem::take(&mut self.lines).into_iter().zip(asks).map(|(mut line, ask)| {
+            let (barrier, bytes) = (barrier.clone(), ask.bytes());
             tokio::spawn(async move {
                 let (last, most) = bytes.split_last().unwrap();
                 line.send(most).await;
@@ -54,7 +64,7 @@ impl Volley {
 }
 
 /// Every copy is told the one answer, or to come back for it.
-fn one_answer(replies: &[Reply]) {
+pub(super) fn one_answer(replies: &[Reply]) {
     let served: Vec<&Reply> = replies.iter().filter(|reply| reply.status == 200).collect();
     assert!(!served.is_empty(), "{replies:?}");
     assert!(served.iter().all(|reply| reply.content() == served[0].content()), "{served:?}");

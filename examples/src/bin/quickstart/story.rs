@@ -1,5 +1,7 @@
 //! The story, step by step, as a newcomer would want to see it.
 
+mod solana;
+
 use crate::{
     house::{self, House},
     say,
@@ -11,11 +13,17 @@ use h402_facilitator::SystemClock;
 use h402_tower::pay::Paid;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use tower::ServiceExt;
 
 type Error = Box<dyn std::error::Error>;
 
 pub(crate) async fn tell(house: &House) -> Result<(), Error> {
+    on_evm(house).await?;
+    solana::tell(house).await?;
+    say("\nOne call, one payment, one transfer.")?;
+    Ok(())
+}
+
+async fn on_evm(house: &House) -> Result<(), Error> {
     let url = format!("{}/report/lisbon", house.api);
     balances(house)?;
 
@@ -25,7 +33,7 @@ pub(crate) async fn tell(house: &House) -> Result<(), Error> {
     say(format!("   GET /report/lisbon -> {status}\n   {text}"))?;
 
     say("\n2. The agent asks. Its pay layer reads the 402, checks the price against the agent's cap, and signs")?;
-    let mut answer = house.agent()?.oneshot(get(&url)?).await?;
+    let mut answer = house.call(House::evm_wallet()?, get(&url)?).await?;
     let paid = answer.extensions_mut().remove::<Paid>().ok_or("nothing was paid")?;
     let offer = &paid.requirements.offer;
     let units = paid.amount.to_units(offer.asset.decimals);
@@ -48,18 +56,16 @@ pub(crate) async fn tell(house: &House) -> Result<(), Error> {
 
     say("\n5. The same payment again: the same request gets its stored answer, another one gets nothing")?;
     let again = present(&paid, &url)?;
-    let (status, _) = read(house.agent()?.oneshot(again).await?).await?;
+    let (status, _) = read(house.call(House::evm_wallet()?, again).await?).await?;
     expect(status == StatusCode::OK, "the paid request may be repeated")?;
     say(format!("   GET /report/lisbon (same payment) -> {status}, not charged again"))?;
     let elsewhere = present(&paid, &format!("{}/report/porto", house.api))?;
-    let (status, text) = read(house.agent()?.oneshot(elsewhere).await?).await?;
+    let (status, text) = read(house.call(House::evm_wallet()?, elsewhere).await?).await?;
     expect(status == StatusCode::CONFLICT, "a payment opens one door")?;
     say(format!("   GET /report/porto  (same payment) -> {status}\n   {text}"))?;
     balances(house)?;
     let moved = house.chain.balance_of(house.chain.usdc(), house::shop().address) - U256::from(1_000_000_000_000u64);
-    expect(Amount::from(moved) == paid.amount, "exactly one payment arrived")?;
-    say("\nOne call, one payment, one transfer.")?;
-    Ok(())
+    expect(Amount::from(moved) == paid.amount, "exactly one payment arrived")
 }
 
 /// Leaves the house open and says what to try.
@@ -69,6 +75,8 @@ pub(crate) fn invite(house: &House) -> Result<(), Error> {
     say(format!("  curl -i {}/report/lisbon", house.api))?;
     say("  # a fresh payment, good for the next nine minutes and for one answer:")?;
     say(format!("  curl -i -H 'X-PAYMENT: {payment}' {}/report/lisbon", house.api))?;
+    say("  # the same on Solana; while its blockhash lives, which is about a minute:")?;
+    say(format!("  curl -i -H 'X-PAYMENT: {}' {}/report/lisbon", solana::sign(house)?, house.api))?;
     say(format!("  curl {}/supported", house.facilitator))?;
     say(format!("  curl {}/ready", house.facilitator))?;
     Ok(())

@@ -145,6 +145,14 @@ async fn t082_fee_and_deposit_are_paid_within_the_limit_only() {
     assert!(programs(&paid).contains(&program::ASSOCIATED_TOKEN));
 }
 
+#[tokio::test]
+async fn a_payer_may_insist_on_paying_its_own_fee() {
+    let usdc = [offer("mainnet", USDC_MAIN, 6, &sponsored())];
+    let paid = pays(wallet().with_max_cost(5_001).with_own_fee(), &usdc).await.unwrap();
+    assert_eq!(paid.message.signers(), [solana_key().address()]);
+    assert!(matches!(refusal(pays(wallet().with_own_fee(), &usdc).await)[..], [Unusable::Fee { .. }]));
+}
+
 /// T077: whoever the server names to pay the fee pays nothing but the fee. One who could be anything else is not believed.
 #[tokio::test]
 async fn t077_a_server_cannot_name_just_anybody_as_fee_payer() {
