@@ -147,9 +147,9 @@ async fn an_agent_with_a_key_pays_on_solana_without_asking_a_node() {
     }
 }
 
-/// T086, T002, T084, T112: too little, somewhere else, too late, nobody to ask; and each time the honest twin.
+/// T002, T084: too little, somewhere else, too late, nobody to ask; and each time the honest twin.
 #[tokio::test(flavor = "multi_thread")]
-async fn t002_t084_t086_t112_a_payment_on_solana_buys_one_thing_in_time() {
+async fn t002_t084_a_payment_on_solana_buys_one_thing_in_time() {
     let mut rig = ClusterRig::start().await;
     for sponsor in [Some(SPONSOR), None] {
         let till = Till::open(&rig, &rig.usdc).await;
@@ -237,10 +237,10 @@ fn respelled(payment: &PaymentPayload) -> String {
     }
 }
 
-/// T003, T072, T073: 1 000 rounds of 32 copies of one payment, each in other bytes and with another fee payer's slot, or
+/// T072, T073: 1 000 rounds of 32 copies of one payment, each in other bytes and with another fee payer's slot, or
 /// as many as fit into the time. `H402_ROUNDS=1000` runs them all, however long it takes.
 #[tokio::test(flavor = "multi_thread")]
-async fn t003_t072_t073_of_32_copies_on_solana_one_opens_the_door() {
+async fn t072_t073_of_32_copies_in_other_bytes_one_opens_the_door() {
     let chain = SolanaChain::start(SolanaConfig::default()).await.unwrap();
     let rig = Arc::new(ClusterRig::on(&chain, Vec::new(), Box::new(|_| ())).await);
     let till = Till::open(&rig, &rig.usdc).await;
