@@ -4,6 +4,7 @@ use super::{
     Answer,
     answer::{Answered, Base58, Encoded, InBase64, read},
     facts::is_null,
+    status::{Commitment, Search, WireStatus},
 };
 use crate::rpc::Call;
 use h402_core::{NativeChange, SolanaAddress, SolanaSentFacts, TokenChange, Undecided, UnixSeconds, solana::SolanaTransaction};
@@ -16,12 +17,6 @@ struct Options {
     #[serde(flatten)]
     format: InBase64,
     max_supported_transaction_version: u8,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Search {
-    search_transaction_history: bool,
 }
 
 /// What is asked about a sent transaction.
@@ -73,13 +68,6 @@ struct WireAmount {
     amount: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireStatus {
-    slot: u64,
-    confirmation_status: Option<String>,
-}
-
 /// Reads the answers to [`calls`]; none if the cluster does not know the transaction as confirmed.
 pub(super) fn facts(signature: &[u8; 64], answers: &[Answer]) -> Result<Option<SolanaSentFacts>, Undecided> {
     let [Ok(transaction), Ok(status)] = answers else { return Err(Undecided::Chain) };
@@ -89,7 +77,7 @@ pub(super) fn facts(signature: &[u8; 64], answers: &[Answer]) -> Result<Option<S
     let wire: WireTransaction = read(transaction).ok_or(Undecided::Chain)?;
     let status: Answered<Vec<Option<WireStatus>>> = read(status).ok_or(Undecided::Chain)?;
     let finalized = match status.value.as_slice() {
-        [Some(status)] if status.slot == wire.slot => status.confirmation_status.as_deref() == Some("finalized"),
+        [Some(status)] if status.slot == wire.slot => status.read()?.commitment == Some(Commitment::Finalized),
         [None] | [Some(_)] => false,
         _ => return Err(Undecided::Chain),
     };

@@ -46,21 +46,21 @@ const PER_CALL: usize = 256;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Search {
-    search_transaction_history: bool,
+pub(super) struct Search {
+    pub(super) search_transaction_history: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct WireStatus {
-    slot: u64,
+pub(super) struct WireStatus {
+    pub(super) slot: u64,
     err: Option<Box<RawValue>>,
     /// Nodes that are older than this field write none, and `confirmations` is null once it is final.
     confirmation_status: Option<String>,
 }
 
 impl WireStatus {
-    fn read(self) -> Result<SignatureStatus, Undecided> {
+    pub(super) fn read(&self) -> Result<SignatureStatus, Undecided> {
         let commitment = match self.confirmation_status.as_deref() {
             Some("finalized") => Some(Commitment::Finalized),
             Some("confirmed") => Some(Commitment::Confirmed),
@@ -68,7 +68,7 @@ impl WireStatus {
             _ => return Err(Undecided::Chain),
         };
         // In a block no failure passes by itself.
-        let failure = self.err.map(|err| failure(&err).unwrap_or_else(|| "failed".to_owned()));
+        let failure = self.err.as_ref().map(|err| failure(err).unwrap_or_else(|| "failed".to_owned()));
         Ok(SignatureStatus { slot: self.slot, commitment, failure })
     }
 }
@@ -137,7 +137,7 @@ impl Inner {
                 self.keeps_up(answer.context.slot, answerer)?;
                 all.slot = all.slot.min(answer.context.slot);
                 for status in answer.value {
-                    all.statuses.push(status.map(WireStatus::read).transpose()?);
+                    all.statuses.push(status.as_ref().map(WireStatus::read).transpose()?);
                 }
             }
         }
