@@ -1,5 +1,6 @@
 //! Addresses, parsed once to bytes; two spellings of one address are equal.
 
+use crate::base58;
 use core::{fmt, str::FromStr};
 
 /// A 20-byte EVM address.
@@ -117,12 +118,7 @@ impl From<[u8; 32]> for SolanaAddress {
 impl FromStr for SolanaAddress {
     type Err = BadAddress;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut bytes = [0; 32];
-        match bs58::decode(text).onto(&mut bytes) {
-            // A shorter text would silently be padded.
-            Ok(32) => Ok(Self(bytes)),
-            _ => Err(BadAddress::Syntax),
-        }
+        base58::read(text).map(Self).ok_or(BadAddress::Syntax)
     }
 }
 

@@ -14,6 +14,7 @@
 mod address;
 mod amount;
 mod asset;
+mod base58;
 pub mod evm;
 mod exact;
 mod grant;

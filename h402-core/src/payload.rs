@@ -1,6 +1,6 @@
 //! Payment payloads: what a payer presents.
 
-use crate::{Address, Amount, EvmAddress, Network, Scheme, SolanaAddress};
+use crate::{Address, Amount, EvmAddress, Network, Scheme, SolanaAddress, base58};
 use alloy_primitives::{B256, Bytes, U256};
 use core::fmt;
 
@@ -187,11 +187,7 @@ impl core::str::FromStr for TransactionId {
                 _ => Err(BadTransactionId),
             };
         }
-        let mut signature = [0; 64];
-        match bs58::decode(text).onto(&mut signature) {
-            Ok(64) => Ok(Self::Solana(signature)),
-            _ => Err(BadTransactionId),
-        }
+        base58::read(text).map(Self::Solana).ok_or(BadTransactionId)
     }
 }
 

@@ -140,8 +140,8 @@ pub struct PaymentRow {
     pub expires: Option<UnixSeconds>,
     /// On Solana, the block height after which it cannot land any more: the height at first sight and 150.
     pub last_block_height: Option<u64>,
-    /// For an authorization, the call that settles it; for a payer's own transaction, its bytes as received; none for
-    /// a sent one.
+    /// For an authorization, the call that settles it; for a payer's own transaction, its bytes as they are sent: as
+    /// received, on Solana with our signature where we pay its fee; none for one that the payer has sent.
     pub raw: Option<Bytes>,
     /// When it was claimed.
     pub claimed_at: UnixMillis,

@@ -1,15 +1,13 @@
 //! `extra` of payments on Solana: what a payer would otherwise have to ask a node.
 
-use crate::SolanaHints;
+use crate::{SolanaHints, base58, wire::json};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::wire::json;
-
 /// As it is spelled. A hint that cannot be read is no hint.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct HintsIn<'a> {
+struct HintsIn<'a> {
     #[serde(borrow)]
     fee_payer: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -23,15 +21,10 @@ pub(super) fn parse(extra: Option<&RawValue>) -> Option<SolanaHints> {
     let wire: HintsIn<'_> = json::read(extra?.get()).ok()?;
     let hints = SolanaHints {
         fee_payer: wire.fee_payer.and_then(json::string).and_then(|text| text.parse().ok()),
-        blockhash: wire.recent_blockhash.and_then(json::string).and_then(|text| blockhash(&text)),
+        blockhash: wire.recent_blockhash.and_then(json::string).and_then(|text| base58::read(&text)),
         last_valid_block_height: wire.last_valid_block_height.and_then(json::decimal).and_then(|text| text.parse().ok()),
     };
     (hints != SolanaHints::default()).then_some(hints)
-}
-
-fn blockhash(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    matches!(bs58::decode(text).onto(&mut bytes), Ok(32)).then_some(bytes)
 }
 
 /// As we spell it.

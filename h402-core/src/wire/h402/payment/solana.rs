@@ -1,7 +1,9 @@
 //! Payloads of Solana clusters.
 
 use super::{TypeIn, read};
-use crate::{Payload, Reject, SentSolanaTransaction, SignedSolanaTransaction, SolanaClaim, solana::SolanaTransaction, wire::base64};
+use crate::{
+    Payload, Reject, SentSolanaTransaction, SignedSolanaTransaction, SolanaClaim, base58, solana::SolanaTransaction, wire::base64,
+};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -34,11 +36,7 @@ pub(super) fn parse(text: &str) -> Result<Payload, Reject> {
 }
 
 fn signature(text: &str) -> Result<[u8; 64], Reject> {
-    let mut bytes = [0; 64];
-    match bs58::decode(text).onto(&mut bytes) {
-        Ok(64) => Ok(bytes),
-        _ => Err(Reject::Malformed("signature is not 64 bytes in base58")),
-    }
+    base58::read(text).ok_or(Reject::Malformed("signature is not 64 bytes in base58"))
 }
 
 #[derive(Deserialize)]
