@@ -25,6 +25,7 @@ pub use network::{NetworkConfig, NetworkReadiness, Readiness};
 pub use solana::SolanaNetwork;
 
 use crate::StartError;
+use futures_util::future::join_all;
 use h402_core::{
     Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, Store, Supported, SupportedKind, TransactionId, Undecided, UnixSeconds,
 };
@@ -180,17 +181,19 @@ impl<S: Store, C: Clock> Engine<S, C> {
         self.shared.networks.keys().copied()
     }
 
-    /// What can be verified and settled here, with hints for payers as fresh as they are known. Waits for nothing; must
-    /// be called inside a tokio runtime.
-    #[must_use]
-    pub fn supported(&self) -> Supported {
-        let kinds = self.shared.networks.iter().map(|(network, engine)| SupportedKind {
+    /// What can be verified and settled here, with fresh hints for payers. Waits half a second at most, for what payers on
+    /// Solana need if nobody has asked for it lately.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub async fn supported(&self) -> Supported {
+        let kinds = self.shared.networks.iter().map(async |(network, engine)| SupportedKind {
             dialect: h402_core::Dialect::H402V1,
             scheme: h402_core::Scheme::Exact,
             network: *network,
-            solana: engine.hints(),
+            solana: engine.hints().await,
         });
-        Supported { kinds: kinds.collect(), reserves: true }
+        Supported { kinds: join_all(kinds).await, reserves: true }
     }
 
     /// How a payment stands, by its key or one of its aliases.

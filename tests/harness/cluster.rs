@@ -239,8 +239,8 @@ impl ClusterRig {
     }
 
     /// What `/supported` tells payers on this cluster.
-    pub fn hints(&self) -> SolanaHints {
-        self.engine.supported().kinds.into_iter().find_map(|kind| kind.solana).unwrap()
+    pub async fn hints(&self) -> SolanaHints {
+        self.engine.supported().await.kinds.into_iter().find_map(|kind| kind.solana).unwrap()
     }
 }
 

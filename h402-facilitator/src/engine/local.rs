@@ -24,7 +24,7 @@ impl<S: Store, C: Clock> LocalFacilitator<S, C> {
 
 impl<S: Store, C: Clock> Facilitator for LocalFacilitator<S, C> {
     async fn supported(&self) -> Result<Supported, Undecided> {
-        Ok(self.0.supported())
+        Ok(self.0.supported().await)
     }
 
     async fn verify(&self, payment: Checked, caller: CallerKey) -> Result<Verified, VerifyError> {

@@ -120,12 +120,12 @@ impl NetworkEngine {
     }
 
     /// What payers on Solana may want to know.
-    pub(super) fn hints(&self) -> Option<SolanaHints> {
+    pub(super) async fn hints(&self) -> Option<SolanaHints> {
         match self {
             #[cfg(feature = "evm")]
             Self::Evm(_) => None,
             #[cfg(feature = "solana")]
-            Self::Solana(solana) => Some(solana.hints()),
+            Self::Solana(solana) => Some(solana.hints().await),
         }
     }
 

@@ -127,9 +127,9 @@ impl SolanaEngine {
         }
     }
 
-    /// What payers may want to know. Waits for nothing.
-    pub(super) fn hints(&self) -> SolanaHints {
-        let hint = self.config.chain.hint();
+    /// What payers may want to know. Waits half a second at most, for a blockhash if none is known.
+    pub(super) async fn hints(&self) -> SolanaHints {
+        let hint = self.config.chain.hint_soon().await;
         SolanaHints {
             fee_payer: self.config.sponsor(),
             blockhash: hint.map(|hint| hint.blockhash),

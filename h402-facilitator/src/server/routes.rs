@@ -95,7 +95,7 @@ async fn settle<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, headers:
 }
 
 async fn supported<S: Store, C: Clock>(State(engine): State<Engine<S, C>>) -> Answer {
-    json(StatusCode::OK, h402::encode_supported(&engine.supported()))
+    json(StatusCode::OK, h402::encode_supported(&engine.supported().await))
 }
 
 /// Alive: says nothing about whether payments can be taken.

@@ -8,13 +8,17 @@ use crate::rpc::Call;
 use h402_core::Undecided;
 use serde::Deserialize;
 use std::{
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 /// A recent blockhash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +33,15 @@ pub struct BlockhashHint {
 const FRESH: Duration = Duration::from_secs(2);
 /// Older than this it is no help any more: a payer needs most of its 150 blocks, about a minute.
 const GOOD: Duration = Duration::from_secs(15);
+/// How long the reading is waited for if none is known.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub(super) struct Kept {
     known: Mutex<Option<(BlockhashHint, Instant)>>,
     is_read: AtomicBool,
+    /// A reading has ended.
+    done: Notify,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +57,7 @@ struct Reading(Arc<Inner>);
 impl Drop for Reading {
     fn drop(&mut self) {
         self.0.hint.is_read.store(false, Ordering::Release);
+        self.0.hint.done.notify_waiters();
     }
 }
 
@@ -57,7 +66,7 @@ impl SolanaChain {
     /// background, so that somebody who asks again soon gets a fresh one. Must be called inside a tokio runtime.
     #[must_use]
     pub fn hint(&self) -> Option<BlockhashHint> {
-        let known = *self.inner.hint.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.inner.hint.known();
         if known.is_none_or(|(_, read)| read.elapsed() >= FRESH) && !self.inner.hint.is_read.swap(true, Ordering::AcqRel) {
             let reading = Reading(self.inner.clone());
             tokio::spawn(async move {
@@ -66,7 +75,33 @@ impl SolanaChain {
                 }
             });
         }
-        known.filter(|(_, read)| read.elapsed() < GOOD).map(|(hint, _)| hint)
+        known.filter(Kept::is_good).map(|(hint, _)| hint)
+    }
+
+    /// As [`SolanaChain::hint`], but if none is known, the one that is read then, within half a second: whoever asks
+    /// after a quiet hour needs one, too.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub async fn hint_soon(&self) -> Option<BlockhashHint> {
+        let mut done = pin!(self.inner.hint.done.notified());
+        // Listening must begin before the reading does, or its end could be missed.
+        done.as_mut().enable();
+        if let Some(hint) = self.hint() {
+            return Some(hint);
+        }
+        let _read_or_late = timeout(PATIENCE, done).await;
+        self.inner.hint.known().filter(Kept::is_good).map(|(hint, _)| hint)
+    }
+}
+
+impl Kept {
+    fn known(&self) -> Option<(BlockhashHint, Instant)> {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_good((_, read): &(BlockhashHint, Instant)) -> bool {
+        read.elapsed() < GOOD
     }
 }
 

@@ -141,6 +141,18 @@ async fn t148_no_senseless_answer_is_an_answer_to_any_read() {
     assert_eq!(chain.hint().unwrap().last_valid_block_height, 1_000);
 }
 
+/// Whoever asks first, or after a quiet hour, is told, too; and one who cannot be told does not wait for long.
+#[tokio::test]
+async fn the_first_to_ask_for_a_blockhash_gets_one() {
+    let node = node(|asked, params| honest(1_000, asked, params)).await;
+    let chain = chain(&[&node]);
+    assert_eq!(chain.hint(), None, "this one waits for nothing");
+    assert_eq!(chain.hint_soon().await.unwrap().last_valid_block_height, 1_000);
+    let silent =
+        self::node(|asked, params| if asked == "getLatestBlockhash" { Ok(json!(null)) } else { honest(1_000, asked, params) }).await;
+    assert_eq!(self::chain(&[&silent]).hint_soon().await, None);
+}
+
 #[tokio::test]
 async fn statuses_of_many_come_in_one_request_and_in_their_order() {
     let node = node(|method, params| match method {

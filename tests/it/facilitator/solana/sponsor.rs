@@ -41,15 +41,14 @@ async fn the_fee_is_paid_by_the_sponsor_and_up_to_a_limit() {
     let rig = ClusterRig::with(|config| solana(config).sponsor = None).await;
     let payment = rig.payment(PAYER, &rig.usdc, PRICE, Some(SPONSOR));
     assert_eq!(verify(&rig, &payment, &rig.usdc, Some("shop")).await.word(), "solana_fee_payer_unknown");
-    assert_eq!(rig.hints().fee_payer, None);
+    assert_eq!(rig.hints().await.fee_payer, None);
 }
 
 /// `/supported` tells payers who pays the fee and a blockhash to use; a payment with it is settled.
 #[tokio::test(flavor = "multi_thread")]
 async fn supported_tells_what_payers_need() {
     let rig = ClusterRig::start().await;
-    super::until("a blockhash is known", async || rig.hints().blockhash.is_some()).await;
-    let hints = rig.hints();
+    let hints = rig.hints().await;
     assert_eq!(hints.fee_payer, Some(address(SPONSOR)));
     let (hash, last) = rig.chain.latest_blockhash();
     assert_eq!((hints.blockhash, hints.last_valid_block_height), (Some(hash.to_bytes()), Some(last)));
