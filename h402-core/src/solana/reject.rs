@@ -45,6 +45,9 @@ pub enum SolanaReject {
     /// The fee is to be paid by somebody who does not do that here.
     #[error("fee payer is nobody who pays for others here")]
     FeePayerUnknown,
+    /// Fees were paid for others of this payer's payments, which failed (T077).
+    #[error("fees were paid for this payer's payments that failed: for an hour it pays its own")]
+    FeeWasted,
     /// Nothing in it pays.
     #[error("no transfer in it")]
     NoTransfer,
@@ -95,6 +98,7 @@ impl SolanaReject {
             Self::ComputeBudget(_) => (R::InvalidPayload, "solana_compute_budget"),
             Self::Fee { .. } => (R::InvalidPayload, "solana_fee_exceeds_limit"),
             Self::FeePayerUsed => (R::InvalidPayload, "solana_fee_payer_used"),
+            Self::FeeWasted => (R::InvalidPayload, "solana_fee_wasted"),
             Self::FeePayerUnknown => (R::InvalidPayload, "solana_fee_payer_unknown"),
             Self::NoTransfer => (R::InvalidPayload, "solana_no_transfer"),
             Self::TwoTransfers => (R::InvalidPayload, "solana_two_transfers"),

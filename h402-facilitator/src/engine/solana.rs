@@ -7,6 +7,7 @@ mod recover;
 mod seen;
 mod send;
 mod settle;
+mod wasted;
 mod watch;
 
 pub(super) use recover::run;
@@ -22,6 +23,7 @@ use crate::{
 use h402_core::{Address, AllowedExtensions, Amount, Assets, Network, SolanaAddress, SolanaHints, SolanaKey, SolanaPolicy, Undecided};
 use seen::Seen;
 use std::time::Duration;
+use wasted::Wasted;
 
 /// How payments are settled on one Solana cluster.
 ///
@@ -97,13 +99,15 @@ pub(super) struct SolanaEngine {
     compared: Compared,
     /// What verifies have read lately.
     seen: Seen,
+    /// Fees that were paid for nothing.
+    wasted: Wasted,
 }
 
 impl SolanaEngine {
     pub(super) async fn check(config: SolanaNetwork, assets: &Assets) -> Result<Self, StartError> {
         let network = config.chain.network();
         let compared = Compared::at_start(config.chain.check(&on(network, assets), &config.extensions).await)?;
-        Ok(Self { config, payments: OpenPayments::new(network), compared, seen: Seen::default() })
+        Ok(Self { config, payments: OpenPayments::new(network), compared, seen: Seen::default(), wasted: Wasted::default() })
     }
 
     fn network(&self) -> Network {

@@ -71,8 +71,9 @@ pub struct SolanaPolicy {
 }
 
 impl SolanaPolicy {
-    /// Fee that is paid for others unless configured otherwise, in lamports.
-    pub const MAX_FEE_LAMPORTS: u64 = 100_000;
+    /// Fee that is paid for others unless configured otherwise, in lamports: for two signatures, and as much again. It is
+    /// paid for payments that fail, too, as their payers can make them (T077).
+    pub const MAX_FEE_LAMPORTS: u64 = 20_000;
     /// Blocks that a payment must have left unless configured otherwise: about eight seconds.
     pub const MIN_BLOCKS_LEFT: u64 = 20;
     /// How long after its block a sent transaction can be claimed, in seconds.

@@ -12,7 +12,7 @@ const PENDING: &str = "settlement_pending";
 const MAX_TEXT: usize = 256;
 
 /// Every refusal that is nothing but its word.
-const PLAIN: [Reject; 22] = [
+const PLAIN: [Reject; 23] = [
     Reject::Version,
     Reject::Scheme,
     Reject::Asset,
@@ -33,6 +33,7 @@ const PLAIN: [Reject; 22] = [
     Reject::Solana(SolanaReject::DurableNonce),
     Reject::Solana(SolanaReject::FeePayerUsed),
     Reject::Solana(SolanaReject::FeePayerUnknown),
+    Reject::Solana(SolanaReject::FeeWasted),
     Reject::Solana(SolanaReject::NoTransfer),
     Reject::Solana(SolanaReject::TwoTransfers),
 ];

@@ -9,7 +9,7 @@ use super::{
     SolanaEngine,
 };
 use crate::solana::SolanaRead;
-use h402_core::{Amount, Attestation, Checked, Clock, Proof, SolanaPolicy, Store, VerifyError};
+use h402_core::{Amount, Attestation, Checked, Clock, Proof, Reject, SolanaPolicy, SolanaReject, Store, VerifyError};
 
 impl<S: Store, C: Clock> Shared<S, C> {
     /// Asks the cluster, judges, and reserves: for a minute, or for a settlement until it is included.
@@ -35,6 +35,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
             matches!(payment.proof(), Proof::SolanaTransaction { payment, .. } if Some(payment.fee_payer) == solana.config.sponsor());
         if let Some(lamports) = read.facts.fee_payer_lamports.filter(|_| sponsored) {
             solana.can_pay(lamports)?;
+        }
+        if sponsored && solana.wasted.is_too_much(payment.payer(), now) {
+            return Err(Reject::from(SolanaReject::FeeWasted).into());
         }
         let judge = |reserved| checked.judge_solana(&read.facts, &self.solana_policy(solana, reserved));
         let attestation = if settles && is_sent(payment) {

@@ -110,6 +110,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         }
         let (transaction, block) = (TransactionId::Solana(payment.signature), block(status.slot));
         let mut events = Vec::new();
+        let wasted = status.failure.is_some() && self.solana.pays_for(&row);
         match status.failure {
             None => {
                 if !row.state.is_settled() {
@@ -134,6 +135,9 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
                 tracing::warn!(payment.id = %row.key, %error, "what the cluster shows of a payment is not settled yet");
                 return;
             }
+        }
+        if wasted {
+            self.solana.wasted.note(row.payer, self.shared.clock.now());
         }
     }
 

@@ -12,7 +12,7 @@ use h402_tests::cluster::{ClusterRig, PAYER, address, pubkey, solana};
 use std::time::{Duration, Instant};
 
 /// Moves all of an account's token away, as if in a faster bundle.
-fn drain(rig: &ClusterRig, payer: usize) {
+pub(super) fn drain(rig: &ClusterRig, payer: usize) {
     let mint = pubkey(rig.usdc.id.address.solana().unwrap());
     let source = rig.chain.token_account(pubkey(address(payer)), mint).unwrap();
     rig.chain.set_account(source, h402_devnet::solana::Account::default()).unwrap();

@@ -1,8 +1,10 @@
 //! Paying the fee of others.
 
-use super::{PRICE, settle, verify};
-use h402_devnet::solana::Account;
+use super::{PRICE, outcome::drain, settle, verify};
+use crate::facilitator::until;
+use h402_devnet::solana::{Account, Delivery};
 use h402_tests::cluster::{ClusterRig, PAYER, SPONSOR, address, pubkey, solana};
+use std::time::Duration;
 
 /// A sponsor that cannot pay takes nothing on and says so; payers that pay their own fee are served all the same.
 #[tokio::test(flavor = "multi_thread")]
@@ -42,6 +44,42 @@ async fn the_fee_is_paid_by_the_sponsor_and_up_to_a_limit() {
     let payment = rig.payment(PAYER, &rig.usdc, PRICE, Some(SPONSOR));
     assert_eq!(verify(&rig, &payment, &rig.usdc, Some("shop")).await.word(), "solana_fee_payer_unknown");
     assert_eq!(rig.hints().await.fee_payer, None);
+}
+
+/// T077: a payer that makes its payments fail once they are sent wastes the sponsor's lamports, twice an hour and no more. It
+/// may go on at its own cost, and so may others at the sponsor's.
+#[tokio::test(flavor = "multi_thread")]
+async fn t077_a_payer_that_wastes_fees_pays_its_own() {
+    let rig = ClusterRig::start().await;
+    let mint = pubkey(rig.usdc.id.address.solana().unwrap());
+    let refill = || rig.chain.mint_to(pubkey(address(PAYER)), mint, 100 * u64::try_from(PRICE).unwrap()).unwrap();
+    let before = rig.chain.lamports(pubkey(address(SPONSOR)));
+    for _ in 0..2 {
+        rig.chain.set_delivery(Delivery::Hold);
+        let payment = rig.payment(PAYER, &rig.usdc, PRICE, Some(SPONSOR));
+        let settling = settle(&rig, &payment, &rig.usdc, Some("shop"));
+        let draining = async {
+            until("it is held", async || rig.chain.held().len() == 1).await;
+            drain(&rig, PAYER);
+            rig.chain.release();
+        };
+        let (settled, ()) = tokio::join!(settling, draining);
+        assert_eq!(settled.word(), "transfer_reverts", "{settled:?}");
+        rig.chain.set_delivery(Delivery::Land);
+        refill();
+    }
+    let wasted = before - rig.chain.lamports(pubkey(address(SPONSOR)));
+    assert!(wasted >= 20_000, "the fees are gone: {wasted}");
+    let third = rig.payment(PAYER, &rig.usdc, PRICE, Some(SPONSOR));
+    for reply in [verify(&rig, &third, &rig.usdc, Some("shop")).await, settle(&rig, &third, &rig.usdc, Some("shop")).await] {
+        assert_eq!(reply.word(), "solana_fee_wasted", "{reply:?}");
+    }
+    for (payer, sponsor) in [(PAYER, None), (PAYER + 1, Some(SPONSOR))] {
+        let payment = rig.payment(payer, &rig.usdc, PRICE, sponsor);
+        assert!(settle(&rig, &payment, &rig.usdc, Some("shop")).await.is_settled(), "{payer} {sponsor:?}");
+    }
+    rig.clock.advance(Duration::from_secs(3_601));
+    assert!(settle(&rig, &third, &rig.usdc, Some("shop")).await.is_settled());
 }
 
 /// `/supported` tells payers who pays the fee and a blockhash to use; a payment with it is settled.

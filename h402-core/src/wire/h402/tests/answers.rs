@@ -177,6 +177,7 @@ fn solana_rejects() -> impl Iterator<Item = SolanaReject> {
         SolanaReject::Fee { lamports: 2, limit: 1 },
         SolanaReject::FeePayerUsed,
         SolanaReject::FeePayerUnknown,
+        SolanaReject::FeeWasted,
         SolanaReject::NoTransfer,
         SolanaReject::TwoTransfers,
         SolanaReject::Recipient { paid },
