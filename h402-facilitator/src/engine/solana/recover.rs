@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Recovers a cluster and then watches it. Tries until it succeeds or the engine stops.
 pub(in crate::engine) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, solana: Arc<SolanaEngine>) {
     // The first payer that asks should find a blockhash.
-    let _ = solana.config.chain.hint();
+    let _first = solana.config.chain.hint();
     while let Err(error) = recover(&shared, &solana).await {
         if !recover::wait(&shared, &solana.payments, &error).await {
             return;
