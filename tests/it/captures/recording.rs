@@ -284,8 +284,9 @@ impl Recording {
 
     /// The questions to a facilitator.
     pub(super) fn questions(&self) -> impl Iterator<Item = &Exchange> {
-        // Clients and facilitators read the cluster through the same server.
-        self.exchanges.iter().filter(|exchange| exchange.hop.contains("middleware->") && exchange.request.path != "/solana-rpc")
+        // Clients and facilitators read the cluster through the same server; whether pages may is a question to it.
+        let is_read = |exchange: &Exchange| exchange.request.path == "/solana-rpc" && exchange.request.method == "POST";
+        self.exchanges.iter().filter(move |exchange| exchange.hop.contains("middleware->") && !is_read(exchange))
     }
 
     /// What the cluster answered to a method of its RPC.
