@@ -37,6 +37,23 @@ use tokio::sync::{Semaphore, watch as signal};
 /// Verifies and settles payments on the configured networks. Cheap to clone.
 ///
 /// The ledger is the truth: whatever is claimed survives a crash and is driven on by [`Engine::start`].
+///
+/// ```
+/// # #[cfg(all(feature = "solana", feature = "sqlite"))]
+/// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+/// use h402_core::{Assets, GenesisPrefix};
+/// use h402_facilitator::{Engine, EngineConfig, LocalFacilitator, SolanaNetwork, SystemClock};
+/// use h402_facilitator::{rpc::{Rpc, RpcConfig}, solana::{SolanaChain, SolanaConfig}, sqlite::{OpenOptions, SqliteStore}};
+///
+/// let rpc = Rpc::new(RpcConfig::new(vec!["https://api.devnet.solana.com".parse()?]));
+/// let chain = SolanaChain::new(SolanaConfig { genesis: GenesisPrefix::DEVNET, rpc });
+/// let config = EngineConfig::new(Assets::known(), vec![SolanaNetwork::new(chain).into()]);
+/// let ledger = SqliteStore::open("ledger.sqlite", OpenOptions::default()).await?;
+/// let engine = Engine::start(config, ledger, SystemClock).await?;
+/// let facilitator = LocalFacilitator::new(engine); // for a gate in this process
+/// # Ok(())
+/// # }
+/// ```
 pub struct Engine<S, C> {
     shared: Arc<Shared<S, C>>,
 }
@@ -46,7 +63,7 @@ pub struct Engine<S, C> {
 pub struct EngineConfig {
     /// The only assets that are accepted.
     pub assets: Assets,
-    /// The networks, each with its chain and the key that pays for gas.
+    /// The networks, each with its chain and the key that pays for gas or fees.
     pub networks: Vec<NetworkConfig>,
     /// Whether callers without an `Idempotency-Key` exclude each other.
     pub callers: Callers,
@@ -219,7 +236,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
         }
     }
 
-    /// Whether payments can be taken now: store, chains, chain ids, assets and gas.
+    /// Whether payments can be taken now: store, chains, which chains they are, assets, and the coin for gas and fees.
     pub async fn ready(&self) -> Readiness {
         let stopping = *self.shared.phase.borrow() > Phase::Open;
         let store = self.shared.store.ready().await.map_err(|_| Undecided::Store);

@@ -4,7 +4,7 @@ use h402_core::{
     VerifyError,
 };
 
-/// A facilitator in the caller's own process: the engine behind the port.
+/// A facilitator in the caller's own process: the engine behind the port. [`Engine`] has an example.
 #[derive(Debug)]
 pub struct LocalFacilitator<S, C>(Engine<S, C>);
 

@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// How sure it is that a block will not be undone.
+///
+/// ```
+/// use h402_facilitator::solana::Commitment;
+/// assert!(Commitment::Finalized > Commitment::Confirmed);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Commitment {
     /// Two thirds of the stake have voted for it.

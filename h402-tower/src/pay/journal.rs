@@ -29,6 +29,29 @@ impl CallKey {
 }
 
 /// Remembers signed payments by call key.
+///
+/// ```
+/// use h402_core::{Assets, EvmKey};
+/// use h402_tower::pay::{CallKey, Cap, EvmWallet, Journal, JournalUnavailable, Pay, SignedPayment};
+/// use std::{collections::HashMap, sync::Mutex};
+///
+/// /// Outlives the call, not the process.
+/// #[derive(Default)]
+/// struct InMemory(Mutex<HashMap<CallKey, SignedPayment>>);
+///
+/// impl Journal for InMemory {
+///     async fn find(&self, call: &CallKey) -> Result<Option<SignedPayment>, JournalUnavailable> {
+///         Ok(self.0.lock().unwrap().get(call).cloned())
+///     }
+///     async fn signed(&self, call: &CallKey, payment: SignedPayment) -> Result<SignedPayment, JournalUnavailable> {
+///         Ok(self.0.lock().unwrap().entry(call.clone()).or_insert(payment).clone())
+///     }
+/// }
+///
+/// let wallet = EvmWallet::from_key(EvmKey::from_bytes(&[1; 32])?);
+/// let layer = Pay::new(wallet, Cap::usd("0.05", &Assets::known())?).with_journal(InMemory::default());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Journal: Send + Sync + 'static {
     /// The payment that was signed for this call, if one was.
     fn find(&self, call: &CallKey) -> impl Future<Output = Result<Option<SignedPayment>, JournalUnavailable>> + Send;

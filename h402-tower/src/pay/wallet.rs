@@ -5,6 +5,17 @@ use core::future::Future;
 use h402_core::{Amount, BadKey, PaymentPayload, Requirements, Undecided, UnixSeconds};
 
 /// Signs payments. It is asked once per call and after every limit was checked.
+///
+/// A pair of wallets is a wallet:
+///
+/// ```
+/// use h402_core::{Assets, EvmKey, SolanaKey};
+/// use h402_tower::pay::{Cap, EvmWallet, Pay, SolanaWallet};
+/// let evm = EvmWallet::from_key(EvmKey::from_bytes(&[1; 32])?);
+/// let solana = SolanaWallet::from_key(SolanaKey::from_seed(&[2; 32]));
+/// let layer = Pay::new((evm, solana), Cap::usd("0.05", &Assets::known())?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Wallet: Send + Sync + 'static {
     /// By what means it could pay this, if it could. Asks nobody.
     fn can_pay(&self, requirements: &Requirements) -> Option<Means>;
