@@ -260,6 +260,20 @@ impl Matched {
         }
     }
 
+    /// When the payment is of no use any more to anybody who presents it, if it was good at `now`; none if never.
+    ///
+    /// A Solana transaction lives for 150 blocks, a minute or two; clusters have stood still for most of a day.
+    #[must_use]
+    pub fn lapses(&self, now: UnixMillis) -> Option<UnixMillis> {
+        const STANDSTILL: core::time::Duration = core::time::Duration::from_secs(3 * 24 * 3600);
+        match &self.proof {
+            Proof::SolanaTransaction { .. } => Some(now.plus(STANDSTILL)),
+            Proof::Authorization { .. } | Proof::EvmTransaction { .. } | Proof::EvmSent { .. } | Proof::SolanaSent { .. } => {
+                self.expires().map(UnixSeconds::millis)
+            }
+        }
+    }
+
     /// Checks everything that needs no chain.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const KEPT: Duration = Duration::from_secs(StoredAnswer::KEPT_SECONDS);
 /// How long a row is kept that a payer has something to claim from.
 const OPEN_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// How long the row of a payment without an expiry is kept: as good as for ever.
+/// How long the row of a payment that never lapses is kept: as good as for ever.
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A claimed payment and its row, held by one request at a time.
@@ -206,7 +206,7 @@ impl<F: Facilitator, G: Grants> Drop for Hold<F, G> {
 
 /// When the row may go: not before the payment is of no use any more, nor before what came of it is told.
 pub(super) fn expires_at(matched: &Matched, state: GrantState, now: UnixMillis) -> UnixMillis {
-    let unused = matched.expires().map_or(now.plus(FOR_EVER), |expiry| expiry.millis().plus(KEPT));
+    let unused = matched.lapses(now).map_or(now.plus(FOR_EVER), |lapsed| lapsed.plus(KEPT));
     let told = match state {
         GrantState::Settling | GrantState::Owed | GrantState::Credited => now.plus(OPEN_KEPT),
         GrantState::Running | GrantState::Released | GrantState::Served | GrantState::Refused => now.plus(KEPT),

@@ -157,3 +157,13 @@ fn mainnet_may_mean_the_offered_cluster_and_nothing_else_may() {
     assert_eq!(pay(local, vec![offer(SOLANA)]), Err(Reject::Network(local)));
     assert_eq!(pay(devnet, vec![offer(SOLANA), offer(devnet)]), Ok(devnet));
 }
+
+/// T013: a payment is remembered for longer than any cluster has stood still, and not for ever.
+#[test]
+fn t013_a_payment_of_minutes_is_remembered_for_days() {
+    let now = UnixMillis(1_700_000_000_000);
+    for coin in Coin::ALL {
+        let payment = matched(sponsored(&coin.sponsored())).unwrap();
+        assert_eq!((payment.expires(), payment.lapses(now)), (None, Some(UnixMillis(1_700_259_200_000))));
+    }
+}
