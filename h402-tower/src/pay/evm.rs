@@ -95,9 +95,9 @@ impl<H: Hints> Wallet for EvmWallet<H> {
     fn can_pay(&self, requirements: &Requirements) -> Option<Means> {
         let Network::Evm(_) = requirements.offer.network() else { return None };
         match &self.transactions {
-            Some(Transactions { preferred: true, .. }) => Some(Means::Transaction),
+            Some(Transactions { preferred: true, .. }) => Some(Means::EvmTransaction),
             _ if requirements.offer.asset.eip3009.is_some() => Some(Means::Authorization),
-            Some(_) => Some(Means::Transaction),
+            Some(_) => Some(Means::EvmTransaction),
             None => None,
         }
     }
@@ -105,7 +105,7 @@ impl<H: Hints> Wallet for EvmWallet<H> {
     async fn sign(&self, terms: &Terms) -> Result<PaymentPayload, SignError> {
         let payload = match (self.can_pay(&terms.requirements), &self.transactions) {
             (Some(Means::Authorization), _) => self.authorize(terms)?,
-            (Some(Means::Transaction), Some(transactions)) => self.transact(terms, transactions).await?,
+            (Some(Means::EvmTransaction), Some(transactions)) => self.transact(terms, transactions).await?,
             _ => return Err(SignError::Unsupported),
         };
         let offer = &terms.requirements.offer;

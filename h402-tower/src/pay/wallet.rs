@@ -44,7 +44,7 @@ pub enum Means {
     /// the facilitator does. When it has expired is not for the payer's clock to say, so it comes second.
     SolanaTransaction,
     /// A signed EVM transaction: valid until its account nonce is used, and the payer pays for gas.
-    Transaction,
+    EvmTransaction,
 }
 
 /// What is to be signed, settled to the last field by the pay layer and not by the server.

@@ -296,14 +296,14 @@ async fn two_wallets_pay_by_the_better_means() {
         match h402::decode_payment(shop.payment().as_bytes()).unwrap().payload {
             Payload::Authorization(_) => Means::Authorization,
             Payload::SolanaTransaction(_) => Means::SolanaTransaction,
-            Payload::EvmTransaction(_) => Means::Transaction,
+            Payload::EvmTransaction(_) => Means::EvmTransaction,
             other => panic!("{other:?}"),
         }
     };
     assert_eq!(means(&[&usdt, &solana, &usdc]).await, Means::Authorization);
     assert_eq!(means(&[&usdt, &solana]).await, Means::SolanaTransaction);
-    assert_eq!(means(&[&usdt]).await, Means::Transaction);
-    assert!(Means::Authorization < Means::SolanaTransaction && Means::SolanaTransaction < Means::Transaction);
+    assert_eq!(means(&[&usdt]).await, Means::EvmTransaction);
+    assert!(Means::Authorization < Means::SolanaTransaction && Means::SolanaTransaction < Means::EvmTransaction);
     // In either order of the pair.
     let swapped = (wallet(), EvmWallet::from_key(key()));
     let shop = Shop::new([asking(&[solana.clone(), usdc]), answer(200, "ok")]);
