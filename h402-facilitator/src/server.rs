@@ -4,6 +4,7 @@
 //! Every answer is JSON. A payment that is refused is an answer (200), a request that cannot be read is the
 //! caller's mistake (400), and what we cannot decide is our trouble (503 with `Retry-After`).
 
+mod body;
 mod cli;
 pub mod config;
 mod routes;

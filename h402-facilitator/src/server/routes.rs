@@ -1,10 +1,13 @@
 //! What each path answers.
 
-use super::SolanaRpc;
+use super::{
+    SolanaRpc,
+    body::{self, Unread},
+};
 use crate::Engine;
 use axum::{
     Router,
-    body::{Body, Bytes, HttpBody as _},
+    body::Body,
     extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header},
     routing::{get, post},
@@ -13,13 +16,8 @@ use h402_core::{
     CallerKey, Clock, Matched, PaymentKey, PaymentRow, Reject, SettleError, Store, TransactionId, Undecided, VerifyError,
     wire::h402::{self, RequestError, SettleAnswer, VerifyAnswer, WireError},
 };
-use std::time::Duration;
 use tower_service::Service;
 
-/// Longest request body in bytes.
-const MAX_BODY: usize = 64 * 1024;
-/// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(10);
 /// Longest `Idempotency-Key` in bytes.
 const MAX_CALLER_KEY: usize = 255;
 
@@ -143,16 +141,13 @@ async fn find<S: Store, C: Clock>(engine: &Engine<S, C>, id: &str) -> Option<Res
 
 /// Reads the body and matches the payload with its one requirement.
 async fn read<S: Store, C: Clock>(engine: &Engine<S, C>, body: Body) -> Result<Result<Matched, Reject>, Answer> {
-    let too_large = || error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "body is longer than 64 KiB or broke off");
-    // What says that it is too long is not waited for.
-    if usize::try_from(body.size_hint().lower()).map_or(true, |least| least > MAX_BODY) {
-        return Err(too_large());
-    }
-    let body: Bytes = match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, MAX_BODY)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => return Err(too_large()),
-        Err(_) => return Err(error(StatusCode::REQUEST_TIMEOUT, "invalid_request", "body did not come in time")),
-    };
+    let body = body::read(body).await.map_err(|unread| {
+        let status = match unread {
+            Unread::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Unread::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        };
+        error(status, "invalid_request", unread.text())
+    })?;
     match h402::decode_request(&body, engine.assets()) {
         Ok(request) => Ok(request.matched()),
         Err(RequestError::Malformed(why)) => Err(error(StatusCode::BAD_REQUEST, "invalid_request", why)),

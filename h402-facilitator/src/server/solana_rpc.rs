@@ -6,10 +6,11 @@
 mod check;
 mod limit;
 
+use super::body::{self, Unread};
 use crate::rpc::{Rpc, RpcConfig};
 use axum::{
     Router,
-    body::{Body, Bytes, HttpBody as _},
+    body::{Body, Bytes},
     extract::{ConnectInfo, Extension, State},
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
     routing::post,
@@ -17,11 +18,6 @@ use axum::{
 use check::Refused;
 use limit::Limiter;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-
-/// Longest request body in bytes: twenty transactions with room to spare.
-const MAX_BODY: usize = 64 * 1024;
-/// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// How the proxy is set up.
 #[derive(Debug, Clone)]
@@ -105,15 +101,7 @@ async fn relay(State(proxy): State<SolanaRpc>, client: Option<Extension<ConnectI
 }
 
 async fn pass_on(proxy: &Proxy, client: Option<std::net::IpAddr>, body: Body) -> Result<Bytes, Refused> {
-    // What says that it is too long is not waited for.
-    if usize::try_from(body.size_hint().lower()).map_or(true, |least| least > MAX_BODY) {
-        return Err(Refused::TooLarge);
-    }
-    let body = match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, MAX_BODY)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => return Err(Refused::TooLarge),
-        Err(_) => return Err(Refused::TooSlow),
-    };
+    let body = body::read(body).await.map_err(Refused::Unread)?;
     let calls = check::check(&body, proxy.allow_send, proxy.max_batch)?;
     if !proxy.limiter.take(client, calls) {
         return Err(Refused::TooMany);
@@ -126,8 +114,8 @@ impl Refused {
         let status = match &self {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Method { .. } => StatusCode::FORBIDDEN,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Unread(Unread::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unread(Unread::TooSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Undecided(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -3,6 +3,7 @@
 //! What is read here must be what the node reads. So the request is refused unless there is but one way to read it: JSON without
 //! anything after it, each member with the four fields of JSON-RPC and each of those once, the method written without escapes.
 
+use super::super::body::Unread;
 use h402_core::Undecided;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -22,8 +23,8 @@ pub(super) enum Refused {
         /// The call's id as it was written, if the request is that one call.
         id: Option<String>,
     },
-    TooLarge,
-    TooSlow,
+    /// Not read to its end.
+    Unread(Unread),
     /// More calls than the client, or all clients, may make now.
     TooMany,
     /// The node gave no answer that can be passed on.
@@ -91,8 +92,7 @@ impl Refused {
         let (code, message) = match self {
             Self::Malformed(why) => (-32600, *why),
             Self::Method { .. } => (-32601, "the method is not passed on here"),
-            Self::TooLarge => (-32600, "body is longer than 64 KiB or broke off"),
-            Self::TooSlow => (-32600, "body did not come in time"),
+            Self::Unread(unread) => (-32600, unread.text()),
             Self::TooMany => (-32005, "too many calls; try again in a moment"),
             Self::Undecided(_) => (-32603, "the node gave no answer; try again"),
         };
