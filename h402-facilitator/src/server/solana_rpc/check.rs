@@ -49,16 +49,21 @@ struct Member<'a> {
 pub(super) fn check(body: &[u8], allow_send: bool, max_batch: u32) -> Result<u32, Refused> {
     let not_a_call = Refused::Malformed("neither a JSON-RPC call nor a batch of them");
     let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    let members: Vec<Member<'_>> = match is_batch {
-        true => serde_json::from_slice(body).map_err(|_| not_a_call)?,
-        false => vec![serde_json::from_slice(body).map_err(|_| not_a_call)?],
+    let members: Vec<&RawValue> = match is_batch {
+        true => serde_json::from_slice(body).map_err(|_| not_a_call.clone())?,
+        false => vec![serde_json::from_slice(body).map_err(|_| not_a_call.clone())?],
     };
     let calls = match u32::try_from(members.len()) {
         Ok(0) => return Err(Refused::Malformed("the batch is empty")),
         Ok(calls) if calls <= max_batch => calls,
         Ok(_) | Err(_) => return Err(Refused::Malformed("the batch has too many calls")),
     };
-    for member in &members {
+    for member in members {
+        // An array would be read as the fields in their order.
+        if !member.get().starts_with('{') {
+            return Err(not_a_call);
+        }
+        let member: Member<'_> = serde_json::from_str(member.get()).map_err(|_| not_a_call.clone())?;
         if member.jsonrpc != "2.0" {
             return Err(Refused::Malformed("jsonrpc is not \"2.0\""));
         }
@@ -160,6 +165,7 @@ mod tests {
             ("a comma too many", good.replace("]}", ",]}")),
             ("not a number", good.replace("18446744073709551615", "NaN")),
             ("a batch in a batch", format!("[[{good}]]")),
+            ("an array in the order of the fields", r#"[["2.0",7,"getAccountInfo",[]]]"#.to_owned()),
             ("an empty batch", "[]".to_owned()),
             ("a batch that is too long", format!("[{good},{good},{good}]")),
             ("half of it", good[..good.len() / 2].to_owned()),
