@@ -87,8 +87,6 @@ impl SolanaNetwork {
     }
 }
 
-/// Lamports that an account must keep to exist.
-const RENT_FREE: u64 = 890_880;
 /// Fees at the configured maximum that the sponsor must be able to pay beside that, so that a few at once can be taken.
 const RESERVE: u64 = 16;
 
@@ -143,7 +141,7 @@ impl SolanaEngine {
 
     /// Whether a sponsor with so many lamports can take on the fees of others.
     fn can_pay(&self, lamports: u64) -> Result<(), Undecided> {
-        let needed = self.config.max_fee_lamports.saturating_mul(RESERVE).saturating_add(RENT_FREE);
+        let needed = self.config.max_fee_lamports.saturating_mul(RESERVE).saturating_add(SolanaPolicy::RENT_FREE);
         if lamports < needed { Err(Undecided::Gas) } else { Ok(()) }
     }
 

@@ -80,10 +80,9 @@ impl SolanaPolicy {
     pub const CLAIM_WINDOW: u64 = 3600;
     /// Blocks for which a blockhash is good.
     pub const BLOCKHASH_LIFE: u64 = 150;
+    /// Lamports that an account without data must keep to exist.
+    pub const RENT_FREE: u64 = 890_880;
 }
-
-/// Lamports that an account without data must keep to exist.
-const RENT_FREE: u64 = 890_880;
 
 pub(in crate::exact) fn judge(matched: &Matched, facts: &SolanaFacts, policy: &SolanaPolicy) -> Result<Attestation, VerifyError> {
     // What another cluster says about a payment says nothing (T092).
@@ -138,7 +137,7 @@ fn sponsored(payment: &SolanaPayment, facts: &SolanaFacts, policy: &SolanaPolicy
         return Err(Reject::from(SolanaReject::Fee { lamports, limit }).into());
     }
     let held = facts.fee_payer_lamports.ok_or(Undecided::Chain)?;
-    if held < lamports.saturating_add(RENT_FREE) { Err(Undecided::Gas.into()) } else { Ok(()) }
+    if held < lamports.saturating_add(SolanaPolicy::RENT_FREE) { Err(Undecided::Gas.into()) } else { Ok(()) }
 }
 
 /// The payer's lamports, less what others were promised of them, for the amount and the payer's own fee. What an
