@@ -9,7 +9,11 @@ use super::{
 };
 use crate::solana::{Commitment, SignatureStatus};
 use h402_core::{Clock, PaymentKey, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// How often the stored bytes of a transaction that is in no block are sent again.
@@ -71,7 +75,8 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
                 (None, _) => unseen.push(payment),
             }
         }
-        self.sent.retain(|key, _| unseen.iter().any(|payment| payment.open.news.borrow().key == *key));
+        let waiting: HashSet<PaymentKey> = unseen.iter().map(|payment| payment.open.news.borrow().key).collect();
+        self.sent.retain(|key, _| waiting.contains(key));
         // What cannot land any more is not sent again, but looked for once more.
         let is_overdue = |payment: &InFlight| {
             let last = payment.open.news.borrow().last_block_height;
