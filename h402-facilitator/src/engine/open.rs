@@ -2,7 +2,7 @@
 
 use h402_core::{Network, PaymentKey, PaymentRow};
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -22,7 +22,7 @@ pub(super) struct OpenPayment {
 pub(super) struct OpenPayments {
     network: Network,
     recovered: AtomicBool,
-    open: Mutex<HashMap<PaymentKey, Arc<OpenPayment>>>,
+    open: Mutex<BTreeMap<PaymentKey, Arc<OpenPayment>>>,
 }
 
 impl OpenPayments {
@@ -57,12 +57,12 @@ impl OpenPayments {
         self.all().remove(key);
     }
 
-    /// As they are now, in no order.
+    /// As they are now, in the order of their keys: the same ledger is worked on in the same order.
     pub(super) fn each(&self) -> Vec<Arc<OpenPayment>> {
         self.all().values().cloned().collect()
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<PaymentKey, Arc<OpenPayment>>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<PaymentKey, Arc<OpenPayment>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

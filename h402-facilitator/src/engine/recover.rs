@@ -11,8 +11,9 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(super) async fn wait<S: Store, C: Clock>(shared: &Shared<S, C>, payments: &OpenPayments, error: &Undecided) -> bool {
     tracing::warn!(network = %payments.network(), %error, "not recovered yet");
     tokio::select! {
-        () = tokio::time::sleep(RETRY) => true,
+        biased;
         () = shared.stopped() => false,
+        () = tokio::time::sleep(RETRY) => true,
     }
 }
 

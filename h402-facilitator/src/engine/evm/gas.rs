@@ -2,8 +2,11 @@
 
 use super::EvmEngine;
 use h402_core::Undecided;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
 
 /// How long a read balance is believed.
 const FRESH: Duration = Duration::from_secs(10);

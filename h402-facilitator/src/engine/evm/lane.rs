@@ -72,8 +72,9 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {
-            count = jobs.recv_many(&mut batch, BATCH) => if count == 0 { return },
+            biased;
             () = shared.stopped() => return,
+            count = jobs.recv_many(&mut batch, BATCH) => if count == 0 { return },
         }
         if lane.depth() > REMEMBERED
             && let Ok(mined) = evm.config.chain.account_nonce(evm.config.signer.address()).await
@@ -88,8 +89,9 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<
                     }
                 }
                 Err(Trouble) => tokio::select! {
-                    () = tokio::time::sleep(RETRY) => {}
+                    biased;
                     () = shared.stopped() => return,
+                    () = tokio::time::sleep(RETRY) => {}
                 },
             }
         }
@@ -192,8 +194,9 @@ async fn is_stored<S: Store, C: Clock>(shared: &Shared<S, C>, change: &Change) -
             Err(error) => tracing::warn!(%error, "could not store what was signed"),
         }
         tokio::select! {
-            () = tokio::time::sleep(RETRY) => {}
+            biased;
             () = shared.stopped() => return false,
+            () = tokio::time::sleep(RETRY) => {}
         }
     }
 }

@@ -39,9 +39,10 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let every_block = tokio::select! {
-            () = evm.sent.notified() => false,
-            _ = tick.tick() => true,
+            biased;
             () = shared.stopped() => return,
+            _ = tick.tick() => true,
+            () = evm.sent.notified() => false,
         };
         let looked = if every_block { watcher.block().await } else { watcher.fresh().await };
         if let Err(error) = looked {

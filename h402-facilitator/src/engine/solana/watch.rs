@@ -28,8 +28,9 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, solana: A
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = tick.tick() => {}
+            biased;
             () = shared.stopped() => return,
+            _ = tick.tick() => {}
         }
         if let Err(error) = watcher.look().await {
             tracing::debug!(network = %solana.network(), %error, "could not look at the cluster");
