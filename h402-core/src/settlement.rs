@@ -10,7 +10,7 @@ pub enum Settlement {
     Claimed,
     /// A transaction is signed and stored; it may or may not have been sent.
     Signed {
-        /// The transaction.
+        /// The last that was signed; others before it may be mined in its place.
         transaction: TransactionId,
     },
     /// The transaction was handed to the chain; the outcome is not known.
@@ -65,7 +65,8 @@ pub struct BlockRef {
 /// What happened to a settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettlementEvent {
-    /// A transaction for it was signed and is about to be stored.
+    /// A transaction for it was signed and is about to be stored: the first, or one more. One more has the account nonce
+    /// of the last and pays more for its gas, or comes after a block had the last without the payment.
     Sign(TransactionId),
     /// The transaction left this process: accepted, refused by the node, or unanswered. None proves anything.
     Sent,
@@ -87,7 +88,7 @@ pub enum SettlementEvent {
     Deep,
     /// Its block is gone.
     Vanished,
-    /// Refused between claim and signature. No driver raises it yet: what is refused is refused before the claim.
+    /// Refused between claim and signature: nothing was sent, and nothing will be.
     Refuse,
     /// Proven that it cannot land any more.
     Expired,
@@ -113,7 +114,8 @@ impl Settlement {
         use Settlement as S;
         use SettlementEvent as E;
         Ok(match (self, event) {
-            (S::Claimed, E::Sign(transaction)) => S::Signed { transaction },
+            // Whatever was signed before stays stored, and may still be the one that is mined.
+            (S::Claimed | S::Signed { .. } | S::Broadcast { .. } | S::Reorged { .. }, E::Sign(transaction)) => S::Signed { transaction },
             (S::Claimed, E::Refuse) => S::Rejected,
             (S::Claimed, E::Expired) => S::Abandoned { transaction: None },
             (S::Signed { transaction } | S::Reorged { transaction }, E::Sent) => S::Broadcast { transaction },
