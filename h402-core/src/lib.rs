@@ -20,6 +20,7 @@ mod exact;
 mod grant;
 mod identity;
 mod lane;
+mod lease;
 mod network;
 mod offer;
 mod payload;
@@ -42,6 +43,7 @@ pub use exact::{
 pub use grant::{Flow, Grant, GrantEvent, GrantOutOfOrder, GrantState};
 pub use identity::{BadPaymentKey, CallerKey, Fingerprint, PaymentId, PaymentKey};
 pub use lane::Lane;
+pub use lease::{Lease, LeaseEffect, LeaseEvent, LeaseTerms};
 pub use network::{GenesisPrefix, Network, UnknownNetwork};
 pub use offer::{Offer, OfferError, Offers, Requirements, Resource, Scheme};
 pub use payload::{
