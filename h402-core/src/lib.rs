@@ -51,9 +51,9 @@ pub use payload::{
     SignedAuthorization, SignedEvmTransaction, SignedSolanaTransaction, SolanaClaim, TransactionId,
 };
 pub use ports::{
-    Applied, Change, Claim, Claimed, Clock, Exposure, Facilitator, Grants, Hints, HintsNeeded, LanePosition, Lookup, NewGrant, NewPayment,
-    PaymentKind, PaymentRow, PaymentUpdate, SentState, SettlementAnswer, Store, StoreUnavailable, StoredAnswer, Supported, SupportedKind,
-    TransactionHints, TransactionRow,
+    Applied, Change, Claim, Claimed, Clock, Exposure, Facilitator, Fence, Grants, Hints, HintsNeeded, LanePosition, LeaseAnswer, LeaseAsk,
+    Lookup, NewGrant, NewPayment, PaymentKind, PaymentRow, PaymentUpdate, SentState, SettlementAnswer, Store, StoreUnavailable,
+    StoredAnswer, Supported, SupportedKind, TransactionHints, TransactionRow,
 };
 pub use reason::ErrorReason;
 pub use reject::{Reject, SettleError, Undecided, VerifyError};

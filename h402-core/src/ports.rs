@@ -4,7 +4,8 @@ mod engine;
 mod gate;
 
 pub use engine::{
-    Applied, Change, LanePosition, NewPayment, PaymentKind, PaymentRow, PaymentUpdate, SentState, SettlementAnswer, Store, TransactionRow,
+    Applied, Change, Fence, LanePosition, LeaseAnswer, LeaseAsk, NewPayment, PaymentKind, PaymentRow, PaymentUpdate, SentState,
+    SettlementAnswer, Store, TransactionRow,
 };
 pub use gate::{
     Claim, Claimed, Exposure, Facilitator, Grants, Hints, HintsNeeded, Lookup, NewGrant, StoredAnswer, Supported, SupportedKind,

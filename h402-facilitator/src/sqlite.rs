@@ -16,6 +16,7 @@ mod batch;
 mod columns;
 mod fault;
 mod grants;
+mod leases;
 mod lock;
 mod open;
 mod payments;
@@ -27,10 +28,11 @@ mod writer;
 
 pub use open::{OpenError, OpenOptions};
 
+use alloy_primitives::U256;
 use batch::{Job, Outcome};
 use h402_core::{
-    Address, Applied, AssetId, Change, Claim, Claimed, EvmAddress, Exposure, Grant, Grants, LanePosition, Network, NewGrant, PaymentKey,
-    PaymentRow, Store, StoreUnavailable, StoredAnswer, TransactionId, TransactionRow, UnixMillis, Verified,
+    Address, Applied, AssetId, Change, Claim, Claimed, EvmAddress, Exposure, Grant, Grants, LanePosition, LeaseAnswer, LeaseAsk, Network,
+    NewGrant, PaymentKey, PaymentRow, Store, StoreUnavailable, StoredAnswer, TransactionId, TransactionRow, UnixMillis, Verified,
 };
 use open::Database;
 use std::path::Path;
@@ -166,7 +168,8 @@ impl Store for SqliteStore {
         columns::storable(change.transactions.iter().map(|transaction| transaction.nonce))?;
         match self.0.write(Job::Change(Box::new(change))).await? {
             Outcome::Done => Ok(Applied::Applied),
-            Outcome::Conflict | Outcome::Known(_) | Outcome::TooManyUnsettled => Ok(Applied::Conflict),
+            Outcome::Fenced => Ok(Applied::Fenced),
+            Outcome::Conflict | Outcome::Known(_) | Outcome::TooManyUnsettled | Outcome::Lease(_) => Ok(Applied::Conflict),
         }
     }
 
@@ -195,6 +198,22 @@ impl Store for SqliteStore {
         read(payments::is_taken(lent.connection()?, key).await)
     }
 
+    async fn lease(&self, ask: LeaseAsk) -> Result<LeaseAnswer, StoreUnavailable> {
+        match self.0.write(Job::Lease(ask, self.0.clock.now())).await? {
+            Outcome::Lease(answer) => Ok(answer),
+            _ => Err(StoreUnavailable("a lease was neither held nor refused".to_owned())),
+        }
+    }
+
+    async fn release(&self, network: Network, holder: [u8; 16]) -> Result<(), StoreUnavailable> {
+        self.0.write(Job::Release(network, holder)).await.map(|_| ())
+    }
+
+    async fn spent(&self, network: Network, sender: &EvmAddress, since: UnixMillis) -> Result<U256, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(transactions::spent(lent.connection()?, network, sender, since).await)
+    }
+
     async fn ready(&self) -> Result<(), StoreUnavailable> {
         self.0.write(Job::Touch(self.0.clock.now())).await.map(|_| ())
     }
@@ -213,7 +232,9 @@ impl Grants for SqlGrants {
             Outcome::Done => Ok(Claim::New(Claimed::assertion(verified.matched().clone(), row))),
             Outcome::Known(grant) => Ok(Claim::Known(grant)),
             Outcome::TooManyUnsettled => Ok(Claim::TooManyUnsettled),
-            Outcome::Conflict => Err(StoreUnavailable("a claim was neither taken nor refused".to_owned())),
+            Outcome::Conflict | Outcome::Fenced | Outcome::Lease(_) => {
+                Err(StoreUnavailable("a claim was neither taken nor refused".to_owned()))
+            }
         }
     }
 

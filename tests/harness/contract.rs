@@ -4,6 +4,7 @@
 
 mod fixture;
 mod grants;
+mod lease;
 mod store;
 
 pub use grants::{grants_answers_expire, grants_contract, grants_survive};

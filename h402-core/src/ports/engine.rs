@@ -1,7 +1,7 @@
 use super::StoreUnavailable;
 use crate::{Address, Amount, AssetId, CallerKey, EvmAddress, Network, PaymentKey, Settlement, TransactionId, UnixMillis, UnixSeconds};
-use alloy_primitives::Bytes;
-use core::future::Future;
+use alloy_primitives::{Bytes, U256};
+use core::{future::Future, time::Duration};
 
 /// The facilitator's durable ledger: the unit of group commit, of contract tests and of crash points.
 ///
@@ -35,6 +35,26 @@ pub trait Store: Send + Sync + 'static {
     /// Whether a key is taken, by a payment or by a transaction of ours (T173).
     fn is_taken(&self, key: &PaymentKey) -> impl Future<Output = Result<bool, StoreUnavailable>> + Send;
 
+    /// Takes the lease of a network, renews it, or says how long somebody else still has it.
+    ///
+    /// Who drives a network holds its lease, one at a time; times are by the store's own clock, and whoever is answered
+    /// [`LeaseAnswer::Held`] counts the time left from before it asked. A lease whose time is over is anybody's, and until
+    /// somebody else has taken it its holder may renew it under the same epoch.
+    fn lease(&self, ask: LeaseAsk) -> impl Future<Output = Result<LeaseAnswer, StoreUnavailable>> + Send;
+
+    /// Gives a lease back, so that the next one need not wait, and fences what its holder would still write. Nothing
+    /// happens if `holder` does not have it.
+    fn release(&self, network: Network, holder: [u8; 16]) -> impl Future<Output = Result<(), StoreUnavailable>> + Send;
+
+    /// What the transactions that a key signed at `since` or later have cost, as far as it is known, in the network's
+    /// smallest unit. Reads a row for each of them.
+    fn spent(
+        &self,
+        network: Network,
+        sender: &EvmAddress,
+        since: UnixMillis,
+    ) -> impl Future<Output = Result<U256, StoreUnavailable>> + Send;
+
     /// Whether the store can be written now.
     fn ready(&self) -> impl Future<Output = Result<(), StoreUnavailable>> + Send;
 }
@@ -50,6 +70,17 @@ pub struct Change {
     pub transactions: Vec<TransactionRow>,
     /// Transactions whose sending or mining became known.
     pub sent: Vec<SentState>,
+    /// The lease this is written under; none for what needs none, as a claim.
+    pub fence: Option<Fence>,
+}
+
+/// Proof that a writer drives a network, checked in the transaction of the change it comes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    /// Network.
+    pub network: Network,
+    /// As [`LeaseAnswer::Held`] gave it.
+    pub epoch: u64,
 }
 
 /// What came of a change.
@@ -59,6 +90,36 @@ pub enum Applied {
     Applied,
     /// None of it happened: something was taken or changed meanwhile.
     Conflict,
+    /// None of it happened: the lease it was to be written under is no longer the current one.
+    Fenced,
+}
+
+/// Somebody who would drive a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseAsk {
+    /// Network.
+    pub network: Network,
+    /// Who asks: random, made when the process starts.
+    pub holder: [u8; 16],
+    /// For how long; a millisecond is the smallest part that counts.
+    pub ttl: Duration,
+}
+
+/// Who drives a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseAnswer {
+    /// Whoever asked.
+    Held {
+        /// Grows by one with every change of holder.
+        epoch: u64,
+        /// For so long, counted from before the question.
+        left: Duration,
+    },
+    /// Somebody else.
+    Other {
+        /// For so long, unless it is renewed or given back.
+        left: Duration,
+    },
 }
 
 /// A payment to claim.
@@ -182,6 +243,8 @@ pub struct TransactionRow {
     pub payments: Vec<PaymentKey>,
     /// Whether it is known to be mined or replaced.
     pub done: bool,
+    /// What it has cost in the network's smallest unit, once that is known.
+    pub cost: Option<U256>,
     /// When it was signed.
     pub signed_at: UnixMillis,
 }
@@ -195,6 +258,8 @@ pub struct SentState {
     pub id: TransactionId,
     /// Whether it is known to be mined or replaced.
     pub done: bool,
+    /// What it has cost in the network's smallest unit; none leaves what is stored.
+    pub cost: Option<U256>,
 }
 
 /// Where a key's nonces stand in the store.

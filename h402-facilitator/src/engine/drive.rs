@@ -34,7 +34,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if let Some(failure) = failure {
             next.answer = Some(SettlementAnswer::Refused { word: failure.word.to_owned(), text: failure.text });
         }
-        let mined = |transaction: TransactionId| SentState { network: payments.network(), id: transaction, done: true };
+        let mined = |transaction: TransactionId| SentState { network: payments.network(), id: transaction, done: true, cost: None };
         let sent = match event {
             SettlementEvent::Paid { transaction, .. } | SettlementEvent::Failed { transaction, .. } => vec![mined(transaction)],
             _ => Vec::new(),
@@ -67,6 +67,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
                     *row = stored;
                     self.publish(payments, open, was, &row);
                 }
+                Err(Undecided::Store)
+            }
+            Applied::Fenced => {
+                // Another process drives this network now, and knows how the payment stands.
+                tracing::warn!(payment.id = %row.key, "ledger row belongs to another process");
                 Err(Undecided::Store)
             }
         }

@@ -3,8 +3,10 @@
 //! Plain claims are one statement for all of them. Everything else runs one by one, each all or nothing under its
 //! own savepoint. A batch that is one statement needs no transaction around it.
 
-use super::{answers, grants, payments, transactions};
-use h402_core::{Address, AssetId, Change, Grant, NewGrant, NewPayment, PaymentKey, PaymentRow, StoredAnswer, UnixMillis};
+use super::{answers, grants, leases, payments, transactions};
+use h402_core::{
+    Address, AssetId, Change, Grant, LeaseAnswer, LeaseAsk, Network, NewGrant, NewPayment, PaymentKey, PaymentRow, StoredAnswer, UnixMillis,
+};
 use sqlx::{Row as _, SqliteConnection};
 use std::collections::HashSet;
 
@@ -14,6 +16,10 @@ pub(super) enum Job {
     Change(Box<Change>),
     Claim(Box<NewGrant>),
     Update(Box<Grant>, Option<StoredAnswer>),
+    /// Asks for a lease at a time.
+    Lease(LeaseAsk, UnixMillis),
+    /// Gives a lease back.
+    Release(Network, [u8; 16]),
     /// Writes one row, to find out whether that can be done.
     Touch(UnixMillis),
 }
@@ -27,6 +33,10 @@ pub(super) enum Outcome {
     /// The payment was claimed before.
     Known(Box<Grant>),
     TooManyUnsettled,
+    /// Nothing of it happened: its lease is not the current one.
+    Fenced,
+    /// Who has the lease.
+    Lease(LeaseAnswer),
 }
 
 /// Which jobs of a batch go into a statement together, as places in the batch.
@@ -54,7 +64,7 @@ impl Plan {
                     let first = keys.insert((false, new.grant.key));
                     if alone && first && new.aliases.is_empty() { &mut plan.grants } else { &mut plan.single }
                 }
-                Job::Update(..) | Job::Touch(_) => &mut plan.single,
+                Job::Update(..) | Job::Lease(..) | Job::Release(..) | Job::Touch(_) => &mut plan.single,
             };
             group.push(at);
         }
@@ -75,19 +85,19 @@ impl Plan {
 fn is_one_statement(job: &Job) -> bool {
     match job {
         Job::Change(change) => {
-            let Change { claim, updates, transactions, sent } = &**change;
-            claim.is_none() && transactions.is_empty() && updates.len() + sent.len() <= 1
+            let Change { claim, updates, transactions, sent, fence } = &**change;
+            claim.is_none() && transactions.is_empty() && fence.is_none() && updates.len() + sent.len() <= 1
         }
-        Job::Claim(_) => false,
+        Job::Claim(_) | Job::Lease(..) => false,
         Job::Update(_, answer) => answer.is_none(),
-        Job::Touch(_) => true,
+        Job::Release(..) | Job::Touch(_) => true,
     }
 }
 
 /// The row of a change that is nothing but the claim of a payment without other names.
 fn plain_claim(change: &Change) -> Option<&PaymentRow> {
     match change {
-        Change { claim: Some(NewPayment { row, aliases }), updates, transactions, sent }
+        Change { claim: Some(NewPayment { row, aliases }), updates, transactions, sent, fence: None }
             if aliases.is_empty() && updates.is_empty() && transactions.is_empty() && sent.is_empty() =>
         {
             Some(row)
@@ -189,20 +199,27 @@ async fn not_claimed(conn: &mut SqliteConnection, new: &NewGrant) -> sqlx::Resul
 async fn all_or_nothing(conn: &mut SqliteConnection, job: &Job) -> sqlx::Result<Outcome> {
     command(conn, "SAVEPOINT job").await?;
     let outcome = one(conn, job).await?;
-    if outcome == Outcome::Done {
+    if matches!(outcome, Outcome::Done | Outcome::Lease(_)) {
         command(conn, "RELEASE job").await?;
         return Ok(outcome);
     }
     command(conn, "ROLLBACK TO job; RELEASE job").await?;
     match job {
         Job::Claim(new) => not_claimed(conn, new).await,
-        Job::Change(_) | Job::Update(..) | Job::Touch(_) => Ok(outcome),
+        Job::Change(_) | Job::Update(..) | Job::Lease(..) | Job::Release(..) | Job::Touch(_) => Ok(outcome),
     }
 }
 
 async fn one(conn: &mut SqliteConnection, job: &Job) -> sqlx::Result<Outcome> {
     let done = match job {
-        Job::Change(change) => apply(conn, change).await?,
+        Job::Change(change) => {
+            if let Some(fence) = &change.fence
+                && !leases::is_current(conn, fence).await?
+            {
+                return Ok(Outcome::Fenced);
+            }
+            apply(conn, change).await?
+        }
         Job::Claim(new) => claim(conn, new).await?,
         Job::Update(grant, answer) => {
             let updated = grants::update(conn, grant).await?;
@@ -211,13 +228,18 @@ async fn one(conn: &mut SqliteConnection, job: &Job) -> sqlx::Result<Outcome> {
             }
             updated
         }
+        Job::Lease(ask, now) => return Ok(Outcome::Lease(leases::ask(conn, ask, *now).await?)),
+        Job::Release(network, holder) => {
+            leases::release(conn, *network, holder).await?;
+            true
+        }
         Job::Touch(now) => touch(conn, *now).await?,
     };
     Ok(if done { Outcome::Done } else { Outcome::Conflict })
 }
 
 async fn apply(conn: &mut SqliteConnection, change: &Change) -> sqlx::Result<bool> {
-    let Change { claim, updates, transactions: signed, sent } = change;
+    let Change { claim, updates, transactions: signed, sent, fence: _ } = change;
     if let Some(NewPayment { row, aliases }) = claim {
         if payments::insert(conn, &[row]).await?.is_empty() {
             return Ok(false);

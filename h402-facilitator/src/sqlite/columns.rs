@@ -1,5 +1,6 @@
 //! How values are kept in columns.
 
+use alloy_primitives::U256;
 use h402_core::{
     Address, Amount, AssetId, CallerKey, EvmAddress, Fingerprint, Network, PaymentKey, StoreUnavailable, TransactionId, UnixMillis,
 };
@@ -65,6 +66,10 @@ impl Columns<'_> {
 
     pub(super) fn amount(&self, column: &str) -> sqlx::Result<Amount> {
         self.bytes32(column).map(Amount::from_be_bytes)
+    }
+
+    pub(super) fn maybe_u256(&self, column: &str) -> sqlx::Result<Option<U256>> {
+        Ok(self.maybe_bytes32(column)?.map(U256::from_be_bytes))
     }
 
     pub(super) fn network(&self, column: &str) -> sqlx::Result<Network> {

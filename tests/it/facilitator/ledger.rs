@@ -1,9 +1,10 @@
 //! A ledger that fails at the worst moment, and one that did what it said it could not.
 
 use super::{PRICE, Reply, transfers_to_payee};
+use alloy_primitives::U256;
 use h402_core::{
-    Applied, Assets, Change, EvmAddress, LanePosition, Network, PaymentKey, PaymentRow, Store, StoreUnavailable, TransactionId,
-    TransactionRow, wire::h402,
+    Applied, Assets, Change, EvmAddress, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow, Store, StoreUnavailable,
+    TransactionId, TransactionRow, UnixMillis, wire::h402,
 };
 use h402_devnet::evm::{Chain, account};
 use h402_facilitator::{
@@ -76,6 +77,18 @@ impl Store for Failing {
 
     async fn is_taken(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {
         self.store.is_taken(key).await
+    }
+
+    async fn lease(&self, ask: LeaseAsk) -> Result<LeaseAnswer, StoreUnavailable> {
+        self.store.lease(ask).await
+    }
+
+    async fn release(&self, network: Network, holder: [u8; 16]) -> Result<(), StoreUnavailable> {
+        self.store.release(network, holder).await
+    }
+
+    async fn spent(&self, network: Network, sender: &EvmAddress, since: UnixMillis) -> Result<U256, StoreUnavailable> {
+        self.store.spent(network, sender, since).await
     }
 
     async fn ready(&self) -> Result<(), StoreUnavailable> {

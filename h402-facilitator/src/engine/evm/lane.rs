@@ -152,6 +152,7 @@ async fn sign_and_store<S: Store, C: Clock>(
             raw: item.signed.raw.clone(),
             payments: vec![item.row.key],
             done: false,
+            cost: None,
             signed_at: now,
         });
     }
@@ -187,6 +188,8 @@ async fn is_stored<S: Store, C: Clock>(shared: &Shared<S, C>, change: &Change) -
         let Some(first) = change.transactions.first() else { return applied == Ok(Applied::Applied) };
         match applied {
             Ok(Applied::Applied) => return true,
+            // Another process signs for this key now; nothing of this will be sent.
+            Ok(Applied::Fenced) => return false,
             Ok(Applied::Conflict) => match shared.store.transaction(first.network, &first.id).await {
                 Ok(found) => return found.is_some(),
                 Err(error) => tracing::warn!(%error, "could not look for what was signed"),

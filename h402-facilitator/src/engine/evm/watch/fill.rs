@@ -12,7 +12,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let mut change = Change::default();
         for stored in self.store.lane(evm.network(), &sender).await?.open {
             if stored.nonce < mined {
-                change.sent.push(SentState { network: stored.network, id: stored.id, done: true });
+                change.sent.push(SentState { network: stored.network, id: stored.id, done: true, cost: None });
             } else if stored.payments.iter().all(|payment| evm.payments.find(payment).is_none()) {
                 tracing::info!(nonce = stored.nonce, transaction = %stored.id, "filling a nonce");
                 evm.config.chain.send(&stored.raw).await;
