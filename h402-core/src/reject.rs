@@ -117,6 +117,9 @@ pub enum Reject {
         /// Least amount.
         minimum: Amount,
     },
+    /// Nothing is settled to this payee here.
+    #[error("payee is not settled to here")]
+    Payee,
     /// The resource is not the one that was offered.
     #[error("resource differs from the offered one")]
     Resource,
@@ -198,6 +201,7 @@ impl Reject {
             Self::TransactionKind(_) => (R::InvalidPayload, "unsupported_transaction_type"),
             Self::TooOld => (R::InvalidTransactionState, "payment_expired_for_claim"),
             Self::Cost { .. } | Self::BelowMinimum { .. } => (R::InvalidPaymentRequirements, "settlement_cost_exceeds_limit"),
+            Self::Payee => (R::InvalidPaymentRequirements, "unsupported_payee"),
             Self::Resource => (R::InvalidPayload, "resource_mismatch"),
             Self::InProgress => (R::InvalidTransactionState, "payment_in_progress"),
             Self::AlreadyUsed => (R::InvalidTransactionState, "payment_already_used"),
@@ -242,6 +246,9 @@ pub enum Undecided {
     /// The payer has sent the payment, and the chain has not confirmed it yet: paying again would pay twice.
     #[error("payment is sent and not confirmed yet")]
     Unconfirmed,
+    /// The contract of the asset is not the one that the operator has pinned.
+    #[error("asset's contract is not the configured one")]
+    AssetChanged,
     /// The facilitator's key cannot pay for gas.
     #[error("facilitator cannot pay for gas")]
     Gas,

@@ -10,6 +10,7 @@ mod flight;
 mod local;
 mod network;
 mod open;
+mod payees;
 mod recover;
 mod reserve;
 mod settle;
@@ -21,6 +22,7 @@ mod verify;
 pub use evm::{EvmNetwork, SignError, Signer};
 pub use local::LocalFacilitator;
 pub use network::{NetworkConfig, NetworkReadiness, Readiness};
+pub use payees::Payees;
 #[cfg(feature = "solana")]
 pub use solana::SolanaNetwork;
 
@@ -242,7 +244,11 @@ impl<S: Store, C: Clock> Engine<S, C> {
         let store = self.shared.store.ready().await.map_err(|_| Undecided::Store);
         let mut networks = Vec::new();
         for (network, engine) in &self.shared.networks {
-            networks.push(NetworkReadiness { network: *network, state: engine.ready(&self.shared.assets).await });
+            networks.push(NetworkReadiness {
+                network: *network,
+                state: engine.ready(&self.shared.assets).await,
+                changed: engine.changed(),
+            });
         }
         Readiness { stopping, store, networks }
     }

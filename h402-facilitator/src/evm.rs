@@ -5,6 +5,7 @@
 mod abi;
 mod authorization;
 mod blocks;
+mod code;
 mod facts;
 mod fees;
 mod plan;
@@ -18,6 +19,7 @@ mod start;
 
 pub use authorization::{AuthorizationLog, AuthorizationTrace};
 pub use blocks::Head;
+pub use code::{CodePin, FoundCode};
 pub use fees::Fees;
 pub use send::{SendRefusal, Sent};
 

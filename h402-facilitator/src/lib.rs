@@ -30,7 +30,7 @@ pub use clock::SystemClock;
 #[cfg(feature = "solana")]
 pub use engine::SolanaNetwork;
 #[cfg(any(feature = "evm", feature = "solana"))]
-pub use engine::{Callers, Engine, EngineConfig, LocalFacilitator, NetworkConfig, NetworkReadiness, Readiness};
+pub use engine::{Callers, Engine, EngineConfig, LocalFacilitator, NetworkConfig, NetworkReadiness, Payees, Readiness};
 #[cfg(feature = "evm")]
 pub use engine::{EvmNetwork, SignError, Signer};
 #[cfg(any(feature = "evm", feature = "solana"))]

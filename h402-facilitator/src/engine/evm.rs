@@ -1,5 +1,6 @@
 //! Settling on EVM chains: a lane of nonces for the facilitator's own key, and a watcher that looks block by block.
 
+mod code;
 mod gas;
 mod judge;
 mod landed;
@@ -16,9 +17,13 @@ use super::{
     network::{Compared, on},
     open::OpenPayments,
 };
-use crate::{StartError, evm::EvmChain};
+use crate::{
+    Payees, StartError,
+    evm::{CodePin, EvmChain},
+};
+use code::Changed;
 use gas::GasTank;
-use h402_core::{Amount, Assets, Network, Undecided};
+use h402_core::{Address, Amount, Assets, EvmAddress, Network, Undecided};
 use lane::LaneQueue;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -39,9 +44,16 @@ pub struct EvmNetwork {
     /// Greatest price per gas in wei that is paid.
     pub max_fee_per_gas: u128,
     /// Least amount that is settled, by asset address, in its smallest unit; one unit for others.
-    pub minimums: Vec<(h402_core::Address, Amount)>,
+    pub minimums: Vec<(Address, Amount)>,
     /// How often an open settlement is looked for besides right after it was sent.
     pub poll: Duration,
+    /// The code that must stand behind tokens, by address. Another one at the start stops it; later nothing is taken in
+    /// that asset.
+    pub pins: Vec<(EvmAddress, CodePin)>,
+    /// How often that is looked at after the start.
+    pub check_code: Duration,
+    /// Whom payments are settled to.
+    pub payees: Payees,
 }
 
 impl EvmNetwork {
@@ -57,6 +69,9 @@ impl EvmNetwork {
             max_fee_per_gas: 500_000_000_000,
             minimums: Vec::new(),
             poll: Duration::from_millis(500),
+            pins: Vec::new(),
+            check_code: Duration::from_secs(60),
+            payees: Payees::default(),
         }
     }
 }
@@ -70,12 +85,13 @@ pub(super) struct EvmEngine {
     /// Wakes the watcher right after a send.
     sent: Notify,
     compared: Compared,
+    changed: Changed,
 }
 
 impl EvmEngine {
     pub(super) async fn check(config: EvmNetwork, assets: &Assets) -> Result<Self, StartError> {
         let network = config.chain.network();
-        let compared = Compared::at_start(config.chain.check(&on(network, assets)).await)?;
+        let compared = Compared::at_start(config.check(&on(network, assets)).await)?;
         Ok(Self {
             config,
             payments: OpenPayments::new(network),
@@ -83,6 +99,7 @@ impl EvmEngine {
             gas: GasTank::default(),
             sent: Notify::new(),
             compared,
+            changed: Changed::default(),
         })
     }
 
@@ -90,9 +107,14 @@ impl EvmEngine {
         self.payments.network()
     }
 
+    /// Assets whose contract is not the pinned one any more.
+    pub(super) fn changed(&self) -> Vec<Address> {
+        self.changed.each()
+    }
+
     /// Compares the assets with the chain, if that has not succeeded yet.
     async fn ensure_checked(&self, assets: &Assets) -> Result<(), Undecided> {
-        self.compared.ensure(self.config.chain.check(&on(self.network(), assets))).await
+        self.compared.ensure(self.config.check(&on(self.network(), assets))).await
     }
 
     pub(super) async fn ready(&self, assets: &Assets) -> Result<(), Undecided> {

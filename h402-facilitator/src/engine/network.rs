@@ -2,11 +2,11 @@
 
 #[cfg(feature = "evm")]
 use super::evm::{EvmEngine, EvmNetwork};
-use super::open::OpenPayments;
 #[cfg(feature = "solana")]
 use super::solana::{SolanaEngine, SolanaNetwork};
+use super::{open::OpenPayments, payees::Payees};
 use crate::StartError;
-use h402_core::{Amount, Asset, Assets, Network, SolanaHints, Undecided};
+use h402_core::{Address, Amount, Asset, Assets, Network, Offer, Reject, SolanaHints, Undecided, VerifyError};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -69,13 +69,15 @@ pub struct NetworkReadiness {
     pub network: Network,
     /// The chain answers, is the configured one, its assets are as configured, and its fees can be paid.
     pub state: Result<(), Undecided>,
+    /// Assets whose contract is not the pinned one any more: nothing is taken in them.
+    pub changed: Vec<Address>,
 }
 
 impl Readiness {
     /// Whether everything is well.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.stopping && self.store.is_ok() && self.networks.iter().all(|network| network.state.is_ok())
+        !self.stopping && self.store.is_ok() && self.networks.iter().all(|network| network.state.is_ok() && network.changed.is_empty())
     }
 }
 
@@ -129,8 +131,43 @@ impl NetworkEngine {
         }
     }
 
+    /// Assets whose contract is not the pinned one any more.
+    pub(super) fn changed(&self) -> Vec<Address> {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.changed(),
+            #[cfg(feature = "solana")]
+            Self::Solana(_) => Vec::new(),
+        }
+    }
+
+    /// Whether a new payment of an offer is taken, as far as that can be told without its chain.
+    pub(super) fn takes(&self, offer: &Offer, amount: Amount) -> Result<(), VerifyError> {
+        let asset = offer.asset.id.address;
+        if !self.payees().allow(asset, offer.pay_to) {
+            return Err(Reject::Payee.into());
+        }
+        let minimum = self.minimum(&offer.asset);
+        if amount < minimum {
+            return Err(Reject::BelowMinimum { minimum }.into());
+        }
+        if self.changed().contains(&asset) {
+            return Err(Undecided::AssetChanged.into());
+        }
+        Ok(())
+    }
+
+    fn payees(&self) -> &Payees {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => &evm.config.payees,
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => &solana.config.payees,
+        }
+    }
+
     /// The least amount of an asset that is settled here.
-    pub(super) fn minimum(&self, asset: &Asset) -> Amount {
+    fn minimum(&self, asset: &Asset) -> Amount {
         let minimums = match self {
             #[cfg(feature = "evm")]
             Self::Evm(evm) => &evm.config.minimums,

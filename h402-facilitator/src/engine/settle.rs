@@ -114,7 +114,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if let Some(row) = self.store.payment(&payment.key()).await.map_err(Undecided::from)? {
             return self.again(network.payments(), &payment, row, caller).await;
         }
-        self.takes(network, &payment)?;
+        self.takes(network, &payment).map_err(refused)?;
         let checked = payment.check(&self.policy())?;
         let (Prepared { row, aliases }, start) = match self.prepare(network, &checked, caller).await {
             Ok((prepared, start)) => (prepared, start),

@@ -17,7 +17,7 @@ use super::{
     open::OpenPayments,
 };
 use crate::{
-    StartError,
+    Payees, StartError,
     solana::{Commitment, SolanaChain},
 };
 use h402_core::{Address, AllowedExtensions, Amount, Assets, Network, SolanaAddress, SolanaHints, SolanaKey, SolanaPolicy, Undecided};
@@ -56,6 +56,8 @@ pub struct SolanaNetwork {
     pub minimums: Vec<(Address, Amount)>,
     /// How often open settlements are looked for, all of them at once.
     pub poll: Duration,
+    /// Whom payments are settled to.
+    pub payees: Payees,
 }
 
 impl SolanaNetwork {
@@ -72,6 +74,7 @@ impl SolanaNetwork {
             extensions: AllowedExtensions::default(),
             minimums: Vec::new(),
             poll: Duration::from_millis(400),
+            payees: Payees::default(),
         }
     }
 

@@ -81,14 +81,13 @@ impl<S: Store, C: Clock> Shared<S, C> {
         Ok(network)
     }
 
-    /// Whether this kind of proof and this amount are taken. Asked of new payments only: what was taken before a
+    /// Whether this kind of proof, this payee, this asset and this amount are taken. Asked of new payments only: what was taken before a
     /// change of configuration still gets its answer.
-    pub(super) fn takes(&self, network: &NetworkEngine, payment: &Matched) -> Result<(), Reject> {
+    pub(super) fn takes(&self, network: &NetworkEngine, payment: &Matched) -> Result<(), VerifyError> {
         if is_sent(payment) && !self.accept_sent {
-            return Err(Reject::PayloadType("payments that are already sent are not accepted here"));
+            return Err(Reject::PayloadType("payments that are already sent are not accepted here").into());
         }
-        let minimum = network.minimum(&payment.requirements().offer.asset);
-        if payment.amount() < minimum { Err(Reject::BelowMinimum { minimum }) } else { Ok(()) }
+        network.takes(&payment.requirements().offer, payment.amount())
     }
 
     /// Asks the chain, judges, and reserves for a minute.

@@ -5,7 +5,7 @@ use super::{
     config::{Config, ConfigError},
 };
 use crate::{
-    Engine, StartError, SystemClock,
+    Engine, EngineConfig, NetworkConfig, StartError, SystemClock,
     sqlite::{OpenOptions, SqliteStore},
 };
 use clap::{Parser, Subcommand};
@@ -36,7 +36,11 @@ enum Command {
         public: bool,
     },
     /// Checks the configuration, without asking any chain.
-    CheckConfig,
+    CheckConfig {
+        /// Ask the EVM chains, too, and show the hashes of the code of assets, to be pinned.
+        #[arg(long)]
+        chain: bool,
+    },
     /// Writes a configuration to start from.
     Init,
 }
@@ -76,11 +80,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), CliError
     };
     match command {
         Command::Init => init(&config),
-        Command::CheckConfig => {
+        Command::CheckConfig { chain } => {
             let config = read(&config)?;
-            config.engine(from_env)?;
+            let engine = config.engine(from_env)?;
             config.solana_rpc.as_ref().map(|section| section.proxy(from_env)).transpose()?;
-            say(&format!("configuration is good: {} network(s), listening on {}", config.network.len(), config.listen))
+            say(&format!("configuration is good: {} network(s), listening on {}", config.network.len(), config.listen))?;
+            if chain {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("start the runtime"))?;
+                runtime.block_on(compare(&engine))?;
+            }
+            Ok(())
         }
         Command::Serve { public } => {
             let config = read(&config)?;
@@ -90,6 +99,26 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), CliError
             runtime.block_on(serve(config))
         }
     }
+}
+
+/// Shows what code stands behind the assets, then compares everything with the chains as a start does.
+async fn compare(engine: &EngineConfig) -> Result<(), CliError> {
+    for network in &engine.networks {
+        let NetworkConfig::Evm(evm) = network else { continue };
+        let id = evm.chain.network();
+        let assets: Vec<_> = engine.assets.iter().filter(|asset| asset.id.network == id && !asset.is_native()).cloned().collect();
+        let addresses: Vec<_> = assets.iter().filter_map(|asset| asset.id.address.evm()).collect();
+        let found = evm.chain.code(&addresses).await.map_err(|_| StartError::Unreachable)?;
+        for (asset, found) in assets.iter().zip(found) {
+            say(&format!("{id} {} at {}: code_hash {}", asset.symbol, asset.id.address, found.code))?;
+            if let Some(implementation) = found.implementation {
+                say(&format!("{id} {} at {}: implementation_hash {implementation}", asset.symbol, asset.id.address))?;
+            }
+        }
+        evm.check(&assets).await?;
+        say(&format!("{id} is as configured"))?;
+    }
+    Ok(())
 }
 
 async fn serve(config: Config) -> Result<(), CliError> {

@@ -2,6 +2,7 @@
 
 mod asset;
 mod evm;
+mod policy;
 mod solana;
 mod solana_rpc;
 
@@ -13,9 +14,9 @@ use crate::{
     Callers, EngineConfig, EvmNetwork, NetworkConfig, SolanaNetwork,
     rpc::{Endpoint, Rpc, RpcConfig},
 };
-use h402_core::{Address, Amount, Assets, Network, UnknownNetwork};
+use h402_core::{Address, Amount, Asset, Assets, Network, UnknownNetwork};
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc};
 
 /// A text that is never shown.
 #[derive(Clone, Deserialize)]
@@ -114,6 +115,17 @@ pub struct NetworkSection {
     /// Least amounts that are settled, by symbol, in token units as text.
     #[serde(default)]
     pub minimum: BTreeMap<String, String>,
+    /// Payees that are settled to; everybody if it is left out.
+    pub payees: Option<Vec<String>>,
+    /// Payees of some assets, in place of that, by symbol.
+    #[serde(default)]
+    pub payees_of: BTreeMap<String, Vec<String>>,
+    /// EVM: Keccak-256 of the code that must stand at tokens, by symbol; `check-config --chain` shows what does.
+    #[serde(default)]
+    pub code_hash: BTreeMap<String, String>,
+    /// EVM: the same of what is behind tokens that are proxies.
+    #[serde(default)]
+    pub implementation_hash: BTreeMap<String, String>,
 }
 
 /// What is wrong with a configuration. Repeats no secret.
@@ -242,11 +254,15 @@ impl Config {
                 allowed = allowed.with((**asset).clone());
             }
             let minimums = section.amounts("minimum", &section.minimum, network, &allowed)?;
+            let payees = section.payees(network, &allowed)?;
             networks.push(match network {
-                Network::Evm(chain_id) => EvmNetwork { minimums, ..section.evm(chain_id, &env)? }.into(),
+                Network::Evm(chain_id) => {
+                    let pins = section.pins(network, &allowed)?;
+                    EvmNetwork { minimums, payees, pins, ..section.evm(chain_id, &env)? }.into()
+                }
                 Network::Solana(genesis) => {
                     let large_amounts = section.amounts("large_amount", &section.large_amount, network, &allowed)?;
-                    SolanaNetwork { minimums, large_amounts, ..section.solana(genesis, &env)? }.into()
+                    SolanaNetwork { minimums, payees, large_amounts, ..section.solana(genesis, &env)? }.into()
                 }
                 _ => return Err(value(format!("network {network}"), "is of a kind that is not supported")),
             });
@@ -298,12 +314,17 @@ impl NetworkSection {
     ) -> Result<Vec<(Address, Amount)>, ConfigError> {
         let mut amounts = Vec::new();
         for (symbol, text) in texts {
-            let asset = allowed.by_symbol(network, symbol).filter(|_| self.assets.contains(symbol));
-            let asset = asset.ok_or_else(|| value(format!("network {network} {name}"), format!("{symbol} is not among the assets")))?;
+            let asset = self.listed(name, symbol, network, allowed)?;
             let amount = Amount::from_units(text, asset.decimals);
             amounts.push((asset.id.address, amount.map_err(|why| value(format!("network {network} {name} {symbol}"), why))?));
         }
         Ok(amounts)
+    }
+
+    /// One of the listed assets, by its symbol.
+    fn listed<'a>(&self, name: &str, symbol: &String, network: Network, allowed: &'a Assets) -> Result<&'a Arc<Asset>, ConfigError> {
+        let asset = allowed.by_symbol(network, symbol).filter(|_| self.assets.contains(symbol));
+        asset.ok_or_else(|| value(format!("network {network} {name}"), format!("{symbol} is not among the assets")))
     }
 
     /// Refuses settings of another kind of network.

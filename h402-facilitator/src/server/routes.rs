@@ -106,7 +106,11 @@ async fn ready<S: Store, C: Clock>(State(engine): State<Engine<S, C>>) -> Answer
     let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = |state: &Result<(), Undecided>| state.as_ref().map_or_else(|why| why.to_string(), |()| "ok".into());
     let mut parts = vec![("store".to_owned(), word(&readiness.store))];
-    parts.extend(readiness.networks.iter().map(|network| (network.network.to_string(), word(&network.state))));
+    for network in &readiness.networks {
+        parts.push((network.network.to_string(), word(&network.state)));
+        let changed = network.changed.iter().map(|asset| (format!("{}/{asset}", network.network), Undecided::AssetChanged.to_string()));
+        parts.extend(changed);
+    }
     if readiness.stopping {
         parts.push(("shutdown".to_owned(), Undecided::ShuttingDown.to_string()));
     }

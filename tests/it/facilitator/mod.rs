@@ -5,6 +5,7 @@ mod crash;
 mod kinds;
 mod ledger;
 mod outcome;
+mod policy;
 mod races;
 mod restart;
 mod secrets;

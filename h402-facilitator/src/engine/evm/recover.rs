@@ -2,7 +2,7 @@
 
 use super::{
     super::{Shared, recover},
-    EvmEngine, lane, watch,
+    EvmEngine, code, lane, watch,
 };
 use h402_core::{Clock, Lane, Store, TransactionId, Undecided};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ pub(in crate::engine) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>
         }
     };
     evm.payments.set_recovered();
+    tokio::spawn(code::run(shared.clone(), evm.clone()));
     tokio::spawn(lane::run(shared.clone(), evm.clone(), lane));
     watch::run(shared, evm).await;
 }

@@ -48,6 +48,8 @@ impl NetworkSection {
             ("final_depth", self.final_depth.is_some()),
             ("max_gas", self.max_gas.is_some()),
             ("max_fee_gwei", self.max_fee_gwei.is_some()),
+            ("code_hash", !self.code_hash.is_empty()),
+            ("implementation_hash", !self.implementation_hash.is_empty()),
         ];
         self.refuse(&evms, "EVM")?;
         let defaults = SolanaNetwork::new(SolanaChain::new(SolanaConfig { genesis, rpc: self.rpc()? }));

@@ -54,6 +54,11 @@ async fn mistakes_are_named() {
         (format!("{GOOD}\nmulticall3 = \"yes\""), "multicall3"),
         (format!("{GOOD}\n[network.minimum]\nUSDT = \"1\""), "USDT is not among the assets"),
         (format!("{GOOD}\n[network.minimum]\nUSDC = \"0.0000001\""), "fraction digits"),
+        (format!("{GOOD}\npayees = [\"0x12\"]"), "payees 0x12"),
+        (format!("{GOOD}\n[network.payees_of]\nUSDT = []"), "USDT is not among the assets"),
+        (format!("{GOOD}\n[network.code_hash]\nUSDC = \"12\""), "code_hash USDC: is not 0x and 64 hex digits"),
+        (format!("{GOOD}\n[network.code_hash]\nETH = \"0x12\""), "ETH is not among the assets"),
+        (format!("{GOOD}\n[network.implementation_hash]\nUSDC = \"0x12\""), "needs its code_hash"),
         (format!("{GOOD}{}", GOOD.replace("listen = \"127.0.0.1:9000\"", "")), "is there twice"),
     ];
     for (text, word) in cases {
@@ -62,6 +67,22 @@ async fn mistakes_are_named() {
     }
     let error = GOOD.parse::<Config>().unwrap().engine(|_| None).unwrap_err().to_string();
     assert!(error.contains("H402_KEY_84532"), "{error}");
+}
+
+#[tokio::test]
+async fn what_an_operator_allows_is_read() {
+    let hash = format!("0x{}", "ab".repeat(32));
+    let text = format!(
+        "{GOOD}\npayees = [\"0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266\"]\n[network.payees_of]\nUSDC = []\n\
+         [network.code_hash]\nUSDC = \"{hash}\"\n[network.implementation_hash]\nUSDC = \"{hash}\""
+    );
+    let engine = text.parse::<Config>().unwrap().engine(with_key).unwrap();
+    let (usdc, pin) = evm(&engine).pins[0];
+    assert_eq!((usdc.to_string().as_str(), pin.implementation), ("0x036CbD53842c5426634e7929541eC2318f3dCF7e", Some([0xab; 32].into())));
+    let (payees, payee) = (&evm(&engine).payees, "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266".parse().unwrap());
+    assert!(payees.allow(Address::Evm(Default::default()), payee) && !payees.allow(usdc.into(), payee));
+    let open = GOOD.parse::<Config>().unwrap().engine(with_key).unwrap();
+    assert!(evm(&open).pins.is_empty() && evm(&open).payees.allow(usdc.into(), payee));
 }
 
 #[test]

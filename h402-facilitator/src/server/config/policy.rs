@@ -1,0 +1,48 @@
+//! What an operator allows: payees, and the code of assets.
+
+use super::{ConfigError, NetworkSection, value};
+use crate::{Payees, evm::CodePin};
+use alloy_primitives::B256;
+use h402_core::{Address, Assets, EvmAddress, Network, asset_id};
+
+impl NetworkSection {
+    /// Whom payments are settled to.
+    pub(super) fn payees(&self, network: Network, allowed: &Assets) -> Result<Payees, ConfigError> {
+        let read = |name: &str, texts: &[String]| {
+            let address = |text: &String| match asset_id(network, text) {
+                Ok(id) => Ok(id.address),
+                Err(why) => Err(value(format!("network {network} {name} {text}"), why)),
+            };
+            texts.iter().map(address).collect::<Result<Vec<Address>, ConfigError>>()
+        };
+        let any_asset = self.payees.as_deref().map(|texts| read("payees", texts)).transpose()?;
+        let mut by_asset = Vec::new();
+        for (symbol, texts) in &self.payees_of {
+            let asset = self.listed("payees_of", symbol, network, allowed)?;
+            by_asset.push((asset.id.address, read("payees_of", texts)?));
+        }
+        Ok(Payees { any_asset, by_asset })
+    }
+
+    /// The code that must stand behind tokens.
+    pub(super) fn pins(&self, network: Network, allowed: &Assets) -> Result<Vec<(EvmAddress, CodePin)>, ConfigError> {
+        let hash = |name: &str, symbol: &String, text: &String| {
+            let key = || format!("network {network} {name} {symbol}");
+            let hash = text.strip_prefix("0x").and_then(|_| text.parse::<B256>().ok());
+            hash.ok_or_else(|| value(key(), "is not 0x and 64 hex digits"))
+        };
+        if let Some(symbol) = self.implementation_hash.keys().find(|symbol| !self.code_hash.contains_key(*symbol)) {
+            return Err(value(format!("network {network} implementation_hash {symbol}"), "needs its code_hash, too"));
+        }
+        let mut pins = Vec::new();
+        for (symbol, text) in &self.code_hash {
+            let asset = self.listed("code_hash", symbol, network, allowed)?;
+            let Some(token) = asset.id.address.evm().filter(|_| !asset.is_native()) else {
+                return Err(value(format!("network {network} code_hash {symbol}"), "has no contract"));
+            };
+            let implementation = self.implementation_hash.get(symbol).map(|text| hash("implementation_hash", symbol, text)).transpose()?;
+            pins.push((token, CodePin { code: hash("code_hash", symbol, text)?, implementation }));
+        }
+        Ok(pins)
+    }
+}
