@@ -26,6 +26,7 @@ mod offer;
 mod payload;
 mod ports;
 mod reason;
+mod receipt;
 mod reject;
 mod settlement;
 pub mod solana;
@@ -56,6 +57,7 @@ pub use ports::{
     StoredAnswer, Supported, SupportedKind, TransactionHints, TransactionRow,
 };
 pub use reason::ErrorReason;
+pub use receipt::{BadReceipt, BadReceiptKey, ReceiptIssuer, ReceiptKey, ReceiptPurpose, SignedReceipt, Statement};
 pub use reject::{Reject, SettleError, Undecided, VerifyError};
 pub use settlement::{BlockRef, Settlement, SettlementEvent, SettlementOutOfOrder};
 pub use solana::{BadSolanaKey, MintFacts, SolanaHints, SolanaKey, SolanaReject, TokenAccountFacts, TokenExtension};

@@ -23,7 +23,7 @@ fn grant(flow: Flow) -> Grant {
 }
 
 fn receipt() -> Receipt {
-    Receipt { network: Network::Evm(1), transaction: TransactionId::Evm(B256::ZERO), payer: Address::Evm(Default::default()) }
+    Receipt { network: Network::Evm(1), transaction: TransactionId::Evm(B256::ZERO), payer: Address::Evm(Default::default()), signed: None }
 }
 
 fn events() -> Vec<GrantEvent> {

@@ -48,7 +48,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             };
             return Err(SettleError::Rejected { reject, transaction });
         };
-        let receipt = Receipt { network: payments.network(), transaction: carrier, payer: row.payer };
+        let receipt = Receipt { network: payments.network(), transaction: carrier, payer: row.payer, signed: None };
         match (row.caller, caller) {
             (Some(first), Some(now)) if first == now => Ok(receipt),
             (Some(_), _) => Err(duplicate),

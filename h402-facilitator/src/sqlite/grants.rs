@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteRow};
 use std::sync::{Arc, LazyLock};
 
 /// In the order in which [`bind`] gives their values.
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 19] = [
     "key",
     "fingerprint",
     "flow",
@@ -23,6 +23,7 @@ const COLUMNS: [&str; 18] = [
     "receipt_network",
     "receipt_tx",
     "receipt_payer",
+    "receipt_signed",
     "claimed_at",
     "updated_at",
     "expires_at",
@@ -33,7 +34,7 @@ const COLUMNS: [&str; 18] = [
 /// not hold two rows of one payer and asset.
 static INSERTS: LazyLock<Inserts> = LazyLock::new(|| {
     let guard = "AND (SELECT count(*) FROM grants WHERE payer = v.column4 AND network = v.column5 AND asset = v.column6 \
-                 AND exposure = 'unsettled') < v.column19";
+                 AND exposure = 'unsettled') < v.column20";
     Inserts::new("grants", &COLUMNS, 1, guard)
 });
 
@@ -82,6 +83,7 @@ fn bind(statement: Statement, grant: &Grant) -> sqlx::Result<Statement> {
         .bind(receipt.map(|receipt| receipt.network.to_string()))
         .bind(receipt.map(|receipt| transaction_bytes(&receipt.transaction)).transpose()?)
         .bind(receipt.map(|receipt| receipt.payer.as_bytes()))
+        .bind(receipt.and_then(|receipt| receipt.signed.as_ref()).map(ToString::to_string))
         .bind(stored_millis(grant.claimed_at))
         .bind(stored_millis(grant.updated_at))
         .bind(stored_millis(grant.expires_at))
@@ -92,9 +94,12 @@ fn read(row: &SqliteRow) -> sqlx::Result<Grant> {
     let columns = Columns(row);
     let receipt = match columns.maybe_transaction("receipt_tx")? {
         None => None,
-        Some(transaction) => {
-            Some(Receipt { network: columns.network("receipt_network")?, transaction, payer: columns.address("receipt_payer")? })
-        }
+        Some(transaction) => Some(Receipt {
+            network: columns.network("receipt_network")?,
+            transaction,
+            payer: columns.address("receipt_payer")?,
+            signed: columns.maybe_text("receipt_signed")?.map(|_| columns.word("receipt_signed", |text| text.parse().ok())).transpose()?,
+        }),
     };
     Ok(Grant {
         key: columns.key("key")?,

@@ -1,7 +1,7 @@
 use super::fixture::{Names, address, grant, hash, key, new_grant, now, shared, usdc, verified};
 use h402_core::{
     Address, Amount, AssetId, Claim, Exposure, Fingerprint, Flow, Grant, GrantState, Grants, Network, NewGrant, PaymentKey, Receipt,
-    StoredAnswer, UnixMillis,
+    ReceiptKey, ReceiptPurpose, SignedReceipt, Statement, StoredAnswer, UnixMillis,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,6 +111,22 @@ async fn a_name_given_twice_is_one_name<G: Grants>(grants: G) {
     assert!(load(&grants, key(2)).await.is_some());
 }
 
+fn signed_receipt(n: u64) -> SignedReceipt {
+    let statement = Statement {
+        purpose: ReceiptPurpose::Settled,
+        payment: key(n),
+        fingerprint: None,
+        transaction: hash(n),
+        block: None,
+        asset: usdc(),
+        amount: Amount::from_atomic(n.into()),
+        pay_to: address(6),
+        payer: address(5),
+        time: UnixMillis(n),
+    };
+    SignedReceipt::sign(statement, &ReceiptKey::from_seed(&[7; 32])).unwrap()
+}
+
 fn every_kind_of_row() -> Vec<Grant> {
     let mut rows = Vec::new();
     for (n, state) in (0u64..).zip(GrantState::ALL) {
@@ -118,7 +134,8 @@ fn every_kind_of_row() -> Vec<Grant> {
             let mut row = grant(key(1000 + 2 * n + m));
             (row.state, row.flow, row.runs) = (state, flow, 3);
             if row.is_charged() {
-                row.receipt = Some(Receipt { network: Network::Evm(1), transaction: hash(n), payer: address(5) });
+                row.receipt = Some(Receipt { network: Network::Evm(1), transaction: hash(n), payer: address(5), signed: None });
+                row.receipt = row.receipt.map(|receipt| Receipt { signed: (m == 1).then(|| signed_receipt(n)), ..receipt });
             }
             rows.push(row);
         }
@@ -128,7 +145,7 @@ fn every_kind_of_row() -> Vec<Grant> {
     solana.payer = Address::Solana([8; 32].into());
     solana.asset = AssetId { network, address: Address::Solana([0; 32].into()) };
     solana.amount = Amount::from(alloy_primitives::U256::MAX);
-    solana.receipt = Some(Receipt { network, transaction: h402_core::TransactionId::Solana([6; 64]), payer: solana.payer });
+    solana.receipt = Some(Receipt { network, transaction: h402_core::TransactionId::Solana([6; 64]), payer: solana.payer, signed: None });
     rows.push(solana);
     rows
 }

@@ -183,7 +183,7 @@ impl Facilitator for Bank {
 }
 
 pub(in crate::gate) fn receipt_of(key: &PaymentKey, payer: Address) -> Receipt {
-    Receipt { network: Network::Evm(8453), transaction: TransactionId::Evm((*key.as_bytes()).into()), payer }
+    Receipt { network: Network::Evm(8453), transaction: TransactionId::Evm((*key.as_bytes()).into()), payer, signed: None }
 }
 
 /// A memory store that yields before and after each call, and can be made to fail.
