@@ -1,17 +1,71 @@
-//! Crash points for tests, compiled only with feature `chaos` and armed only by the environment.
+//! Crash points and deliberate bugs for tests: compiled only with feature `chaos`, and asleep until named.
+//!
+//! A crash point ends the process as `kill -9` would, when the environment variable `H402_CHAOS` names it. A sabotage is
+//! one line of the engine done wrong on purpose: a test switches it on to see that the checks notice. It is chosen by
+//! `H402_SABOTAGE` for a whole process, or by [`sabotage`] for one thread, so that simulations can run side by side.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    cell::Cell,
+    marker::PhantomData,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Every crash point of this crate.
+pub const POINTS: &[&str] = &["claimed", "signed", "sent", "included", "answered"];
+
+/// Every deliberate bug of this crate.
+pub const SABOTAGES: &[&str] = &[];
 
 static REACHED: AtomicU64 = AtomicU64::new(0);
 
-/// Ends the process, as `kill -9` would, if `H402_CHAOS` names this point.
-///
-/// `H402_CHAOS=signed` ends it the first time the point is reached, `signed:3` the third time.
-pub fn reach(name: &str) {
+/// Ends the process if `H402_CHAOS` names this point: `H402_CHAOS=send.pre` the first time it is reached,
+/// `send.pre:3` the third time.
+pub(crate) fn crash_point(name: &'static str) {
+    debug_assert!(POINTS.contains(&name), "{name} is not listed");
     let Ok(armed) = std::env::var("H402_CHAOS") else { return };
     let (point, count) = armed.split_once(':').unwrap_or((armed.as_str(), "1"));
     let count = count.parse().unwrap_or(1);
     if point == name && REACHED.fetch_add(1, Ordering::SeqCst) + 1 == count {
         std::process::abort();
+    }
+}
+
+thread_local! {
+    static HERE: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Whether this line is to be done wrong.
+pub(crate) fn sabotaged(name: &'static str) -> bool {
+    static EVERYWHERE: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("H402_SABOTAGE").ok());
+    debug_assert!(SABOTAGES.contains(&name), "{name} is not listed");
+    HERE.get() == Some(name) || EVERYWHERE.as_deref() == Some(name)
+}
+
+/// Switches one of [`SABOTAGES`] on in this thread, until what is returned is dropped. The engine must run in the same
+/// thread: in a current-thread runtime.
+///
+/// `None` if there is no such sabotage.
+///
+/// ```
+/// let unknown = h402_facilitator::chaos::sabotage("no such bug");
+/// assert!(unknown.is_none());
+/// ```
+#[must_use]
+pub fn sabotage(name: &str) -> Option<Sabotage> {
+    let name = SABOTAGES.iter().find(|known| **known == name)?;
+    HERE.set(Some(name));
+    Some(Sabotage(PhantomData))
+}
+
+/// A deliberate bug that is switched on, in this thread.
+#[derive(Debug)]
+pub struct Sabotage(PhantomData<*const ()>);
+
+impl Drop for Sabotage {
+    fn drop(&mut self) {
+        HERE.set(None);
     }
 }

@@ -26,6 +26,8 @@ pub use payees::Payees;
 #[cfg(feature = "solana")]
 pub use solana::SolanaNetwork;
 
+pub(crate) use crate::chaos::crash_point;
+
 use crate::StartError;
 use futures_util::future::join_all;
 use h402_core::{
@@ -287,12 +289,4 @@ impl<S: Store, C: Clock> Shared<S, C> {
         }
         self.permits.clone().try_acquire_owned().map_err(|_| Undecided::Busy)
     }
-}
-
-/// Named places where a crash test may end the process; nothing at all without feature `chaos`.
-pub(crate) fn crash_point(name: &'static str) {
-    #[cfg(feature = "chaos")]
-    crate::chaos::reach(name);
-    #[cfg(not(feature = "chaos"))]
-    let _ = name;
 }

@@ -7,6 +7,17 @@
 
 #[cfg(feature = "chaos")]
 pub mod chaos;
+#[cfg(not(feature = "chaos"))]
+mod chaos {
+    //! Without feature `chaos` nothing can be switched on.
+    #![allow(dead_code, reason = "what is left of the crate may have no use for it")]
+
+    pub(crate) const fn crash_point(_: &'static str) {}
+
+    pub(crate) const fn sabotaged(_: &'static str) -> bool {
+        false
+    }
+}
 mod clock;
 #[cfg(any(feature = "evm", feature = "solana"))]
 mod engine;

@@ -39,6 +39,8 @@ mod settle;
 mod stored;
 mod turn;
 
+use crate::chaos::crash_point;
+
 pub use crate::clock::SystemClock;
 pub use body::GateBody;
 pub use collect::{AnyBody, BodyAccess, CollectBody, CollectBodyService, CollectedBody, WholeBody};
@@ -51,14 +53,6 @@ pub use payment::{Delivery, Payment};
 pub use price::{Payee, Price, PriceChangeError, PriceHandle, UsdPrice};
 pub use quote::{PriceError, PriceVersion, PricedOffers, Pricing, Quote, RetiredVersion};
 pub use service::GateService;
-
-/// Named places where a crash test may end the process; nothing at all without feature `chaos`.
-fn crash_point(name: &'static str) {
-    #[cfg(feature = "chaos")]
-    crate::chaos::reach(name);
-    #[cfg(not(feature = "chaos"))]
-    let _ = name;
-}
 
 #[cfg(test)]
 mod tests;
