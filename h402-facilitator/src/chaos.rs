@@ -13,22 +13,45 @@ use std::{
     },
 };
 
-/// Every crash point of this crate.
-pub const POINTS: &[&str] = &["claimed", "signed", "sent", "included", "answered"];
+/// Every crash point of this crate, in the order in which a settlement passes them. The ledger's commits have two of
+/// their own, `intent.pre_fsync` and `intent.post_fsync`: the statements of a change have run and nothing is durable;
+/// all of it is durable, and nobody has been told.
+pub const POINTS: &[&str] = &[
+    "recover.mid",
+    "claim.pre",
+    "intent.pre_fsync",
+    "intent.post_fsync",
+    "claim.post",
+    "nonce.alloc",
+    "sign.post",
+    "send.pre",
+    "send.mid",
+    "send.post",
+    "nonce.fill",
+    "receipt.pre",
+    "receipt.post",
+    "resp.head",
+    "final.pre",
+    "final.post",
+    "shutdown.drain",
+];
 
 /// Every deliberate bug of this crate.
 pub const SABOTAGES: &[&str] = &[];
 
 static REACHED: AtomicU64 = AtomicU64::new(0);
+static ARMED: LazyLock<Option<(String, u64)>> = LazyLock::new(|| {
+    let armed = std::env::var("H402_CHAOS").ok()?;
+    let (point, count) = armed.split_once(':').unwrap_or((&armed, "1"));
+    Some((point.to_owned(), count.parse().unwrap_or(1)))
+});
 
 /// Ends the process if `H402_CHAOS` names this point: `H402_CHAOS=send.pre` the first time it is reached,
 /// `send.pre:3` the third time.
 pub(crate) fn crash_point(name: &'static str) {
     debug_assert!(POINTS.contains(&name), "{name} is not listed");
-    let Ok(armed) = std::env::var("H402_CHAOS") else { return };
-    let (point, count) = armed.split_once(':').unwrap_or((armed.as_str(), "1"));
-    let count = count.parse().unwrap_or(1);
-    if point == name && REACHED.fetch_add(1, Ordering::SeqCst) + 1 == count {
+    let Some((point, count)) = &*ARMED else { return };
+    if point == name && REACHED.fetch_add(1, Ordering::SeqCst) + 1 == *count {
         std::process::abort();
     }
 }

@@ -260,6 +260,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
     /// What is not finished stays in the ledger for the next start.
     pub async fn shutdown(&self, deadline: Duration) {
         self.shared.phase.send_replace(Phase::Draining);
+        crash_point("shutdown.drain");
         let all = u32::try_from(self.shared.max_concurrent).unwrap_or(u32::MAX);
         // Getting every permit means that nobody works any more; a deadline that passes is the other way to stop.
         drop(tokio::time::timeout(deadline, self.shared.permits.acquire_many(all)).await);

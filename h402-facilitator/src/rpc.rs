@@ -16,6 +16,7 @@ pub(crate) use message::printable;
 pub use message::{Call, RpcError};
 pub use node::{Answering, Node, Unanswered};
 
+use crate::chaos::crash_point;
 use alloy_primitives::{Bytes, hex};
 use counters::Counts;
 use endpoint::Pool;
@@ -262,7 +263,13 @@ impl Rpc {
         let permit = timeout(inner.timeout / 2, inner.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(Failure::Busy) };
         inner.counts.asked(index, calls);
-        let exchange = async { read(inner.transport.post(endpoint, request).await?, endpoint).ok_or(Failure::Endpoint) };
+        let exchange = async {
+            let answer = inner.transport.post(endpoint, request).await?;
+            if calls.iter().any(Call::sends) {
+                crash_point("send.mid");
+            }
+            read(answer, endpoint).ok_or(Failure::Endpoint)
+        };
         let answer = timeout(inner.timeout, exchange).await.unwrap_or(Err(Failure::Deadline));
         match &answer {
             Ok(_) => inner.pool.succeeded(index),

@@ -13,22 +13,36 @@ use std::{
     },
 };
 
-/// Every crash point of this crate.
-pub const POINTS: &[&str] = &["claimed", "running", "delivered", "settling", "settled", "answered"];
+/// Every crash point of this crate, in the order in which a request that is paid for after its handler passes them.
+pub const POINTS: &[&str] = &[
+    "claim.pre",
+    "grant.reserve",
+    "handler.start",
+    "handler.end",
+    "send.pre",
+    "receipt.pre",
+    "receipt.post",
+    "resp.head",
+    "resp.body",
+    "resp.end",
+];
 
 /// Every deliberate bug of this crate.
 pub const SABOTAGES: &[&str] = &[];
 
 static REACHED: AtomicU64 = AtomicU64::new(0);
+static ARMED: LazyLock<Option<(String, u64)>> = LazyLock::new(|| {
+    let armed = std::env::var("H402_CHAOS").ok()?;
+    let (point, count) = armed.split_once(':').unwrap_or((&armed, "1"));
+    Some((point.to_owned(), count.parse().unwrap_or(1)))
+});
 
 /// Ends the process if `H402_CHAOS` names this point: `H402_CHAOS=handler.end` the first time it is reached,
 /// `handler.end:3` the third time.
 pub(crate) fn crash_point(name: &'static str) {
     debug_assert!(POINTS.contains(&name), "{name} is not listed");
-    let Ok(armed) = std::env::var("H402_CHAOS") else { return };
-    let (point, count) = armed.split_once(':').unwrap_or((armed.as_str(), "1"));
-    let count = count.parse().unwrap_or(1);
-    if point == name && REACHED.fetch_add(1, Ordering::SeqCst) + 1 == count {
+    let Some((point, count)) = &*ARMED else { return };
+    if point == name && REACHED.fetch_add(1, Ordering::SeqCst) + 1 == *count {
         std::process::abort();
     }
 }

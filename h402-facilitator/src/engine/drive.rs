@@ -39,7 +39,15 @@ impl<S: Store, C: Clock> Shared<S, C> {
             SettlementEvent::Paid { transaction, .. } | SettlementEvent::Failed { transaction, .. } => vec![mined(transaction)],
             _ => Vec::new(),
         };
-        self.store_row(payments, open, row, next, Change { sent, ..Change::default() }).await
+        let around = points(event);
+        if let Some((before, _)) = around {
+            crash_point(before);
+        }
+        self.store_row(payments, open, row, next, Change { sent, ..Change::default() }).await?;
+        if let Some((_, after)) = around {
+            crash_point(after);
+        }
+        Ok(())
     }
 
     /// Stores a changed row together with `change`, then publishes it.
@@ -83,9 +91,6 @@ impl<S: Store, C: Clock> Shared<S, C> {
         match row.state {
             Settlement::Included { block, .. } => {
                 self.reservations.included(row.payer, row.asset, &row.key, block.number, now);
-                if !was.is_settled() {
-                    crash_point("included");
-                }
             }
             Settlement::Rejected | Settlement::Abandoned { .. } | Settlement::Reverted { .. } => {
                 self.reservations.release(row.payer, row.asset, &row.key);
@@ -109,6 +114,15 @@ impl<S: Store, C: Clock> Shared<S, C> {
             "settlement"
         );
         open.news.send_replace(row.clone());
+    }
+}
+
+/// Where a crash test may end the process around the storing of what the chain showed.
+fn points(event: SettlementEvent) -> Option<(&'static str, &'static str)> {
+    match event {
+        SettlementEvent::Paid { .. } => Some(("receipt.pre", "receipt.post")),
+        SettlementEvent::Deep => Some(("final.pre", "final.post")),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Start: what the ledger holds unfinished is entered before anything new is taken.
 
-use super::{Shared, open::OpenPayments, reserve::Claimant, verify::is_sent_kind};
+use super::{Shared, crash_point, open::OpenPayments, reserve::Claimant, verify::is_sent_kind};
 use h402_core::{Clock, PaymentRow, Settlement, Store, Undecided};
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub(super) async fn enter_all<S: Store, C: Clock>(
         for row in page {
             reserve(shared, &row);
             resume(row);
+            crash_point("recover.mid");
         }
     }
 }

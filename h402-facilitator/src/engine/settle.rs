@@ -102,7 +102,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
         };
         let answer = self.shared.answer(network.payments(), row, caller).await;
         drop(permit);
-        crash_point("answered");
+        crash_point("resp.head");
         answer
     }
 }
@@ -124,11 +124,12 @@ impl<S: Store, C: Clock> Shared<S, C> {
             },
         };
         let claim = NewPayment { row: row.clone(), aliases };
+        crash_point("claim.pre");
         let applied = self.store.apply(Change { claim: Some(claim), ..Change::default() }).await;
         if applied != Ok(Applied::Applied) {
             return self.lost_claim(network, &checked, &row, caller, applied.is_err()).await;
         }
-        crash_point("claimed");
+        crash_point("claim.post");
         tracing::info!(payment.id = %row.key, network = %network.network(), payer = %row.payer, amount_atomic = %row.amount, "claimed");
         if !row.state.is_open() || row.state.is_settled() {
             // What has moved promises nothing any more.

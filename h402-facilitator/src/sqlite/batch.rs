@@ -4,6 +4,7 @@
 //! own savepoint. A batch that is one statement needs no transaction around it.
 
 use super::{answers, grants, leases, payments, transactions};
+use crate::chaos::crash_point;
 use h402_core::{
     Address, AssetId, Change, Grant, LeaseAnswer, LeaseAsk, Network, NewGrant, NewPayment, PaymentKey, PaymentRow, StoredAnswer, UnixMillis,
 };
@@ -111,12 +112,17 @@ fn plain_claim(change: &Change) -> Option<&PaymentRow> {
 pub(super) async fn write(conn: &mut SqliteConnection, jobs: &[Job]) -> sqlx::Result<Vec<Outcome>> {
     let plan = Plan::new(jobs);
     if plan.is_one_statement(jobs) {
-        return run(conn, jobs, &plan).await;
+        crash_at(jobs, "intent.pre_fsync");
+        let outcomes = run(conn, jobs, &plan).await;
+        crash_at(jobs, "intent.post_fsync");
+        return outcomes;
     }
     let written = async {
         command(conn, "BEGIN IMMEDIATE").await?;
         let outcomes = run(conn, jobs, &plan).await?;
+        crash_at(jobs, "intent.pre_fsync");
         command(conn, "COMMIT").await?;
+        crash_at(jobs, "intent.post_fsync");
         Ok(outcomes)
     };
     let written = written.await;
@@ -125,6 +131,13 @@ pub(super) async fn write(conn: &mut SqliteConnection, jobs: &[Job]) -> sqlx::Re
         let _rolled_back = command(conn, "ROLLBACK").await;
     }
     written
+}
+
+/// A crash point of whatever says something of a payment; finding out whether the store can be written has none.
+fn crash_at(jobs: &[Job], point: &'static str) {
+    if jobs.iter().any(|job| !matches!(job, Job::Touch(_))) {
+        crash_point(point);
+    }
 }
 
 /// Runs a statement without values. Transactions are begun and ended by statements: sqlx keeps its own count of

@@ -39,7 +39,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         ResBody: Body,
     {
         request.extensions_mut().insert(hold.payment());
-        crash_point("running");
+        crash_point("handler.start");
         let work = async {
             let mut response = ready.call(request).await.map_err(Undelivered::Failed)?;
             let delivered = self.is_delivery(&mut response);
@@ -50,7 +50,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
                 return Err(Undelivered::Answer(response.map(GateBody::inner)));
             }
             let kept = self.keep(response).await;
-            crash_point("delivered");
+            crash_point("handler.end");
             kept
         };
         tokio::time::timeout(self.gate.limits.handler_timeout, work).await.unwrap_or(Err(Undelivered::TimedOut))
@@ -123,7 +123,7 @@ impl<F: Facilitator, G: Grants> Hold<F, G> {
         debug_assert_eq!(self.grant().state, GrantState::Served);
         let receipt = self.receipt();
         self.finish();
-        crash_point("answered");
+        crash_point("resp.head");
         with_receipt(response, receipt.as_ref().map(SettleAnswer::settled).as_ref())
     }
 }

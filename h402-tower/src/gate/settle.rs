@@ -40,7 +40,7 @@ async fn drive<F: Facilitator, G: Grants>(
     if first_attempt {
         hold.advance(GrantEvent::Settle, Work::GoesOn, answer).await?;
     }
-    crash_point("settling");
+    crash_point("send.pre");
     let (claimed, caller) = (hold.claimed(), hold.caller());
     let outcome = timeout(PATIENCE, hold.gate().facilitator.settle(&claimed, caller)).await;
     match outcome.unwrap_or(Err(SettleError::Pending { transaction: None })) {
@@ -49,12 +49,15 @@ async fn drive<F: Facilitator, G: Grants>(
                 payment.id = %hold.grant().key, payer = %receipt.payer, network = %receipt.network,
                 amount_atomic = %hold.grant().amount, transaction = %receipt.transaction, "settled"
             );
-            crash_point("settled");
+            crash_point("receipt.pre");
             // Upfront, and where the answer is lost, the handler runs next.
             let work = if hold.grant().flow == Flow::Capture && answer_held { Work::Ends } else { Work::GoesOn };
             let event = GrantEvent::Settled { receipt: receipt.clone(), answer_held };
             match hold.record(event, work, None).await {
-                Ok(()) => Ok(hold),
+                Ok(()) => {
+                    crash_point("receipt.post");
+                    Ok(hold)
+                }
                 // Durable before visible: the answer waits until the store is back and the payment comes again.
                 Err(_) => Err(Refusal::Unrecorded(receipt)),
             }

@@ -207,9 +207,10 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         let new = NewGrant { max_unsettled, ..self.new_grant(&verified, flow) };
         let (gate, runtime) = (self.gate.clone(), self.runtime.clone());
         let task = self.runtime.spawn(async move {
+            crash_point("claim.pre");
             Ok(match gate.grants.claim(new, verified).await? {
                 Claim::New(claimed) => {
-                    crash_point("claimed");
+                    crash_point("grant.reserve");
                     Claiming::Ours(Hold::new(gate, &claimed, flight, runtime))
                 }
                 Claim::Known(grant) => Claiming::Known(grant, flight),

@@ -123,6 +123,7 @@ async fn sign_and_store<S: Store, C: Clock>(
             continue;
         }
         let nonce = lane.assign();
+        crash_point("nonce.alloc");
         match sign(evm, &row, nonce, job.gas, fees).await {
             Some(signed) => match row.state.step(SettlementEvent::Sign(TransactionId::Evm(signed.hash))) {
                 Ok(state) => prepared.push(Prepared { job, row, state, signed, nonce }),
@@ -156,6 +157,7 @@ async fn sign_and_store<S: Store, C: Clock>(
             signed_at: now,
         });
     }
+    crash_point("sign.post");
     if !is_stored(shared, &change).await {
         for item in prepared.into_iter().rev() {
             lane.take_back(item.nonce);
@@ -166,7 +168,6 @@ async fn sign_and_store<S: Store, C: Clock>(
         }
         return Err(Trouble);
     }
-    crash_point("signed");
     let mut sends = Vec::with_capacity(prepared.len());
     for (item, update) in prepared.into_iter().zip(change.updates) {
         lane.stored(item.nonce, item.signed.hash);
@@ -231,8 +232,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Sends stored bytes, ours or the payer's. Whatever the node says proves nothing: from here on the payment is
     /// looked for on chain.
     pub(super) async fn send_stored(&self, evm: &EvmEngine, open: &Arc<OpenPayment>, raw: &Bytes) {
+        crash_point("send.pre");
         let sent = evm.config.chain.send(raw).await;
-        crash_point("sent");
+        crash_point("send.post");
         if let Sent::Refused(why) = &sent {
             tracing::warn!(payment.id = %open.news.borrow().key, ?why, "node refused the transaction");
         }

@@ -47,7 +47,6 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Sends a claimed payment.
     pub(in crate::engine) async fn begin_solana(&self, solana: &SolanaEngine, open: &Arc<OpenPayment>, start: Start) {
         if start == Start::Send {
-            crash_point("signed");
             self.send_solana(solana, std::slice::from_ref(open)).await;
         }
     }
@@ -61,7 +60,11 @@ impl SolanaEngine {
     fn complete(&self, payment: &Matched) -> Result<(TransactionId, Bytes), VerifyError> {
         let Proof::SolanaTransaction { transaction, payment, raw } = payment.proof() else { return Err(Undecided::WrongChain.into()) };
         let raw = match &self.config.sponsor {
-            Some(key) if payment.is_sponsored() => cosign(transaction, key)?,
+            Some(key) if payment.is_sponsored() => {
+                let raw = cosign(transaction, key)?;
+                crash_point("sign.post");
+                raw
+            }
             _ => raw.clone(),
         };
         let first = SolanaTransaction::decode(&raw)?.signatures.first().copied().ok_or(Undecided::Chain)?;

@@ -1,6 +1,7 @@
 //! Nonces whose payments have ended: what was signed for them must be mined all the same.
 
 use super::super::{super::Shared, EvmEngine};
+use crate::chaos::crash_point;
 use h402_core::{Change, Clock, SentState, Store, Undecided};
 
 impl<S: Store, C: Clock> Shared<S, C> {
@@ -15,6 +16,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 change.sent.push(SentState { network: stored.network, id: stored.id, done: true, cost: None });
             } else if stored.payments.iter().all(|payment| evm.payments.find(payment).is_none()) {
                 tracing::info!(nonce = stored.nonce, transaction = %stored.id, "filling a nonce");
+                crash_point("nonce.fill");
                 evm.config.chain.send(&stored.raw).await;
             }
         }
