@@ -37,7 +37,26 @@ pub const POINTS: &[&str] = &[
 ];
 
 /// Every deliberate bug of this crate.
-pub const SABOTAGES: &[&str] = &[];
+pub const SABOTAGES: &[&str] = &[
+    "claim.skip",      // takes a payment on without storing it
+    "claim.conflict",  // believes that a claim was won which was lost
+    "claim.alias",     // stores a payment without its other names
+    "verify.alias",    // does not look whether another name is taken
+    "known.terms",     // takes any terms for those of the claim
+    "caller.forget",   // tells a success to whoever asks
+    "told.drop",       // does not store that a success was told
+    "reserve.ignore",  // counts on money that other payments have promised
+    "store.early",     // answers before the change is written
+    "send.unstored",   // sends before what is sent is stored
+    "send.failed",     // takes a send without an answer for a failure
+    "nonce.reuse",     // gives every payment the same nonce
+    "receipt.status",  // believes a receipt's status, whatever its events say
+    "depth.ignore",    // counts a block that has too few on top of it
+    "reorg.ignore",    // takes a block that is gone for one that is there
+    "expiry.margin",   // ends a settlement as soon as it expires
+    "expiry.unproven", // ends a settlement without looking whether it was paid
+    "recover.skip",    // drives nothing on after a start
+];
 
 static REACHED: AtomicU64 = AtomicU64::new(0);
 static ARMED: LazyLock<Option<(String, u64)>> = LazyLock::new(|| {

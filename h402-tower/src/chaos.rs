@@ -28,7 +28,26 @@ pub const POINTS: &[&str] = &[
 ];
 
 /// Every deliberate bug of this crate.
-pub const SABOTAGES: &[&str] = &[];
+pub const SABOTAGES: &[&str] = &[
+    "fingerprint.ignore", // lets a payment open another request
+    "busy.ignore",        // takes up what somebody else works on
+    "runs.ignore",        // runs a failing handler for ever
+    "grant.alias",        // stores a grant without its other names
+    "strikes.forget",     // runs the handler first for payers whose payments fail
+    "unsettled.ignore",   // lets a payer have any number of payments open
+    "unsettled.served",   // serves although settling has no outcome
+    "pending.refused",    // takes an unknown outcome for a refusal
+    "pending.asks_again", // answers 402 after a broadcast
+    "failure.charged",    // charges for a handler that failed
+    "answer.forget",      // keeps no answer
+    "caller.shared",      // asks the facilitator under a key that every gate has
+    "expiry.margin",      // takes a payment that expires before it can be settled
+    "cap.ignore",         // pays any price
+    "budget.ignore",      // pays any number of times
+    "journal.skip",       // sends a payment that is not written down
+    "origin.ignore",      // shows a payment to a server it was not made for
+    "unknown.final",      // takes a server's failure for the end of a payment
+];
 
 static REACHED: AtomicU64 = AtomicU64::new(0);
 static ARMED: LazyLock<Option<(String, u64)>> = LazyLock::new(|| {

@@ -10,7 +10,6 @@ mod chaos {
 
     pub(crate) const fn crash_point(_: &'static str) {}
 
-    #[allow(dead_code, reason = "its first uses are being added")]
     pub(crate) const fn sabotaged(_: &'static str) -> bool {
         false
     }

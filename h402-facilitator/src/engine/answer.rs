@@ -1,6 +1,7 @@
 //! What a caller is told about a settlement that somebody has begun before.
 
 use super::{Shared, open::OpenPayments, settle::Taken, verify::is_same};
+use crate::chaos::sabotaged;
 use h402_core::{
     Applied, CallerKey, Change, Clock, Matched, PaymentRow, PaymentUpdate, Receipt, Reject, SettleError, SettlementAnswer, SolanaReject,
     Store, Undecided,
@@ -50,7 +51,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         };
         let receipt = Receipt { network: payments.network(), transaction: carrier, payer: row.payer, signed: None };
         match (row.caller, caller) {
-            (Some(first), Some(now)) if first == now => Ok(receipt),
+            (Some(first), Some(now)) if first == now || sabotaged("caller.forget") => Ok(receipt),
             (Some(_), _) => Err(duplicate),
             (None, _) => match self.first_to_be_told(payments, row).await? {
                 true => Ok(receipt),
@@ -62,6 +63,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Stores that the success is being told; `false` if it was told before.
     async fn first_to_be_told(&self, payments: &OpenPayments, row: PaymentRow) -> Result<bool, Undecided> {
         let told = |row: &PaymentRow| PaymentRow { answer: Some(SettlementAnswer::Settled), version: row.version + 1, ..row.clone() };
+        if sabotaged("told.drop") {
+            return Ok(true);
+        }
         if let Some(open) = payments.find(&row.key) {
             let current = open.row.lock().await;
             if current.answer.is_some() {

@@ -1,6 +1,7 @@
 //! Start: what the ledger holds unfinished is entered before anything new is taken.
 
 use super::{Shared, crash_point, open::OpenPayments, reserve::Claimant, verify::is_sent_kind};
+use crate::chaos::sabotaged;
 use h402_core::{Clock, PaymentRow, Settlement, Store, Undecided};
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ pub(super) async fn enter_all<S: Store, C: Clock>(
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.key);
         for row in page {
+            if sabotaged("recover.skip") {
+                continue;
+            }
             reserve(shared, &row);
             resume(row);
             crash_point("recover.mid");

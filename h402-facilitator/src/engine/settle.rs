@@ -1,6 +1,7 @@
 //! `settle`: claim, hand to the lane, wait for the chain.
 
 use super::{Engine, Shared, crash_point, network::NetworkEngine, open::OpenPayment, verify::claimant};
+use crate::chaos::sabotaged;
 use alloy_primitives::Bytes;
 use h402_core::{
     Applied, CallerKey, Change, Checked, Clock, Matched, NewPayment, PaymentKey, PaymentKind, PaymentRow, Receipt, Reject, SettleError,
@@ -123,10 +124,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 Standing::Landed(prepared) => (prepared, Start::Nothing),
             },
         };
-        let claim = NewPayment { row: row.clone(), aliases };
+        let aliases = if sabotaged("claim.alias") { Vec::new() } else { aliases };
+        let claim = Some(NewPayment { row: row.clone(), aliases }).filter(|_| !sabotaged("claim.skip"));
         crash_point("claim.pre");
-        let applied = self.store.apply(Change { claim: Some(claim), ..Change::default() }).await;
-        if applied != Ok(Applied::Applied) {
+        let applied = self.store.apply(Change { claim, ..Change::default() }).await;
+        if applied != Ok(Applied::Applied) && !sabotaged("claim.conflict") {
             return self.lost_claim(network, &checked, &row, caller, applied.is_err()).await;
         }
         crash_point("claim.post");

@@ -5,6 +5,7 @@ use super::{
     network::NetworkEngine,
     reserve::{Claimant, Holder, Terms},
 };
+use crate::chaos::sabotaged;
 use h402_core::{
     Amount, Attestation, CallerKey, CheckPolicy, Checked, Clock, Matched, PaymentClass, PaymentKind, PaymentRow, Reject, Store, Undecided,
     Verified, VerifyError,
@@ -62,6 +63,9 @@ fn known(payment: Matched, row: &PaymentRow, caller: Option<CallerKey>) -> Resul
 /// transaction can be presented by anybody (T054).
 pub(super) fn is_same(row: &PaymentRow, payment: &Matched) -> bool {
     let offer = &payment.requirements().offer;
+    if sabotaged("known.terms") {
+        return true;
+    }
     row.payer == payment.payer() && row.asset == offer.asset.id && row.pay_to == offer.pay_to && row.amount >= offer.least()
 }
 
@@ -117,7 +121,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// No other name of the payment belongs to another payment or to a transaction of ours (T173).
     pub(super) async fn untaken(&self, checked: &Checked) -> Result<(), VerifyError> {
         for alias in checked.matched().aliases() {
-            if self.store.is_taken(&alias).await.map_err(Undecided::from)? {
+            if !sabotaged("verify.alias") && self.store.is_taken(&alias).await.map_err(Undecided::from)? {
                 return Err(Reject::AlreadyUsed.into());
             }
         }

@@ -6,6 +6,7 @@ use super::lock::Lock;
 use super::reader::Readers;
 use super::statement::MAX_ROWS;
 use super::{answers, grants};
+use crate::chaos::sabotaged;
 use h402_core::{Clock, StoreUnavailable, StoredAnswer, UnixMillis};
 use sqlx::{Connection as _, SqliteConnection};
 use std::{sync::Arc, time::Duration};
@@ -93,6 +94,11 @@ impl Writer {
 
     /// Writes a batch and answers it; what it returns is the end of all writing.
     async fn write(&mut self, jobs: &[Job], replies: Vec<oneshot::Sender<Result<Outcome, StoreUnavailable>>>) -> Option<StoreUnavailable> {
+        if sabotaged("store.early") {
+            answer(replies, || Ok(Outcome::Done));
+            let _unheard = batch::write(&mut self.conn, jobs).await;
+            return None;
+        }
         match batch::write(&mut self.conn, jobs).await {
             Ok(outcomes) => {
                 self.answer_bytes = self.answer_bytes.saturating_add(jobs.iter().map(answer_bytes).sum());

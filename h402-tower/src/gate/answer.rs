@@ -1,6 +1,7 @@
 //! The gate's own answers: one table from what happened to what the client is told.
 
 use super::{door::Visit, layer::Shared, quote::PriceError};
+use crate::chaos::sabotaged;
 use bytes::Bytes;
 use h402_core::{
     Address, Network, Receipt, Reject, SettleError, TransactionId, Undecided,
@@ -145,6 +146,9 @@ impl<F, G> Shared<F, G> {
     fn unsettled(&self, visit: Option<&Visit>, error: &SettleError, network: Network, payer: Address, first: bool) -> Response<Bytes> {
         let receipt = SettleAnswer::failed(error, network, Some(payer));
         let sent = receipt.transaction.is_some();
+        if sabotaged("pending.asks_again") {
+            return self.ask_again(visit, "not settled", Some(payer));
+        }
         match error {
             SettleError::Rejected { reject, transaction: None } if first && !sent && !reject.is_conflict() => {
                 self.ask_again(visit, &format!("{}: {reject}", reject.word()), Some(payer))

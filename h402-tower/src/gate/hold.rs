@@ -1,6 +1,7 @@
 //! A payment in this process's hands.
 
 use super::{answer::Refusal, flight::Flight, layer::Shared, payment::Payment};
+use crate::chaos::sabotaged;
 use h402_core::{
     CallerKey, Claimed, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, Matched, Receipt, StoredAnswer, Undecided, UnixMillis,
 };
@@ -78,6 +79,9 @@ impl<F: Facilitator, G: Grants> Hold<F, G> {
 
     /// Under which key it is asked.
     pub(super) fn caller(&self) -> CallerKey {
+        if sabotaged("caller.shared") {
+            return CallerKey::of_gate(&[0; 32], &self.grant.fingerprint);
+        }
         CallerKey::of_gate(&self.gate.grants.identity(), &self.grant.fingerprint)
     }
 

@@ -10,6 +10,7 @@ use super::{
     sent::SentPayments,
     service::GateService,
 };
+use crate::chaos::sabotaged;
 use h402_core::{CheckPolicy, Clock, Resource, UnixMillis, wire::h402};
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 use tower_layer::Layer;
@@ -130,7 +131,8 @@ impl Limits {
 
     /// How strictly a payment's times are checked.
     pub(super) fn check_policy(&self, now: UnixMillis) -> CheckPolicy {
-        CheckPolicy { now, min_left: self.handler_seconds() + Self::MIN_LEFT_MARGIN, max_left: CheckPolicy::MAX_LEFT }
+        let margin = if sabotaged("expiry.margin") { 0 } else { Self::MIN_LEFT_MARGIN };
+        CheckPolicy { now, min_left: self.handler_seconds() + margin, max_left: CheckPolicy::MAX_LEFT }
     }
 }
 

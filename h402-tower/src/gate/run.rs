@@ -9,6 +9,7 @@ use super::{
     service::{Admission, own},
     stored::{keep, make_private},
 };
+use crate::chaos::sabotaged;
 use h402_core::{Facilitator, GrantState, Grants, Receipt, StoredAnswer, wire::h402::SettleAnswer};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
@@ -82,6 +83,9 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
 
     /// A 2xx is a delivery; 304, 416 and redirects are not (T100), unless the handler says otherwise.
     fn is_delivery<B>(&self, response: &mut Response<B>) -> bool {
+        if sabotaged("failure.charged") {
+            return true;
+        }
         match response.extensions_mut().remove::<Delivery>() {
             Some(said) => said == Delivery::Delivered,
             None => response.status().is_success() || (self.visit.upgrade && response.status() == StatusCode::SWITCHING_PROTOCOLS),
@@ -96,7 +100,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         }
         let (parts, body) = response.into_parts();
         let whole = gather(body, StoredAnswer::MAX_BODY).await.map_err(|_| Undelivered::BrokeOff)?;
-        let kept = if self.gate.limits.keep_answers { keep(&parts, &whole) } else { None };
+        let kept = if self.gate.limits.keep_answers && !sabotaged("answer.forget") { keep(&parts, &whole) } else { None };
         Ok((Response::from_parts(parts, whole.into()), kept))
     }
 }

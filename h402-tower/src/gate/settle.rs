@@ -5,6 +5,7 @@ use super::{
     crash_point,
     hold::{Hold, Work},
 };
+use crate::chaos::sabotaged;
 use h402_core::{Facilitator, Flow, GrantEvent, GrantState, Grants, SettleError, StoredAnswer};
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -65,7 +66,7 @@ async fn drive<F: Facilitator, G: Grants>(
         Err(error) => {
             tracing::warn!(payment.id = %hold.grant().key, network = %hold.matched().network(), %error, "not settled");
             let (network, payer) = (hold.matched().network(), hold.grant().payer);
-            if let SettleError::Rejected { .. } = &error {
+            if matches!(error, SettleError::Rejected { .. }) || sabotaged("pending.refused") {
                 // If this cannot be stored, the facilitator will say the same when it is asked again.
                 if hold.record(GrantEvent::SettleRefused, Work::Ends, None).await.is_ok() {
                     hold.finish();

@@ -10,6 +10,7 @@ use super::{
     settle::settle,
     stored::give_again,
 };
+use crate::chaos::sabotaged;
 use bytes::Bytes;
 use h402_core::{
     CallerKey, Claim, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, NewGrant, Receipt, Reject, StoreUnavailable, StoredAnswer,
@@ -77,7 +78,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
             let reject = Reject::Signature("the resource is not signed by the sender of the transaction");
             return Err(Refusal::Rejected { reject, payer: None });
         }
-        if grant.fingerprint != self.visit.fingerprint {
+        if grant.fingerprint != self.visit.fingerprint && !sabotaged("fingerprint.ignore") {
             return Err(Refusal::UsedElsewhere);
         }
         let charged = grant.receipt.clone().ok_or(Refusal::Undecided(Undecided::Store));
@@ -86,7 +87,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
             (GrantState::Credited, _) => Err(Refusal::Credited(charged?)),
             (GrantState::Served, Some(stored)) => answered(stored, &charged?),
             (GrantState::Served, None) if grant.runs > self.gate.limits.redeliveries => Err(Refusal::ServedBefore(charged?)),
-            _ if grant.busy_until > self.gate.now() => Err(Refusal::InProgress),
+            _ if grant.busy_until > self.gate.now() && !sabotaged("busy.ignore") => Err(Refusal::InProgress),
             (_, stored) => self.resume(presented, grant, stored, flight).await,
         }
     }
@@ -142,7 +143,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
 
     /// The handler did not deliver and nothing was charged: it may run again, if the payment is still good.
     async fn run_again(&self, presented: &Presented, mut hold: Hold<F, G>) -> Result<Turn<F, G>, Refusal> {
-        if hold.grant().runs >= Grant::MAX_RUNS || hold.grant().flow == Flow::Upfront {
+        if (hold.grant().runs >= Grant::MAX_RUNS && !sabotaged("runs.ignore")) || hold.grant().flow == Flow::Upfront {
             return Err(Refusal::TooManyRuns);
         }
         self.verify(presented).await?;
@@ -196,14 +197,20 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         let matched = &presented.matched;
         let asset = &matched.requirements().offer.asset.id;
         let exposure = self.gate.grants.exposure(&matched.payer(), asset, since).await.map_err(store)?;
-        Ok(if exposure.failed >= STRIKES { Flow::Upfront } else { Flow::Capture })
+        Ok(if exposure.failed >= STRIKES && !sabotaged("strikes.forget") { Flow::Upfront } else { Flow::Capture })
     }
 
     /// One durable insert, unique over the payment's key and its other names. Its outcome is never lost: the
     /// insert runs in a task, and a payment that nobody waits for any more is put back.
     async fn claim(&self, verified: Verified, flow: Flow, flight: Flight) -> Result<Claiming<F, G>, Refusal> {
         let most = self.gate.max_unsettled().await;
-        let max_unsettled = if flow == Flow::Upfront { most.max(UPFRONT_OPEN) } else { most };
+        let max_unsettled = if sabotaged("unsettled.ignore") {
+            u32::MAX
+        } else if flow == Flow::Upfront {
+            most.max(UPFRONT_OPEN)
+        } else {
+            most
+        };
         let new = NewGrant { max_unsettled, ..self.new_grant(&verified, flow) };
         let (gate, runtime) = (self.gate.clone(), self.runtime.clone());
         let task = self.runtime.spawn(async move {
@@ -227,7 +234,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         aliases.extend(attestation.aliases.iter().copied().chain([matched.key()]));
         aliases.sort_unstable();
         aliases.dedup();
-        aliases.retain(|alias| *alias != attestation.key);
+        aliases.retain(|alias| *alias != attestation.key && !sabotaged("grant.alias"));
         let grant = Grant {
             key: attestation.key,
             fingerprint: self.visit.fingerprint,

@@ -20,7 +20,7 @@ use std::{
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_facilitator-under-test");
-const STEPS: [&str; 5] = ["claimed", "signed", "sent", "included", "answered"];
+const STEPS: [&str; 5] = ["claim.post", "send.pre", "send.post", "receipt.post", "resp.head"];
 const SIGABRT: i32 = 6;
 
 async fn start(folder: &Folder, chain: &Chain, chaos: Option<&str>) -> Process {
@@ -53,7 +53,7 @@ async fn t014_t142_killed_at_each_step_a_settlement_ends_once() {
     for step in STEPS {
         let cases = [(Some("shop-1"), false), (None, false), (Some("shop-1"), true), (None, true)];
         // The payer has signed his own transaction; there is no such step.
-        let cases = cases.into_iter().filter(|(_, own_transaction)| !(*own_transaction && step == "signed"));
+        let cases = cases.into_iter().filter(|(_, own_transaction)| !(*own_transaction && step == "sign.post"));
         join_all(cases.map(|(caller, own_transaction)| killed_once(step, caller, own_transaction))).await;
     }
 }
@@ -77,7 +77,7 @@ async fn killed_once(step: &str, caller: Option<&str>, own_transaction: bool) {
 
     let process = start(&folder, &chain, None).await;
     let settled = settle(&process, &request, caller).await;
-    if step == "answered" && caller.is_none() {
+    if step == "resp.head" && caller.is_none() {
         // The success was about to be told to somebody without a name. Perhaps it was, so nobody else
         // hears it as one; but the ledger tells everybody what became of the money.
         assert_eq!(settled.word(), "duplicate_settlement", "{name}: {settled:?}");
@@ -99,7 +99,7 @@ async fn killed_once(step: &str, caller: Option<&str>, own_transaction: bool) {
 /// Failpoints do nothing unless the environment names them.
 #[tokio::test(flavor = "multi_thread")]
 async fn failpoints_are_off_unless_they_are_named() {
-    for chaos in [None, Some(""), Some("no such step"), Some("signed:1000")] {
+    for chaos in [None, Some(""), Some("no such step"), Some("send.pre:1000")] {
         let chain = Chain::builder().start().await.unwrap();
         let folder = Folder::new();
         let wallets = Wallets::new(&chain);

@@ -21,7 +21,7 @@ use std::{
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_shop-under-test");
-const STEPS: [&str; 6] = ["claimed", "running", "delivered", "settling", "settled", "answered"];
+const STEPS: [&str; 6] = ["grant.reserve", "handler.start", "handler.end", "send.pre", "receipt.pre", "resp.head"];
 const SIGABRT: i32 = 6;
 
 /// A payment, and what it is known by.
@@ -89,7 +89,7 @@ async fn killed_once(step: &str, upfront: bool) {
     assert_eq!(purchase.until_decided(&shop).await.map(|again| again.content()), Some(served.content()), "{what}");
     assert_eq!(rig.transfers() - before, 1, "{what}");
     // Only what was delivered and not yet stored is made twice.
-    let runs = if step == "delivered" { 2 } else { 1 };
+    let runs = if step == "handler.end" { 2 } else { 1 };
     assert_eq!(counter.runs(&purchase.key), runs, "{what}");
 }
 
@@ -98,7 +98,7 @@ async fn killed_once(step: &str, upfront: bool) {
 async fn failpoints_of_the_gate_are_off_unless_they_are_named() {
     let rig = Rig::start().await;
     let counter = Counter::open().await;
-    for chaos in [None, Some(""), Some("no such step"), Some("settling:1000")] {
+    for chaos in [None, Some(""), Some("no such step"), Some("send.pre:1000")] {
         let folder = Folder::new();
         let setup = ShopSetup { grants: folder.path().join("grants.sqlite"), chaos };
         let shop = ShopProcess::start(PROGRAM, &rig, &counter, &setup).await;

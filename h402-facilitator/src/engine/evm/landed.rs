@@ -4,6 +4,7 @@ use super::{
     super::{Shared, settle::Prepared, verify::claimant},
     EvmEngine,
 };
+use crate::chaos::sabotaged;
 use alloy_primitives::B256;
 use h402_core::{
     BlockRef, CallerKey, Checked, Clock, PaymentKind, PaymentRow, Proof, ReceiptFacts, Reject, Settlement, Store, TransactionId, Undecided,
@@ -92,6 +93,9 @@ pub(super) fn shows_payment(row: &PaymentRow, receipt: &ReceiptFacts) -> bool {
     let (Some(token), Some(from), Some(to)) = (row.asset.address.evm(), row.payer.evm(), row.pay_to.evm()) else {
         return false;
     };
+    if sabotaged("receipt.status") {
+        return receipt.success;
+    }
     if !receipt.success {
         return false;
     }

@@ -4,7 +4,10 @@ use super::{
     super::{Shared, crash_point, drive::changed, open::OpenPayment},
     EvmEngine,
 };
-use crate::evm::{Fees, Sent};
+use crate::{
+    chaos::sabotaged,
+    evm::{Fees, Sent},
+};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Bytes, TxKind, U256};
 use h402_core::{
@@ -124,6 +127,9 @@ async fn sign_and_store<S: Store, C: Clock>(
         }
         let nonce = lane.assign();
         crash_point("nonce.alloc");
+        if sabotaged("nonce.reuse") {
+            lane.take_back(nonce);
+        }
         match sign(evm, &row, nonce, job.gas, fees).await {
             Some(signed) => match row.state.step(SettlementEvent::Sign(TransactionId::Evm(signed.hash))) {
                 Ok(state) => prepared.push(Prepared { job, row, state, signed, nonce }),
@@ -158,6 +164,11 @@ async fn sign_and_store<S: Store, C: Clock>(
         });
     }
     crash_point("sign.post");
+    if sabotaged("send.unstored") {
+        for item in &prepared {
+            evm.config.chain.send(&item.signed.raw).await;
+        }
+    }
     if !is_stored(shared, &change).await {
         for item in prepared.into_iter().rev() {
             lane.take_back(item.nonce);
@@ -237,6 +248,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
         crash_point("send.post");
         if let Sent::Refused(why) = &sent {
             tracing::warn!(payment.id = %open.news.borrow().key, ?why, "node refused the transaction");
+        }
+        if sabotaged("send.failed") && !matches!(sent, Sent::Accepted) {
+            let failure = super::super::drive::Failure { word: "settlement_failed", text: "not sent".into() };
+            let _failed = self.advance(&evm.payments, open, SettlementEvent::Expired, Some(failure)).await;
+            return;
         }
         // The watcher looks at once; that the state says `broadcast` is for people, so it may come later.
         evm.sent.notify_one();

@@ -8,7 +8,7 @@ use super::{
     EvmEngine,
     landed::{Carrier, shows_payment},
 };
-use crate::evm::Head;
+use crate::{chaos::sabotaged, evm::Head};
 use alloy_primitives::B256;
 use h402_core::{
     BlockRef, Clock, PaymentKind, PaymentRow, ReceiptFacts, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided,
@@ -154,7 +154,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     /// Whether a block has as many on top of it as the network wants before a settlement counts.
     fn is_deep_enough(&self, block: BlockRef) -> bool {
         let depth = self.head.map_or(1, |head| head.number.saturating_add(1).saturating_sub(block.number));
-        depth.max(1) >= self.evm.config.accept_depth
+        depth.max(1) >= self.evm.config.accept_depth || sabotaged("depth.ignore")
     }
 
     /// Our transaction did not carry the payment. Perhaps somebody else's did (T010).
@@ -196,7 +196,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
                 }
             };
             let depth = head.number.saturating_add(1).saturating_sub(block.number);
-            if hash != Some(block.hash) {
+            if hash != Some(block.hash) && !sabotaged("reorg.ignore") {
                 tracing::warn!(payment.id = %open.news.borrow().key, block = block.number, "block is gone");
                 self.shared.advance(&self.evm.payments, open, SettlementEvent::Vanished, None).await?;
             } else if depth >= self.evm.config.final_depth {
@@ -210,11 +210,14 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     async fn expire(&self, all: &[Arc<OpenPayment>], head: Head) {
         for open in all {
             let row = open.news.borrow().clone();
-            let over = row.expires.is_some_and(|expires| head.time.0 > expires.0.saturating_add(EXPIRED_FOR_GOOD));
+            let margin = if sabotaged("expiry.margin") { 0 } else { EXPIRED_FOR_GOOD };
+            let over = row.expires.is_some_and(|expires| head.time.0 > expires.0.saturating_add(margin));
             if row.state.is_settled() || !over {
                 continue;
             }
-            let result = match self.shared.carrier(self.evm, &row, head.number).await {
+            let carrier =
+                if sabotaged("expiry.unproven") { Ok(Carrier::None) } else { self.shared.carrier(self.evm, &row, head.number).await };
+            let result = match carrier {
                 Ok(Carrier::Other(_, block)) if !self.is_deep_enough(block) => continue,
                 Ok(Carrier::Other(transaction, block)) => {
                     self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction, block }, None).await

@@ -7,6 +7,7 @@ use super::{
     SolanaEngine,
     settle::block,
 };
+use crate::chaos::sabotaged;
 use crate::solana::{Commitment, SignatureStatus};
 use h402_core::{Clock, PaymentKey, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided};
 use std::{
@@ -71,6 +72,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         for (payment, status) in in_flight.into_iter().zip(answer.statuses) {
             let state = payment.open.news.borrow().state;
             match (status, state) {
+                (None, Settlement::Included { .. }) if sabotaged("reorg.ignore") => {}
                 (Some(status), _) => self.seen(&payment, status).await,
                 (None, Settlement::Included { .. }) => vanished.push(payment),
                 (None, _) => unseen.push(payment),
@@ -81,7 +83,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         // What cannot land any more is not sent again, but looked for once more.
         let is_overdue = |payment: &InFlight| {
             let last = payment.open.news.borrow().last_block_height;
-            last.is_some_and(|last| answer.finalized_height > last)
+            last.is_some_and(|last| answer.finalized_height > last) || sabotaged("expiry.unproven")
         };
         let (overdue, alive): (Vec<_>, Vec<_>) = unseen.into_iter().partition(is_overdue);
         self.send_again(alive);
@@ -111,13 +113,13 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     /// A transaction is in a block.
     async fn seen(&self, payment: &InFlight, status: SignatureStatus) {
         let row = payment.open.news.borrow().clone();
-        if status.commitment < Some(self.solana.accepted_at(row.asset.address, row.amount)) {
+        if status.commitment < Some(self.solana.accepted_at(row.asset.address, row.amount)) && !sabotaged("depth.ignore") {
             return;
         }
         let (transaction, block) = (TransactionId::Solana(payment.signature), block(status.slot));
         let mut events = Vec::new();
         let wasted = status.failure.is_some() && self.solana.pays_for(&row);
-        match status.failure {
+        match status.failure.filter(|_| !sabotaged("receipt.status")) {
             None => {
                 if !row.state.is_settled() {
                     events.push((SettlementEvent::Paid { transaction, block }, None));

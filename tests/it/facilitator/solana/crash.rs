@@ -13,7 +13,7 @@ use h402_tests::{
 use std::{os::unix::process::ExitStatusExt, time::Duration};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_facilitator-under-test");
-const STEPS: [&str; 5] = ["claimed", "signed", "sent", "included", "answered"];
+const STEPS: [&str; 5] = ["claim.post", "send.pre", "send.post", "receipt.post", "resp.head"];
 const SIGABRT: i32 = 6;
 
 async fn start(folder: &Folder, chain: &SolanaChain, chaos: Option<&str>) -> Process {
@@ -66,7 +66,7 @@ async fn killed_once(step: &str, caller: Option<&str>, sponsor: Option<usize>) {
 
     let process = start(&folder, &chain, None).await;
     let settled = settle(&process, &request, caller).await;
-    if step == "answered" && caller.is_none() {
+    if step == "resp.head" && caller.is_none() {
         // Perhaps it was told, so nobody else hears it as a success; but the ledger tells what became of the money.
         assert_eq!(settled.word(), "duplicate_settlement", "{name}: {settled:?}");
     } else {
