@@ -1,12 +1,17 @@
-//! Settling on EVM chains: a lane of nonces for the facilitator's own key, and a watcher that looks block by block.
+//! Settling on EVM chains: a lane of nonces for each of the facilitator's keys, and a watcher that looks block by block.
 
+mod carriers;
 mod code;
 mod gas;
 mod judge;
 mod landed;
 mod lane;
+mod queue;
 mod recover;
+mod send;
 mod settle;
+mod shows;
+mod sign;
 mod signer;
 mod watch;
 
@@ -21,11 +26,12 @@ use crate::{
     Payees, StartError,
     evm::{CodePin, EvmChain},
 };
+use carriers::Carriers;
 use code::Changed;
-use gas::GasTank;
 use h402_core::{Address, Amount, Assets, EvmAddress, Network, Undecided};
-use lane::LaneQueue;
-use std::time::Duration;
+use lane::KeyLane;
+use queue::Job;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
 /// How payments are settled on one EVM chain.
@@ -33,8 +39,9 @@ use tokio::sync::Notify;
 pub struct EvmNetwork {
     /// The chain.
     pub chain: EvmChain,
-    /// Signs settlements and pays for their gas.
-    pub signer: Signer,
+    /// The keys that sign settlements and pay for their gas, each with a lane of nonces of its own. One is enough; of
+    /// several, the one with the least to do takes the next settlement, unless it has too little left for its gas.
+    pub signers: Vec<Signer>,
     /// Blocks, its own included, after which a settlement is answered as settled.
     pub accept_depth: u64,
     /// Blocks, its own included, after which a settlement is final.
@@ -57,12 +64,12 @@ pub struct EvmNetwork {
 }
 
 impl EvmNetwork {
-    /// The safe defaults.
+    /// The safe defaults, with one key.
     #[must_use]
     pub fn new(chain: EvmChain, signer: Signer) -> Self {
         Self {
             chain,
-            signer,
+            signers: vec![signer],
             accept_depth: 1,
             final_depth: 12,
             max_gas: h402_core::JudgePolicy::MAX_GAS,
@@ -80,8 +87,10 @@ impl EvmNetwork {
 pub(super) struct EvmEngine {
     pub(super) config: EvmNetwork,
     pub(super) payments: OpenPayments,
-    lane: LaneQueue,
-    gas: GasTank,
+    /// One for each key, in the order of the configuration.
+    lanes: Vec<Arc<KeyLane>>,
+    /// What the keys have signed.
+    carriers: Carriers,
     /// Wakes the watcher right after a send.
     sent: Notify,
     compared: Compared,
@@ -91,12 +100,23 @@ pub(super) struct EvmEngine {
 impl EvmEngine {
     pub(super) async fn check(config: EvmNetwork, assets: &Assets) -> Result<Self, StartError> {
         let network = config.chain.network();
+        let mut lanes: Vec<Arc<KeyLane>> = Vec::with_capacity(config.signers.len());
+        for signer in &config.signers {
+            // Two lanes would give the same nonces.
+            if lanes.iter().any(|lane| lane.address() == signer.address()) {
+                return Err(StartError::Mismatch { what: format!("the key of {} is given twice for {network}", signer.address()) });
+            }
+            lanes.push(Arc::new(KeyLane::new(signer.clone())));
+        }
+        if lanes.is_empty() {
+            return Err(StartError::Mismatch { what: format!("no key is given for {network}") });
+        }
         let compared = Compared::at_start(config.check(&on(network, assets)).await)?;
         Ok(Self {
             config,
             payments: OpenPayments::new(network),
-            lane: LaneQueue::default(),
-            gas: GasTank::default(),
+            lanes,
+            carriers: Carriers::default(),
             sent: Notify::new(),
             compared,
             changed: Changed::default(),
@@ -126,6 +146,31 @@ impl EvmEngine {
         if !self.payments.is_recovered() {
             return Err(Undecided::Starting);
         }
-        self.gas.refresh(self).await
+        self.is_fuelled().await
+    }
+
+    /// Hands a payment to the lane that is to settle it.
+    fn put(&self, job: Job) {
+        // It waits in one queue or none.
+        let key = job.key();
+        if self.lanes.iter().any(|lane| lane.queue.has(&key)) {
+            return;
+        }
+        if let Some(lane) = self.lane_for_one() {
+            lane.queue.put(job);
+        }
+    }
+
+    /// Forgets what is mined and carries no open payment.
+    fn forget_carriers(&self) {
+        self.carriers.forget(|carrier| {
+            let mined = self.lane_of(carrier.sender).is_none_or(|lane| carrier.nonce < lane.floor());
+            mined && carrier.payments.iter().all(|payment| self.payments.find(payment).is_none())
+        });
+    }
+
+    /// The lane of a key; none for a key that is not in the configuration any more.
+    fn lane_of(&self, sender: EvmAddress) -> Option<&Arc<KeyLane>> {
+        self.lanes.iter().find(|lane| lane.address() == sender)
     }
 }

@@ -37,9 +37,9 @@ pub(super) struct Kept {
 /// How a claimed payment goes to its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
-    /// By a transaction of ours; its dry run used this much gas.
+    /// By a transaction of ours; its dry run used this much gas, and it may share a transaction with others or not.
     #[cfg(feature = "evm")]
-    Lane { gas: u64 },
+    Lane { gas: u64, company: bool },
     /// As the bytes that its row keeps.
     Send,
     /// It is there already.

@@ -1,263 +1,169 @@
-//! The lane: gives nonces, signs, stores and sends what one key settles, pipelined.
+//! A lane: what one key settles. It gives nonces, and works on whatever queued while its last send was under way.
 
 use super::{
-    super::{Shared, crash_point, drive::changed, open::OpenPayment},
+    super::{Shared, crash_point},
     EvmEngine,
+    carriers::Carrier,
+    gas::GasTank,
+    queue::{Job, JobQueue},
+    sign::{Carried, Draft, RETRY, Stored},
+    signer::Signer,
 };
-use crate::{
-    chaos::sabotaged,
-    evm::{Fees, Sent},
-};
-use alloy_consensus::TxEip1559;
-use alloy_primitives::{Bytes, TxKind, U256};
-use h402_core::{
-    Applied, Change, Clock, Lane, Network, PaymentRow, PaymentUpdate, Settlement, SettlementEvent, SignedTransaction, Store, TransactionId,
-    TransactionRow,
-};
+use crate::chaos::sabotaged;
+use h402_core::{Clock, EvmAddress, Lane, Settlement, Store};
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::mpsc;
 
 /// Jobs that are signed and stored together.
-const BATCH: usize = 64;
+const TOGETHER: usize = 64;
 /// Beyond this many nonces the lane asks which of them are mined.
 const REMEMBERED: usize = 1024;
-/// How long to wait before trying again what a store or chain in trouble refused.
-const RETRY: Duration = Duration::from_millis(500);
+/// How long a lane waits for the node to take what it has sent. It is on its way all the same.
+const LONGEST_SEND: Duration = Duration::from_secs(2);
 
-/// A claimed payment to settle by a transaction of ours.
-pub(super) struct Job {
-    pub open: Arc<OpenPayment>,
-    /// Gas that its simulation used.
-    pub gas: u64,
+/// One key, its nonces, and what waits to be settled by it.
+pub(super) struct KeyLane {
+    pub signer: Signer,
+    pub queue: JobQueue,
+    pub gas: GasTank,
+    /// Empty until the lane is open.
+    nonces: Mutex<Lane>,
 }
 
-/// Claimed payments in the order they came; bounded by the engine's permits.
-pub(super) struct LaneQueue {
-    put: mpsc::UnboundedSender<Job>,
-    take: Mutex<Option<mpsc::UnboundedReceiver<Job>>>,
-}
+impl KeyLane {
+    pub(super) fn new(signer: Signer) -> Self {
+        Self { signer, queue: JobQueue::default(), gas: GasTank::default(), nonces: Mutex::new(Lane::open(0, None, [])) }
+    }
 
-impl Default for LaneQueue {
-    fn default() -> Self {
-        let (put, take) = mpsc::unbounded_channel();
-        Self { put, take: Mutex::new(Some(take)) }
+    pub(super) fn address(&self) -> EvmAddress {
+        self.signer.address()
+    }
+
+    /// Goes on from where the chain and the ledger are.
+    pub(super) fn open(&self, nonces: Lane) {
+        *self.nonces() = nonces;
+    }
+
+    /// Notes that all nonces below `mined` are.
+    pub(super) fn mined(&self, mined: u64) {
+        self.nonces().mined(mined);
+    }
+
+    /// Notes the transaction that is stored under its nonce.
+    pub(super) fn stored(&self, carrier: &Carrier) {
+        self.nonces().stored(carrier.nonce, carrier.hash);
+        self.gas.draw(carrier.most);
+    }
+
+    /// Nonces that are given and not known to be mined.
+    pub(super) fn depth(&self) -> usize {
+        self.nonces().depth()
+    }
+
+    /// Everything below is mined.
+    pub(super) fn floor(&self) -> u64 {
+        self.nonces().floor()
+    }
+
+    fn nonces(&self) -> MutexGuard<'_, Lane> {
+        self.nonces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl LaneQueue {
-    pub(super) fn put(&self, job: Job) {
-        // The receiver lives as long as the engine; if it is gone, the row waits in the ledger for the next start.
-        if self.put.send(job).is_err() {
-            tracing::error!("lane is closed; the payment waits for the next start");
-        }
-    }
-
-    fn receiver(&self) -> Option<mpsc::UnboundedReceiver<Job>> {
-        self.take.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-struct Prepared {
-    job: Job,
-    row: PaymentRow,
-    /// The row's state once the transaction is stored.
-    state: Settlement,
-    signed: SignedTransaction,
-    nonce: u64,
-}
-
-/// Works the queue until the engine stops.
-pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>, mut lane: Lane) {
-    let Some(mut jobs) = evm.lane.receiver() else { return };
-    let mut batch = Vec::with_capacity(BATCH);
+/// Works a lane's queue until the engine stops.
+pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>, lane: Arc<KeyLane>) {
     loop {
         tokio::select! {
             biased;
             () = shared.stopped() => return,
-            count = jobs.recv_many(&mut batch, BATCH) => if count == 0 { return },
+            () = lane.queue.some() => {}
         }
         if lane.depth() > REMEMBERED
-            && let Ok(mined) = evm.config.chain.account_nonce(evm.config.signer.address()).await
+            && let Ok(mined) = evm.config.chain.account_nonce(lane.address()).await
         {
             lane.mined(mined);
         }
-        while !batch.is_empty() {
-            match sign_and_store(&shared, &evm, &mut lane, &mut batch).await {
-                Ok(sends) => {
-                    for (open, signed) in sends {
-                        tokio::spawn(send(shared.clone(), evm.clone(), open, signed.raw));
-                    }
-                }
-                Err(Trouble) => tokio::select! {
+        let sending = match round(&shared, &evm, &lane).await {
+            Ok(stored) => stored.into_iter().map(|stored| {
+                let (shared, evm) = (shared.clone(), evm.clone());
+                tokio::spawn(async move { shared.send_carrier(&evm, stored).await })
+            }),
+            Err(Trouble) => {
+                tokio::select! {
                     biased;
                     () = shared.stopped() => return,
                     () = tokio::time::sleep(RETRY) => {}
-                },
+                }
+                continue;
             }
-        }
-    }
-}
-
-/// The store, the chain or the signer did not do its part; the jobs are back in the batch and their nonces free.
-struct Trouble;
-
-/// Signs the batch and stores it in one change: all of it or none, so that no nonce is left out.
-async fn sign_and_store<S: Store, C: Clock>(
-    shared: &Arc<Shared<S, C>>,
-    evm: &EvmEngine,
-    lane: &mut Lane,
-    batch: &mut Vec<Job>,
-) -> Result<Vec<(Arc<OpenPayment>, SignedTransaction)>, Trouble> {
-    let fees = evm.config.chain.fees().await.map_err(|_| Trouble)?;
-    let mut prepared: Vec<Prepared> = Vec::with_capacity(batch.len());
-    let mut unsigned = Vec::new();
-    for job in batch.drain(..) {
-        let row = job.open.row.lock().await.clone();
-        // What has expired would only burn gas; the watcher ends it once the chain's clock agrees.
-        let expired = row.expires.is_some_and(|expires| shared.clock.now().seconds() >= expires);
-        if row.state != Settlement::Claimed || expired {
-            continue;
-        }
-        if !unsigned.is_empty() {
-            unsigned.push(job);
-            continue;
-        }
-        let nonce = lane.assign();
-        crash_point("nonce.alloc");
-        if sabotaged("nonce.reuse") {
-            lane.take_back(nonce);
-        }
-        match sign(evm, &row, nonce, job.gas, fees).await {
-            Some(signed) => match row.state.step(SettlementEvent::Sign(TransactionId::Evm(signed.hash))) {
-                Ok(state) => prepared.push(Prepared { job, row, state, signed, nonce }),
-                // It ended while it waited; its nonce is the last one given.
-                Err(_) => drop(lane.take_back(nonce)),
-            },
-            None => {
-                lane.take_back(nonce);
-                unsigned.push(job);
-            }
-        }
-    }
-    batch.append(&mut unsigned);
-    if prepared.is_empty() {
-        return if batch.is_empty() { Ok(Vec::new()) } else { Err(Trouble) };
-    }
-    let now = shared.clock.now();
-    let mut change = Change::default();
-    for item in &prepared {
-        let transaction = TransactionId::Evm(item.signed.hash);
-        change.updates.push(PaymentUpdate { row: changed(&item.row, item.state, now) });
-        change.transactions.push(TransactionRow {
-            network: evm.network(),
-            id: transaction,
-            sender: evm.config.signer.address(),
-            nonce: item.nonce,
-            raw: item.signed.raw.clone(),
-            payments: vec![item.row.key],
-            done: false,
-            cost: None,
-            signed_at: now,
-        });
-    }
-    crash_point("sign.post");
-    if sabotaged("send.unstored") {
-        for item in &prepared {
-            evm.config.chain.send(&item.signed.raw).await;
-        }
-    }
-    if !is_stored(shared, &change).await {
-        for item in prepared.into_iter().rev() {
-            lane.take_back(item.nonce);
-            if let Ok(Some(stored)) = shared.store.payment(&item.row.key).await {
-                *item.job.open.row.lock().await = stored;
-            }
-            batch.push(item.job);
-        }
-        return Err(Trouble);
-    }
-    let mut sends = Vec::with_capacity(prepared.len());
-    for (item, update) in prepared.into_iter().zip(change.updates) {
-        lane.stored(item.nonce, item.signed.hash);
-        let mut row = item.job.open.row.lock().await;
-        let was = row.state;
-        *row = update.row;
-        shared.publish(&evm.payments, &item.job.open, was, &row);
-        drop(row);
-        sends.push((item.job.open, item.signed));
-    }
-    Ok(sends)
-}
-
-/// Stores what was signed; `false` if a row has changed meanwhile, so that none of it is stored. A store that fails has
-/// perhaps done it all the same, and then its nonces are given away: the same change is made until that is known.
-async fn is_stored<S: Store, C: Clock>(shared: &Shared<S, C>, change: &Change) -> bool {
-    loop {
-        let applied = shared.store.apply(change.clone()).await;
-        let Some(first) = change.transactions.first() else { return applied == Ok(Applied::Applied) };
-        match applied {
-            Ok(Applied::Applied) => return true,
-            // Another process signs for this key now; nothing of this will be sent.
-            Ok(Applied::Fenced) => return false,
-            Ok(Applied::Conflict) => match shared.store.transaction(first.network, &first.id).await {
-                Ok(found) => return found.is_some(),
-                Err(error) => tracing::warn!(%error, "could not look for what was signed"),
-            },
-            Err(error) => tracing::warn!(%error, "could not store what was signed"),
-        }
+        };
+        let sending = futures_util::future::join_all(sending);
         tokio::select! {
             biased;
-            () = shared.stopped() => return false,
-            () = tokio::time::sleep(RETRY) => {}
+            () = shared.stopped() => return,
+            // What queues meanwhile goes together.
+            sent = tokio::time::timeout(LONGEST_SEND, sending) => drop(sent),
         }
     }
 }
 
-async fn sign(evm: &EvmEngine, row: &PaymentRow, nonce: u64, gas: u64, fees: Fees) -> Option<SignedTransaction> {
-    let (Network::Evm(chain_id), Some(token)) = (evm.network(), row.asset.address.evm()) else { return None };
-    let cap = evm.config.max_fee_per_gas;
-    let transaction = TxEip1559 {
-        chain_id,
-        nonce,
-        // A third more than the simulation used: storage touched by others meanwhile may cost more.
-        gas_limit: gas.saturating_add(gas / 3),
-        max_fee_per_gas: fees.max_fee_per_gas.min(cap),
-        max_priority_fee_per_gas: fees.max_priority_fee_per_gas.min(cap),
-        to: TxKind::Call(token),
-        value: U256::ZERO,
-        access_list: Default::default(),
-        input: row.raw.clone()?,
+/// The store, the chain or the signer did not do its part; the jobs are back in the queue and their nonces free.
+struct Trouble;
+
+/// Takes what waits, and stores transactions for it.
+async fn round<S: Store, C: Clock>(shared: &Arc<Shared<S, C>>, evm: &EvmEngine, lane: &KeyLane) -> Result<Vec<Stored>, Trouble> {
+    let mut jobs = Vec::new();
+    for job in lane.queue.take(TOGETHER) {
+        if is_wanted(shared, &job) {
+            jobs.push(job);
+        }
+    }
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Ok(fees) = evm.config.chain.fees().await else {
+        lane.queue.put_back(jobs);
+        return Err(Trouble);
     };
-    evm.config.signer.sign(transaction).await.ok()
+    let mut drafts = Vec::with_capacity(jobs.len());
+    let mut drafted = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let row = job.open.news.borrow().clone();
+        let (Some(to), Some(input)) = (row.asset.address.evm(), row.raw) else { continue };
+        let nonce = lane.nonces().assign();
+        crash_point("nonce.alloc");
+        if sabotaged("nonce.reuse") {
+            lane.nonces().take_back(nonce);
+        }
+        // A third more than the simulation used: storage touched by others meanwhile may cost more.
+        let gas_limit = job.gas.saturating_add(job.gas / 3);
+        drafts.push(Draft { nonce, to, input, gas_limit, fees, payments: vec![Carried::Open(job.open.clone())] });
+        drafted.push(job);
+    }
+    let nonces: Vec<u64> = drafts.iter().map(|draft| draft.nonce).collect();
+    match shared.sign_and_store(evm, lane, drafts).await {
+        Ok(stored) => Ok(stored),
+        Err(_) => {
+            for nonce in nonces.into_iter().rev() {
+                lane.nonces().take_back(nonce);
+            }
+            lane.queue.put_back(drafted);
+            Err(Trouble)
+        }
+    }
 }
 
-/// Sends stored bytes in a task of its own.
-pub(super) async fn send<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>, open: Arc<OpenPayment>, raw: Bytes) {
-    shared.send_stored(&evm, &open, &raw).await;
-}
-
-impl<S: Store, C: Clock> Shared<S, C> {
-    /// Sends stored bytes, ours or the payer's. Whatever the node says proves nothing: from here on the payment is
-    /// looked for on chain.
-    pub(super) async fn send_stored(&self, evm: &EvmEngine, open: &Arc<OpenPayment>, raw: &Bytes) {
-        crash_point("send.pre");
-        let sent = evm.config.chain.send(raw).await;
-        crash_point("send.post");
-        if let Sent::Refused(why) = &sent {
-            tracing::warn!(payment.id = %open.news.borrow().key, ?why, "node refused the transaction");
-        }
-        if sabotaged("send.failed") && !matches!(sent, Sent::Accepted) {
-            let failure = super::super::drive::Failure { word: "settlement_failed", text: "not sent".into() };
-            let _failed = self.advance(&evm.payments, open, SettlementEvent::Expired, Some(failure)).await;
-            return;
-        }
-        // The watcher looks at once; that the state says `broadcast` is for people, so it may come later.
-        evm.sent.notify_one();
-        if let Err(error) = self.advance(&evm.payments, open, SettlementEvent::Sent, None).await {
-            tracing::warn!(%error, "could not note that a transaction was sent");
-        }
+/// Whether a payment still needs what it was queued for.
+fn is_wanted<S: Store, C: Clock>(shared: &Shared<S, C>, job: &Job) -> bool {
+    let row = job.open.news.borrow();
+    // What has expired would only burn gas; the watcher ends it once the chain's clock agrees.
+    if row.expires.is_some_and(|expires| shared.clock.now().seconds() >= expires) {
+        return false;
+    }
+    match (job.after, row.state) {
+        (None, state) => state == Settlement::Claimed,
+        (Some(after), state) => state.is_open() && !state.is_settled() && state.transaction() == Some(h402_core::TransactionId::Evm(after)),
     }
 }

@@ -1,48 +1,59 @@
-//! Start: open the lane, enter what the ledger holds unfinished, and drive on.
+//! Start: open the lanes, enter what the ledger holds unfinished, and drive on.
 
 use super::{
     super::{Shared, recover},
-    EvmEngine, code, lane, watch,
+    EvmEngine,
+    carriers::Carrier,
+    code,
+    lane::{self, KeyLane},
+    watch,
 };
-use h402_core::{Clock, Lane, Store, TransactionId, Undecided};
+use h402_core::{Clock, Lane, Store, TransactionRow, Undecided};
 use std::sync::Arc;
 
-/// Recovers a chain and then runs its lane and its watcher. Tries until it succeeds or the engine stops.
+/// Recovers a chain and then runs its lanes and its watcher. Tries until it succeeds or the engine stops.
 pub(in crate::engine) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>) {
-    let lane = loop {
-        match recover(&shared, &evm).await {
-            Ok(lane) => break lane,
-            Err(error) => {
-                if !recover::wait(&shared, &evm.payments, &error).await {
-                    return;
-                }
-            }
+    while let Err(error) = recover(&shared, &evm).await {
+        if !recover::wait(&shared, &evm.payments, &error).await {
+            return;
         }
-    };
+    }
     evm.payments.set_recovered();
     tokio::spawn(code::run(shared.clone(), evm.clone()));
-    tokio::spawn(lane::run(shared.clone(), evm.clone(), lane));
+    for lane in &evm.lanes {
+        tokio::spawn(lane::run(shared.clone(), evm.clone(), lane.clone()));
+    }
     watch::run(shared, evm).await;
 }
 
-async fn recover<S: Store, C: Clock>(shared: &Arc<Shared<S, C>>, evm: &EvmEngine) -> Result<Lane, Undecided> {
+async fn recover<S: Store, C: Clock>(shared: &Arc<Shared<S, C>>, evm: &EvmEngine) -> Result<(), Undecided> {
     evm.ensure_checked(&shared.assets).await?;
-    let sender = evm.config.signer.address();
-    let mined = evm.config.chain.account_nonce(sender).await?;
-    let stored = shared.store.lane(evm.network(), &sender).await?;
-    let mut open = Vec::new();
-    for row in &stored.open {
-        if let TransactionId::Evm(hash) = row.id {
-            open.push((row.nonce, hash));
-        }
+    let mut waiting = Vec::new();
+    for lane in &evm.lanes {
+        waiting.extend(open_lane(shared, evm, lane).await?);
     }
-    let lane = Lane::open(mined, stored.greatest, open);
     recover::enter_all(shared, &evm.payments, |row| evm.resume(row)).await?;
-    // A stored transaction keeps its nonce whatever became of its payment, so its bytes go out again.
-    for row in stored.open {
-        if row.nonce >= mined {
-            evm.config.chain.send(&row.raw).await;
-        }
+    // A stored transaction keeps its nonce whatever became of its payments, so its bytes go out again.
+    for row in waiting {
+        evm.config.chain.send(&row.raw).await;
     }
-    Ok(lane)
+    Ok(())
+}
+
+/// Opens the lane of one key; what was signed with it goes on there. The stored transactions that are not mined.
+async fn open_lane<S: Store, C: Clock>(
+    shared: &Arc<Shared<S, C>>,
+    evm: &EvmEngine,
+    lane: &KeyLane,
+) -> Result<Vec<TransactionRow>, Undecided> {
+    let sender = lane.address();
+    let mined = evm.config.chain.account_nonce(sender).await?;
+    let mut stored = shared.store.lane(evm.network(), &sender).await?;
+    let carriers: Vec<Carrier> = stored.open.iter().filter_map(Carrier::of).collect();
+    lane.open(Lane::open(mined, stored.greatest, carriers.iter().map(|carrier| (carrier.nonce, carrier.hash))));
+    for carrier in carriers {
+        evm.carriers.enter(carrier);
+    }
+    stored.open.retain(|row| row.nonce >= mined);
+    Ok(stored.open)
 }

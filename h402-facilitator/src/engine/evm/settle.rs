@@ -8,7 +8,7 @@ use super::{
         settle::{Kept, Prepared, Start},
     },
     EvmEngine,
-    lane::Job,
+    queue::Job,
 };
 use crate::evm::EvmChain;
 use h402_core::{
@@ -27,14 +27,18 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ) -> Result<(Prepared, Start), VerifyError> {
         let payment = checked.matched();
         if matches!(payment.proof(), Proof::Authorization { .. }) {
-            evm.gas.enough(evm).await?;
+            evm.can_pay().await?;
         }
         let (attestation, facts) = self.judge_evm(evm, checked, Holder::Settlement).await?;
         let start = match payment.proof() {
-            Proof::Authorization { .. } => match facts.simulation {
-                Some(Simulation::Succeeds { gas }) => Start::Lane { gas },
-                Some(Simulation::Reverts { .. }) | None => Start::Lane { gas: evm.config.max_gas },
-            },
+            Proof::Authorization { .. } => {
+                let gas = match facts.simulation {
+                    Some(Simulation::Succeeds { gas }) => gas,
+                    Some(Simulation::Reverts { .. }) | None => evm.config.max_gas,
+                };
+                // A payer with code may do anything when it is paid from: it shares no transaction with others.
+                Start::Lane { gas, company: !facts.payer_has_code }
+            }
             Proof::EvmTransaction { .. } => Start::Send,
             Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => Start::Nothing,
         };
@@ -83,11 +87,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Hands a claimed payment to whatever sends it.
     pub(in crate::engine) async fn begin_evm(&self, evm: &EvmEngine, open: &Arc<OpenPayment>, start: Start) {
         match start {
-            Start::Lane { gas } => evm.lane.put(Job { open: open.clone(), gas }),
+            Start::Lane { gas, company } => evm.put(Job { open: open.clone(), gas, company, after: None }),
             Start::Send => {
                 let raw = open.news.borrow().raw.clone();
                 if let Some(raw) = raw {
-                    self.send_stored(evm, open, &raw).await;
+                    self.send_own(evm, open, &raw).await;
                 }
             }
             Start::Nothing => {}
@@ -101,7 +105,8 @@ impl EvmEngine {
         let claimed = row.state == Settlement::Claimed && self.payments.find(&row.key).is_none();
         let open = self.payments.enter(row);
         if claimed {
-            self.lane.put(Job { open, gas: self.config.max_gas });
+            // What its simulation said is not in the ledger: it goes alone, with all the gas that it may use.
+            self.put(Job { open, gas: self.config.max_gas, company: false, after: None });
         }
     }
 }

@@ -6,7 +6,7 @@ mod resend;
 use super::{
     super::{Shared, drive::Failure, open::OpenPayment},
     EvmEngine,
-    landed::{Carrier, shows_payment},
+    landed::Carrier,
 };
 use crate::{chaos::sabotaged, evm::Head};
 use alloy_primitives::B256;
@@ -14,7 +14,7 @@ use h402_core::{
     BlockRef, Clock, PaymentKind, PaymentRow, ReceiptFacts, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided,
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -78,6 +78,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     async fn block(&mut self) -> Result<(), Undecided> {
         self.shared.reservations.sweep(self.shared.clock.now());
         let all = self.evm.payments.each();
+        self.evm.forget_carriers();
         if all.is_empty() {
             self.asked.clear();
             self.sent.clear();
@@ -107,20 +108,30 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         Ok(())
     }
 
-    fn unseen(&self, wanted: impl Fn(&HashSet<B256>, B256) -> bool) -> Vec<(B256, Arc<OpenPayment>)> {
-        let mut unseen = Vec::new();
+    /// The transactions that may have brought a payment to the chain, each with the payments that wait for it: of what we
+    /// have signed for a payment not only the last.
+    fn unseen(&self, wanted: impl Fn(&HashSet<B256>, B256) -> bool) -> Vec<(B256, Vec<Arc<OpenPayment>>)> {
+        let mut unseen: BTreeMap<B256, Vec<Arc<OpenPayment>>> = BTreeMap::new();
         for open in self.evm.payments.each() {
-            let state = open.news.borrow().state;
-            if let (false, Some(TransactionId::Evm(hash))) = (state.is_settled(), state.transaction())
-                && wanted(&self.asked, hash)
+            let row = open.news.borrow().clone();
+            if row.state.is_settled() {
+                continue;
+            }
+            let mut hashes = self.evm.carriers.of(&row.key);
+            if let Some(TransactionId::Evm(hash)) = row.state.transaction()
+                && !hashes.contains(&hash)
             {
-                unseen.push((hash, open));
+                hashes.push(hash);
+            }
+            for hash in hashes.into_iter().filter(|hash| wanted(&self.asked, *hash)) {
+                unseen.entry(hash).or_default().push(open.clone());
             }
         }
-        unseen
+        unseen.into_iter().collect()
     }
 
-    async fn look(&mut self, open: Vec<(B256, Arc<OpenPayment>)>) -> Result<(), Undecided> {
+    /// Asks once for each transaction, however many payments it carries.
+    async fn look(&mut self, open: Vec<(B256, Vec<Arc<OpenPayment>>)>) -> Result<(), Undecided> {
         for chunk in open.chunks(CHUNK) {
             let hashes: Vec<B256> = chunk.iter().map(|(hash, _)| *hash).collect();
             let receipts = self.evm.config.chain.receipts(&hashes).await?;
@@ -132,23 +143,44 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         Ok(())
     }
 
-    /// A transaction is in a block: is the payment in it, too?
-    async fn seen(&self, hash: B256, open: &OpenPayment, receipt: ReceiptFacts) -> Result<(), Undecided> {
-        let row = open.news.borrow().clone();
-        let block = BlockRef { number: receipt.block, hash: receipt.block_hash };
-        if !self.is_deep_enough(block) {
+    /// A transaction is in a block: are its payments in it, too?
+    async fn seen(&self, hash: B256, payments: &[Arc<OpenPayment>], receipt: ReceiptFacts) -> Result<(), Undecided> {
+        if let Some(carrier) = self.evm.carriers.find(&hash)
+            && let Some(lane) = self.evm.lane_of(carrier.sender)
+        {
+            lane.mined(carrier.nonce.saturating_add(1));
+        }
+        if !self.is_deep_enough(BlockRef { number: receipt.block, hash: receipt.block_hash }) {
             return Ok(());
         }
+        let seen = payments.iter().map(|open| self.seen_one(hash, open, &receipt));
+        futures_util::future::join_all(seen).await.into_iter().collect()
+    }
+
+    async fn seen_one(&self, hash: B256, open: &OpenPayment, receipt: &ReceiptFacts) -> Result<(), Undecided> {
+        let row = open.news.borrow().clone();
+        let block = BlockRef { number: receipt.block, hash: receipt.block_hash };
         let transaction = TransactionId::Evm(hash);
-        let result = if shows_payment(&row, &receipt) {
-            self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction, block }, None).await
-        } else {
-            self.without_payment(open, &row, transaction, block, &receipt).await
+        let result = match self.shared.shows(self.evm, &row, receipt).await {
+            Ok(true) => self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction, block }, None).await,
+            Ok(false) if self.is_last_word(&row, hash) => self.without_payment(open, &row, transaction, block, receipt).await,
+            // Another was signed for it since, with a nonce of its own.
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
         };
         if let Err(error) = &result {
             tracing::warn!(payment.id = %row.key, %error, "what the chain shows of a payment is not settled yet");
         }
         result
+    }
+
+    /// Whether nothing else that we signed for a payment can land once this transaction has: it is the last, or has the
+    /// nonce of the last.
+    fn is_last_word(&self, row: &PaymentRow, hash: B256) -> bool {
+        let Some(TransactionId::Evm(last)) = row.state.transaction() else { return false };
+        let carriers = &self.evm.carriers;
+        let rivals = || Some(carriers.find(&last)?.is_rival_of(carriers.find(&hash)?.as_ref()));
+        last == hash || rivals().unwrap_or(false)
     }
 
     /// Whether a block has as many on top of it as the network wants before a settlement counts.
@@ -236,9 +268,11 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         }
     }
 
-    /// Sends the stored bytes of what is not in a block again, the less often the longer it waits.
+    /// Sends the stored bytes of what is not in a block again, the less often the longer it waits; a transaction that
+    /// carries several payments once.
     async fn resend(&mut self, all: &[Arc<OpenPayment>]) {
         let now = Instant::now();
+        let mut late: BTreeMap<B256, Vec<Arc<OpenPayment>>> = BTreeMap::new();
         let mut waiting = false;
         for open in all {
             let row = open.news.borrow().clone();
@@ -248,10 +282,13 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             if now.duration_since(last) < RESEND.max(age / 8).min(LONGEST_RESEND) {
                 continue;
             }
-            self.sent.insert(hash, now);
             waiting |= row.kind == PaymentKind::Authorization;
+            late.entry(hash).or_default().push(open.clone());
+        }
+        for (hash, payments) in late {
+            self.sent.insert(hash, now);
             // In a task: what waits for a slow node must not keep the watcher from what has arrived.
-            tokio::spawn(resend::send_again(self.shared.clone(), self.evm.clone(), open.clone(), hash));
+            tokio::spawn(resend::send_again(self.shared.clone(), self.evm.clone(), payments, hash));
         }
         if waiting && let Err(error) = self.shared.fill_nonces(self.evm).await {
             tracing::debug!(%error, "could not look for nonces to fill");

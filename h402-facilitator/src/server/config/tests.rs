@@ -19,7 +19,7 @@ async fn a_good_file_is_read() {
     let engine = config.engine(with_key).unwrap();
     assert_eq!(engine.assets.iter().count(), 1, "only what is listed is accepted");
     assert_eq!(evm(&engine).max_gas, 150_000);
-    assert_eq!(evm(&engine).signer.address().to_string(), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+    assert_eq!(evm(&engine).signers[0].address().to_string(), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn an_encrypted_keystore_is_opened_with_its_password() {
     };
     let engine = opened(Some("testpassword")).unwrap();
     // The published secret is 7a28b5ba…fe9d; its address is the one other wallets show for it.
-    assert_eq!(evm(&engine).signer.address().to_string(), "0x008AeEda4D805471dF9b2A5B0f38A0C3bCBA786b");
+    assert_eq!(evm(&engine).signers[0].address().to_string(), "0x008AeEda4D805471dF9b2A5B0f38A0C3bCBA786b");
     let wrong = opened(Some("hunter7")).unwrap_err().to_string();
     assert!(wrong.contains("password is wrong") && !wrong.contains("hunter"), "{wrong}");
     assert!(opened(None).unwrap_err().to_string().contains("H402_KEYSTORE_PASSWORD_84532"));

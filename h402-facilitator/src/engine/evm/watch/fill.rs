@@ -1,6 +1,6 @@
 //! Nonces whose payments have ended: what was signed for them must be mined all the same.
 
-use super::super::{super::Shared, EvmEngine};
+use super::super::{super::Shared, EvmEngine, lane::KeyLane};
 use crate::chaos::crash_point;
 use h402_core::{Change, Clock, SentState, Store, Undecided};
 
@@ -8,8 +8,16 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Sends what was signed and is not mined once more, if its payment has ended: lapsed, or carried by another
     /// transaction. Every later nonce of the key waits for it. What is mined is noted, so that it is not looked at again.
     pub(super) async fn fill_nonces(&self, evm: &EvmEngine) -> Result<(), Undecided> {
-        let sender = evm.config.signer.address();
+        for lane in &evm.lanes {
+            self.fill_nonces_of(evm, lane).await?;
+        }
+        Ok(())
+    }
+
+    async fn fill_nonces_of(&self, evm: &EvmEngine, lane: &KeyLane) -> Result<(), Undecided> {
+        let sender = lane.address();
         let mined = evm.config.chain.account_nonce(sender).await?;
+        lane.mined(mined);
         let mut change = Change::default();
         for stored in self.store.lane(evm.network(), &sender).await?.open {
             if stored.nonce < mined {

@@ -9,8 +9,14 @@ use h402_core::{Clock, PaymentKind, PaymentRow, Reject, SettlementEvent, Store, 
 use std::sync::Arc;
 
 /// Sends the stored bytes of an unseen transaction again, and ends a payer's own that was replaced.
-pub(super) async fn send_again<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>, open: Arc<OpenPayment>, hash: B256) {
-    let row = open.news.borrow().clone();
+pub(super) async fn send_again<S: Store, C: Clock>(
+    shared: Arc<Shared<S, C>>,
+    evm: Arc<EvmEngine>,
+    payments: Vec<Arc<OpenPayment>>,
+    hash: B256,
+) {
+    let Some(first) = payments.first() else { return };
+    let row = first.news.borrow().clone();
     let raw = match row.kind {
         PaymentKind::EvmTransaction => row.raw.clone(),
         PaymentKind::Authorization => {
@@ -20,10 +26,11 @@ pub(super) async fn send_again<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, ev
         PaymentKind::EvmSent | PaymentKind::SolanaTransaction | PaymentKind::SolanaSent => None,
     };
     if let Some(raw) = raw {
-        tracing::debug!(payment.id = %row.key, "sending again");
-        shared.send_stored(&evm, &open, &raw).await;
+        tracing::debug!(transaction = %hash, "sending again");
+        let sent = shared.send_raw(&evm, &raw, &hash).await;
+        futures_util::future::join_all(payments.iter().map(|open| shared.note_sent(&evm, open, sent))).await;
     }
-    shared.replaced(&evm, &open, &row).await;
+    shared.replaced(&evm, first, &row).await;
 }
 
 impl<S: Store, C: Clock> Shared<S, C> {
