@@ -39,6 +39,7 @@ pub(super) enum Carried {
     /// Its state becomes `signed`.
     Open(Arc<OpenPayment>),
     /// It has ended; what was signed for it keeps its nonce all the same.
+    #[allow(dead_code, reason = "whoever raises fees needs it")]
     Over(PaymentKey),
 }
 
