@@ -214,6 +214,22 @@ impl Store for SqliteStore {
         read(transactions::spent(lent.connection()?, network, sender, since).await)
     }
 
+    async fn failed(&self, network: Network, since: UnixMillis, limit: u32) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(payments::failed(lent.connection()?, network, since, limit).await)
+    }
+
+    async fn signed_since(
+        &self,
+        network: Network,
+        since: UnixMillis,
+        after: Option<PaymentKey>,
+        limit: u32,
+    ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(payments::signed_since(lent.connection()?, network, since, after, limit).await)
+    }
+
     async fn ready(&self) -> Result<(), StoreUnavailable> {
         self.0.write(Job::Touch(self.0.clock.now())).await.map(|_| ())
     }

@@ -2,6 +2,7 @@
 //!
 //! `make` gives a new, empty store each time. Run them on a runtime of several threads.
 
+mod ended;
 mod fixture;
 mod grants;
 mod lease;

@@ -55,6 +55,24 @@ pub trait Store: Send + Sync + 'static {
         since: UnixMillis,
     ) -> impl Future<Output = Result<U256, StoreUnavailable>> + Send;
 
+    /// The payments of a network that ended at `since` or later and were not settled, the latest first, at most `limit`.
+    fn failed(
+        &self,
+        network: Network,
+        since: UnixMillis,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<PaymentRow>, StoreUnavailable>> + Send;
+
+    /// The payments of a network by [`PaymentKind::SolanaTransaction`] that were claimed at `since` or later, oldest first,
+    /// after `after`, at most `limit`.
+    fn signed_since(
+        &self,
+        network: Network,
+        since: UnixMillis,
+        after: Option<PaymentKey>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<PaymentRow>, StoreUnavailable>> + Send;
+
     /// Whether the store can be written now.
     fn ready(&self) -> impl Future<Output = Result<(), StoreUnavailable>> + Send;
 }

@@ -20,6 +20,13 @@ pub(super) struct WireReceipt {
     block_number: Quantity<u64>,
     status: Quantity<u64>,
     logs: Vec<WireLog>,
+    #[serde(default)]
+    gas_used: Option<Quantity<u64>>,
+    #[serde(default)]
+    effective_gas_price: Option<Quantity<U256>>,
+    /// OP-stack chains: what the chain below takes for the data.
+    #[serde(default)]
+    l1_fee: Option<Quantity<U256>>,
 }
 
 /// A log as a node writes it, in a receipt or found by a filter.
@@ -86,7 +93,13 @@ impl WireReceipt {
             time,
             transfers: logs.clone().filter_map(WireLog::transfer).collect(),
             authorizations: logs.filter_map(WireLog::authorization).collect(),
+            cost: self.cost(),
         }
+    }
+
+    fn cost(&self) -> Option<U256> {
+        let gas = self.effective_gas_price?.0.saturating_mul(U256::from(self.gas_used?.0));
+        Some(gas.saturating_add(self.l1_fee.map(|fee| fee.0).unwrap_or_default()))
     }
 }
 

@@ -174,3 +174,36 @@ pub(super) async fn unfinished(
     let page = page.bind(network.to_string()).bind(i64::from(limit)).bind(after.as_ref().map(|key| key.as_bytes().as_slice()));
     page.fetch_all(conn).await?.iter().map(read).collect()
 }
+
+/// The payments of a network that failed lately, the latest first.
+pub(super) async fn failed(conn: &mut SqliteConnection, network: Network, since: UnixMillis, limit: u32) -> sqlx::Result<Vec<PaymentRow>> {
+    // Word for word the condition of the index.
+    let page = sqlx::query(
+        "SELECT * FROM payments WHERE state IN ('rejected', 'reverted', 'abandoned') AND network = ?1 AND updated_at >= ?2 \
+         ORDER BY updated_at DESC, key LIMIT ?3",
+    );
+    let page = page.bind(network.to_string()).bind(stored_millis(since)).bind(i64::from(limit));
+    page.fetch_all(conn).await?.iter().map(read).collect()
+}
+
+/// A page of the payments by a payer's signed Solana transaction, by age and then by key.
+pub(super) async fn signed_since(
+    conn: &mut SqliteConnection,
+    network: Network,
+    since: UnixMillis,
+    after: Option<PaymentKey>,
+    limit: u32,
+) -> sqlx::Result<Vec<PaymentRow>> {
+    let page = match after {
+        None => sqlx::query(
+            "SELECT * FROM payments WHERE kind = 'signTransaction' AND network = ?1 AND claimed_at >= ?3 ORDER BY claimed_at, key LIMIT ?2",
+        ),
+        Some(_) => sqlx::query(
+            "SELECT * FROM payments WHERE kind = 'signTransaction' AND network = ?1 AND claimed_at >= ?3 \
+             AND (claimed_at, key) > (SELECT claimed_at, key FROM payments WHERE key = ?4) ORDER BY claimed_at, key LIMIT ?2",
+        ),
+    };
+    let page = page.bind(network.to_string()).bind(i64::from(limit)).bind(stored_millis(since));
+    let page = page.bind(after.as_ref().map(|key| key.as_bytes().as_slice()));
+    page.fetch_all(conn).await?.iter().map(read).collect()
+}

@@ -1,5 +1,5 @@
 use super::fixture::{BASE, Names, address, hash, key, payment, shared};
-use super::lease;
+use super::{ended, lease};
 use alloy_primitives::{B256, U256};
 use h402_core::{
     Address, Amount, Applied, AssetId, BlockRef, Change, EvmAddress, LanePosition, Network, NewPayment, PaymentKey, PaymentKind,
@@ -19,6 +19,8 @@ pub async fn store_contract<S: Store>(make: impl AsyncFn() -> S) {
     our_transactions_take_their_names(&make).await;
     unfinished_payments_come_in_pages(make().await).await;
     lanes_stand_where_they_stood(make().await).await;
+    ended::failed_payments_are_found(make().await).await;
+    ended::signed_payments_come_in_pages(make().await).await;
     many_kinds_of_change_at_once(make().await).await;
     lease::one_holder_at_a_time(make().await).await;
     lease::one_of_eight_holders_wins(make().await).await;
@@ -182,7 +184,7 @@ async fn a_conflict_leaves_nothing_behind<S: Store>(make: impl AsyncFn() -> S) {
     }
 }
 
-fn every_state() -> Vec<Settlement> {
+pub(super) fn every_state() -> Vec<Settlement> {
     let (transaction, block) = (hash(77), BlockRef { number: 123_456_789, hash: B256::repeat_byte(8) });
     vec![
         Settlement::Claimed,

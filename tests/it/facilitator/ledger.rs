@@ -91,6 +91,20 @@ impl Store for Failing {
         self.store.spent(network, sender, since).await
     }
 
+    async fn failed(&self, network: Network, since: UnixMillis, limit: u32) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.store.failed(network, since, limit).await
+    }
+
+    async fn signed_since(
+        &self,
+        network: Network,
+        since: UnixMillis,
+        after: Option<PaymentKey>,
+        limit: u32,
+    ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.store.signed_since(network, since, after, limit).await
+    }
+
     async fn ready(&self) -> Result<(), StoreUnavailable> {
         self.store.ready().await
     }
