@@ -11,6 +11,7 @@ mod local;
 mod network;
 mod open;
 mod payees;
+mod receipt;
 mod recover;
 mod reserve;
 mod settle;
@@ -31,7 +32,8 @@ pub(crate) use crate::chaos::crash_point;
 use crate::StartError;
 use futures_util::future::join_all;
 use h402_core::{
-    Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, Store, Supported, SupportedKind, TransactionId, Undecided, UnixSeconds,
+    Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, ReceiptKey, Store, Supported, SupportedKind, TransactionId, Undecided,
+    UnixSeconds,
 };
 use network::NetworkEngine;
 use reserve::Reservations;
@@ -79,6 +81,8 @@ pub struct EngineConfig {
     pub accept_sent: bool,
     /// How long a settlement is waited for before it is answered as pending.
     pub answer_within: Duration,
+    /// Signs the receipts of settled payments; without it they are not signed.
+    pub receipt_key: Option<ReceiptKey>,
 }
 
 /// Who calls a facilitator.
@@ -102,6 +106,7 @@ impl EngineConfig {
             max_concurrent: 1024,
             accept_sent: false,
             answer_within: Duration::from_secs(25),
+            receipt_key: None,
         }
     }
 }
@@ -120,6 +125,7 @@ pub(crate) struct Shared<S, C> {
     max_open_per_payer: usize,
     accept_sent: bool,
     answer_within: Duration,
+    receipt_key: Option<ReceiptKey>,
     permits: Arc<Semaphore>,
     max_concurrent: usize,
     started: UnixSeconds,
@@ -175,6 +181,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
             max_open_per_payer: config.max_open_per_payer,
             accept_sent: config.accept_sent,
             answer_within: config.answer_within,
+            receipt_key: config.receipt_key,
             permits: Arc::new(Semaphore::new(config.max_concurrent)),
             max_concurrent: config.max_concurrent,
             started,

@@ -1,4 +1,5 @@
-//! The HTTP server: `/verify`, `/settle`, `/supported`, `/health`, `/ready`, `/payments/{id}`, and if configured
+//! The HTTP server: `/verify`, `/settle`, `/supported`, `/health`, `/ready`, `/payments/{id}`,
+//! `/payments/{id}/receipt`, `/receipts/key`, and if configured
 //! `/solana-rpc`.
 //!
 //! Every answer is JSON. A payment that is refused is an answer (200), a request that cannot be read is the
@@ -7,6 +8,7 @@
 mod body;
 mod cli;
 pub mod config;
+mod receipts;
 mod routes;
 mod solana_rpc;
 

@@ -49,7 +49,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             };
             return Err(SettleError::Rejected { reject, transaction });
         };
-        let receipt = Receipt { network: payments.network(), transaction: carrier, payer: row.payer, signed: None };
+        let receipt = Receipt { network: payments.network(), transaction: carrier, payer: row.payer, signed: self.signed_receipt(&row) };
         match (row.caller, caller) {
             (Some(first), Some(now)) if first == now || sabotaged("caller.forget") => Ok(receipt),
             (Some(_), _) => Err(duplicate),

@@ -1,4 +1,6 @@
-//! `serve | check-config | init`.
+//! `serve | check-config | init | receipt`.
+
+mod receipt;
 
 use super::{
     SolanaRpc,
@@ -9,12 +11,15 @@ use crate::{
     sqlite::{OpenOptions, SqliteStore},
 };
 use clap::{Parser, Subcommand};
+use h402_core::BadReceipt;
 use std::{
     ffi::OsString,
     io::{IsTerminal as _, Write},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
 
 /// Verifies and settles signed blockchain payments.
 #[derive(Debug, Parser)]
@@ -42,7 +47,16 @@ enum Command {
         chain: bool,
     },
     /// Writes a configuration to start from.
-    Init,
+    Init {
+        /// Also makes a key that signs receipts, in `receipt.key` beside it.
+        #[arg(long)]
+        receipt_key: bool,
+    },
+    /// Checks receipts, offline.
+    Receipt {
+        #[command(subcommand)]
+        command: receipt::ReceiptCommand,
+    },
 }
 
 /// Why the program ends.
@@ -58,6 +72,12 @@ pub enum CliError {
     /// The ledger.
     #[error("{0}")]
     Store(String),
+    /// A receipt that proves nothing.
+    #[error("receipt: {0}")]
+    Receipt(#[from] BadReceipt),
+    /// Nothing to check a receipt against.
+    #[error("no key to trust: give --key, or --config of the facilitator that signed it ({0})")]
+    NoTrustedKey(String),
     /// Anything of the operating system.
     #[error("{what}: {error}")]
     Io {
@@ -66,6 +86,18 @@ pub enum CliError {
         /// What came of it.
         error: std::io::Error,
     },
+}
+
+impl CliError {
+    /// The program's exit code: 2 for a receipt that could not even be checked, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Receipt(BadReceipt::Issuer(_) | BadReceipt::Signature) => 1,
+            Self::Receipt(_) | Self::NoTrustedKey(_) => 2,
+            Self::Config(_) | Self::Start(_) | Self::Store(_) | Self::Io { .. } => 1,
+        }
+    }
 }
 
 /// Runs the program with its arguments.
@@ -79,7 +111,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Err(error) => error.exit(),
     };
     match command {
-        Command::Init => init(&config),
+        Command::Init { receipt_key } => init(&config, receipt_key),
+        Command::Receipt { command } => receipt::run(command, &config),
         Command::CheckConfig { chain } => {
             let config = read(&config)?;
             let engine = config.engine(from_env)?;
@@ -155,12 +188,30 @@ fn read(path: &Path) -> Result<Config, CliError> {
     Ok(config)
 }
 
-fn init(path: &Path) -> Result<(), CliError> {
+fn init(path: &Path, receipt_key: bool) -> Result<(), CliError> {
     let what = format!("write {}", path.display());
     // An existing file may hold an operator's only copy of a setting.
     let mut file = std::fs::File::create_new(path).map_err(io(&what))?;
     file.write_all(include_bytes!("starter.toml")).map_err(io(&what))?;
+    if receipt_key {
+        let key = path.with_file_name("receipt.key");
+        new_key(&key)?;
+        let quoted = key.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+        let setting = format!("\n[receipts]\nkey_file = \"{quoted}\"\n");
+        file.write_all(setting.as_bytes()).map_err(io(&what))?;
+        say(&format!("wrote {}; keep it, and a copy of it where the ledger's copies are", key.display()))?;
+    }
     say(&format!("wrote {}; set the RPC URL and the key, then run `h402-facilitator check-config`", path.display()))
+}
+
+/// Writes a new key into a file that only its owner can read.
+fn new_key(path: &Path) -> Result<(), CliError> {
+    let what = format!("write {}", path.display());
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut_slice()).map_err(|error| io(&what)(std::io::Error::other(error.to_string())))?;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io(&what))?;
+    let text = Zeroizing::new(format!("{}\n", hex::encode(seed.as_slice())));
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io(&what))
 }
 
 fn from_env(name: &str) -> Option<String> {

@@ -2,11 +2,14 @@
 
 mod asset;
 mod evm;
+mod keystore;
 mod policy;
+mod receipts;
 mod solana;
 mod solana_rpc;
 
 pub use asset::{AssetSection, DomainSection, PegWord, TokenProgramWord};
+pub use receipts::ReceiptsSection;
 pub use solana::{CommitmentWord, ExtensionWord};
 pub use solana_rpc::SolanaRpcSection;
 
@@ -14,7 +17,7 @@ use crate::{
     Callers, EngineConfig, EvmNetwork, NetworkConfig, SolanaNetwork,
     rpc::{Endpoint, Rpc, RpcConfig},
 };
-use h402_core::{Address, Amount, Asset, Assets, Network, UnknownNetwork};
+use h402_core::{Address, Amount, Asset, Assets, Network, ReceiptKey, UnknownNetwork};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc};
 
@@ -55,6 +58,8 @@ pub struct Config {
     /// Assets that the built-in table lacks or has otherwise.
     #[serde(default)]
     pub asset: Vec<AssetSection>,
+    /// Who signs receipts; nobody if it is left out.
+    pub receipts: Option<ReceiptsSection>,
     /// The proxy for Solana clients; off if it is left out.
     pub solana_rpc: Option<SolanaRpcSection>,
 }
@@ -225,6 +230,14 @@ impl Config {
         Err(value("listen", format!("{} is reachable by others; start with --public to mean it", self.listen)))
     }
 
+    /// The key that signs receipts, if there is one.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the key.
+    pub fn receipt_key(&self, env: impl Fn(&str) -> Option<String>) -> Result<Option<ReceiptKey>, ConfigError> {
+        ReceiptsSection::key(self.receipts.as_ref(), &env)
+    }
+
     /// Turns the text into an engine's configuration; keys come from `env` or from key files.
     ///
     /// # Errors
@@ -274,6 +287,7 @@ impl Config {
                 CallersWord::Trusted => Callers::Trusted,
             },
             accept_sent: self.accept_sent,
+            receipt_key: self.receipt_key(&env)?,
             max_open_per_payer: self.max_open_per_payer.unwrap_or(defaults.max_open_per_payer),
             max_concurrent: self.max_concurrent.unwrap_or(defaults.max_concurrent),
             ..defaults

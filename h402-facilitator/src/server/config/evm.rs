@@ -1,6 +1,6 @@
 //! EVM networks, as a configuration describes them.
 
-use super::{ConfigError, NetworkSection, value};
+use super::{ConfigError, NetworkSection, keystore, value};
 use crate::{
     EvmNetwork, Signer,
     evm::{EvmChain, EvmConfig},
@@ -57,15 +57,8 @@ impl NetworkSection {
                 EvmKey::from_hex(&Zeroizing::new(text)).map_err(|why| value(path.display().to_string(), why))
             }
             (None, Some(path)) => {
-                let variable = format!("H402_KEYSTORE_PASSWORD_{chain_id}");
-                let password = Zeroizing::new(env(&variable).ok_or_else(|| value(key("keystore_file"), format!("{variable} is not set")))?);
-                // The library's own errors may quote the file.
-                let opened = eth_keystore::decrypt_key(path, password.as_bytes());
-                let secret =
-                    Zeroizing::new(opened.map_err(|_| value(path.display().to_string(), "is no keystore, or the password is wrong"))?);
-                let secret =
-                    <&[u8; 32]>::try_from(secret.as_slice()).map_err(|_| value(path.display().to_string(), "holds no 32-byte key"))?;
-                EvmKey::from_bytes(secret).map_err(|why| value(path.display().to_string(), why))
+                let secret = keystore::open(path, &key("keystore_file"), &format!("H402_KEYSTORE_PASSWORD_{chain_id}"), env)?;
+                EvmKey::from_bytes(&secret).map_err(|why| value(path.display().to_string(), why))
             }
             (Some(_), Some(_)) => Err(value(key("key_file"), "and keystore_file are both given")),
             (None, None) => Err(value(key("key_file"), format!("is missing, as is keystore_file, and {variable} is not set"))),

@@ -198,3 +198,35 @@ fn evm(config: &EngineConfig) -> &EvmNetwork {
     let NetworkConfig::Evm(evm) = &config.networks[0] else { panic!("not EVM") };
     evm
 }
+
+/// The key that signs receipts: from the environment or a file, named when it is missing or wrong, and never shown.
+#[tokio::test]
+async fn a_receipt_key_is_read_and_never_shown() {
+    const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    const ISSUER: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"; // RFC 8032, 7.1
+    let config: Config = GOOD.parse().unwrap();
+    assert!(config.receipt_key(|_| None).unwrap().is_none(), "none is needed");
+    let from_env = |name: &str| (name == "H402_RECEIPT_KEY").then(|| SEED.to_owned()).or_else(|| with_key(name));
+    let engine = config.engine(from_env).unwrap();
+    assert_eq!(engine.receipt_key.as_ref().unwrap().issuer().to_string(), ISSUER);
+    assert!(!format!("{engine:?}").contains(SEED));
+
+    let folder = std::env::temp_dir().join(format!("h402-receipt-key-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("receipt.key");
+    std::fs::write(&file, format!("0x{SEED}\n")).unwrap();
+    let with = |section: &str| format!("{GOOD}\n[receipts]\n{section}").parse::<Config>().unwrap().receipt_key(|_| None);
+    assert_eq!(with(&format!("key_file = {file:?}")).unwrap().unwrap().issuer().to_string(), ISSUER);
+    std::fs::write(&file, format!("{SEED}00")).unwrap();
+    for (section, named) in [
+        (format!("key_file = {file:?}"), "receipt.key: not an ed25519 key"),
+        ("key_file = \"/nowhere/receipt.key\"".to_owned(), "/nowhere/receipt.key"),
+        ("keystore_file = \"x.json\"".to_owned(), "H402_RECEIPT_KEYSTORE_PASSWORD is not set"),
+        ("key_file = \"a\"\nkeystore_file = \"b\"".to_owned(), "both given"),
+        (String::new(), "is missing"),
+    ] {
+        let error = with(&section).unwrap_err().to_string();
+        assert!(error.contains(named) && !error.contains(SEED), "{error}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
