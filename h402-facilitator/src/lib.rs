@@ -30,6 +30,8 @@ pub mod rpc;
 pub mod server;
 #[cfg(feature = "solana")]
 pub mod solana;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(any(feature = "evm", feature = "solana"))]

@@ -13,7 +13,6 @@
 
 mod answers;
 mod batch;
-mod columns;
 mod fault;
 mod grants;
 mod leases;
@@ -28,8 +27,9 @@ mod writer;
 
 pub use open::{OpenError, OpenOptions};
 
+use crate::sql::job::{Job, Outcome};
+use crate::sql::{self, columns, distinct};
 use alloy_primitives::U256;
-use batch::{Job, Outcome};
 use h402_core::{
     Address, Applied, AssetId, Change, Claim, Claimed, EvmAddress, Exposure, Grant, Grants, LanePosition, LeaseAnswer, LeaseAsk, Network,
     NewGrant, PaymentKey, PaymentRow, Store, StoreUnavailable, StoredAnswer, TransactionId, TransactionRow, UnixMillis, Verified,
@@ -151,20 +151,13 @@ impl Database {
     }
 }
 
-/// Removes from the other names of a payment what is there twice, its own key included.
-fn distinct(key: &PaymentKey, aliases: &mut Vec<PaymentKey>) {
-    aliases.sort_unstable();
-    aliases.dedup();
-    aliases.retain(|alias| alias != key);
-}
-
 impl Store for SqliteStore {
     async fn apply(&self, mut change: Change) -> Result<Applied, StoreUnavailable> {
         if let Some(claim) = &mut change.claim {
             distinct(&claim.row.key, &mut claim.aliases);
-            columns::storable(payments::numbers(&claim.row))?;
+            columns::storable(sql::payments::numbers(&claim.row))?;
         }
-        columns::storable(change.updates.iter().flat_map(|update| payments::numbers(&update.row)))?;
+        columns::storable(change.updates.iter().flat_map(|update| sql::payments::numbers(&update.row)))?;
         columns::storable(change.transactions.iter().map(|transaction| transaction.nonce))?;
         match self.0.write(Job::Change(Box::new(change))).await? {
             Outcome::Done => Ok(Applied::Applied),
@@ -262,7 +255,7 @@ impl Grants for SqlGrants {
 
     async fn update(&self, grant: &Grant, answer: Option<StoredAnswer>) -> Result<bool, StoreUnavailable> {
         columns::storable([grant.version])?;
-        let job = Job::Update(Box::new(grant.clone()), answer.filter(answers::is_kept));
+        let job = Job::Update(Box::new(grant.clone()), answer.filter(sql::answers::is_kept));
         Ok(self.0.write(job).await? == Outcome::Done)
     }
 

@@ -6,6 +6,7 @@ pub mod contract;
 pub mod dice;
 pub mod http;
 pub mod node;
+pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod rig;

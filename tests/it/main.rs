@@ -5,6 +5,7 @@ mod captures;
 mod chains;
 mod facilitator;
 mod gate;
+mod postgres;
 mod proxy;
 mod settle;
 mod solana;

@@ -5,80 +5,17 @@
 
 use super::{answers, grants, leases, payments, transactions};
 use crate::chaos::crash_point;
-use h402_core::{
-    Address, AssetId, Change, Grant, LeaseAnswer, LeaseAsk, Network, NewGrant, NewPayment, PaymentKey, PaymentRow, StoredAnswer, UnixMillis,
-};
+use crate::sql::job::{Job, Outcome, Plan, plain_claim};
+use h402_core::{Change, NewGrant, NewPayment, PaymentKey, PaymentRow, UnixMillis};
 use sqlx::{Row as _, SqliteConnection};
 use std::collections::HashSet;
 
-/// One thing to write.
-#[cfg_attr(test, derive(Debug))]
-pub(super) enum Job {
-    Change(Box<Change>),
-    Claim(Box<NewGrant>),
-    Update(Box<Grant>, Option<StoredAnswer>),
-    /// Asks for a lease at a time.
-    Lease(LeaseAsk, UnixMillis),
-    /// Gives a lease back.
-    Release(Network, [u8; 16]),
-    /// Writes one row, to find out whether that can be done.
-    Touch(UnixMillis),
-}
-
-/// What came of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Done,
-    /// Nothing of it happened: something was taken or changed meanwhile.
-    Conflict,
-    /// The payment was claimed before.
-    Known(Box<Grant>),
-    TooManyUnsettled,
-    /// Nothing of it happened: its lease is not the current one.
-    Fenced,
-    /// Who has the lease.
-    Lease(LeaseAnswer),
-}
-
-/// Which jobs of a batch go into a statement together, as places in the batch.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Plan {
-    payments: Vec<usize>,
-    grants: Vec<usize>,
-    single: Vec<usize>,
-}
-
-impl Plan {
-    fn new(jobs: &[Job]) -> Self {
-        let mut plan = Self::default();
-        let mut keys: HashSet<(bool, PaymentKey)> = HashSet::new();
-        let mut payers: HashSet<(Address, AssetId)> = HashSet::new();
-        for (at, job) in jobs.iter().enumerate() {
-            let group = match job {
-                Job::Change(change) => match plain_claim(change) {
-                    Some(row) if keys.insert((true, row.key)) => &mut plan.payments,
-                    _ => &mut plan.single,
-                },
-                // The rule of `max_unsettled` counts what was there before a statement, so one row of a payer in each.
-                Job::Claim(new) => {
-                    let alone = payers.insert((new.grant.payer, new.grant.asset));
-                    let first = keys.insert((false, new.grant.key));
-                    if alone && first && new.aliases.is_empty() { &mut plan.grants } else { &mut plan.single }
-                }
-                Job::Update(..) | Job::Lease(..) | Job::Release(..) | Job::Touch(_) => &mut plan.single,
-            };
-            group.push(at);
-        }
-        plan
-    }
-
-    /// Whether the batch is one statement, which is a transaction by itself.
-    fn is_one_statement(&self, jobs: &[Job]) -> bool {
-        match (self.payments.is_empty(), self.grants.is_empty(), self.single.as_slice()) {
-            (false, true, []) | (true, false, []) => true,
-            (true, true, [at]) => jobs.get(*at).is_some_and(is_one_statement),
-            _ => false,
-        }
+/// Whether a batch is one statement, which is a transaction by itself.
+fn is_one(plan: &Plan, jobs: &[Job]) -> bool {
+    match (plan.payments.is_empty(), plan.grants.is_empty(), plan.single.as_slice()) {
+        (false, true, []) | (true, false, []) => true,
+        (true, true, [at]) => jobs.get(*at).is_some_and(is_one_statement),
+        _ => false,
     }
 }
 
@@ -95,23 +32,11 @@ fn is_one_statement(job: &Job) -> bool {
     }
 }
 
-/// The row of a change that is nothing but the claim of a payment without other names.
-fn plain_claim(change: &Change) -> Option<&PaymentRow> {
-    match change {
-        Change { claim: Some(NewPayment { row, aliases }), updates, transactions, sent, fence: None }
-            if aliases.is_empty() && updates.is_empty() && transactions.is_empty() && sent.is_empty() =>
-        {
-            Some(row)
-        }
-        _ => None,
-    }
-}
-
 /// Writes a batch. When this returns `Ok` all of it is durable, and there is one outcome for each job; else none of
 /// it happened, unless the error is one of those after which nothing is certain ([`super::fault`]).
 pub(super) async fn write(conn: &mut SqliteConnection, jobs: &[Job]) -> sqlx::Result<Vec<Outcome>> {
     let plan = Plan::new(jobs);
-    if plan.is_one_statement(jobs) {
+    if is_one(&plan, jobs) {
         crash_at(jobs, "intent.pre_fsync");
         let outcomes = run(conn, jobs, &plan).await;
         crash_at(jobs, "intent.post_fsync");
@@ -293,7 +218,7 @@ async fn claim(conn: &mut SqliteConnection, new: &NewGrant) -> sqlx::Result<bool
 
 async fn touch(conn: &mut SqliteConnection, now: UnixMillis) -> sqlx::Result<bool> {
     let touched = sqlx::query("INSERT INTO liveness (id, at) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET at = excluded.at RETURNING id")
-        .bind(super::columns::stored_millis(now))
+        .bind(crate::sql::columns::stored_millis(now))
         .fetch_one(conn)
         .await?;
     Ok(touched.try_get::<i64, _>("id")? == 1)

@@ -1,6 +1,6 @@
 //! The table `leases`: who drives a network.
 
-use super::columns::{Columns, stored_integer, stored_millis};
+use crate::sql::columns::{Columns, stored_integer, stored_millis};
 use h402_core::{Fence, LeaseAnswer, LeaseAsk, Network, UnixMillis};
 use sqlx::SqliteConnection;
 use std::time::Duration;

@@ -257,5 +257,5 @@ async fn identity(conn: &mut SqliteConnection) -> sqlx::Result<[u8; 32]> {
         .execute(&mut *conn)
         .await?;
     let row = sqlx::query("SELECT bytes FROM identity").fetch_one(conn).await?;
-    super::columns::Columns(&row).bytes32("bytes")
+    crate::sql::columns::Columns(&row).bytes32("bytes")
 }

@@ -1,51 +1,23 @@
 //! The table `transactions`: what keys of ours signed.
 
-use super::columns::{Columns, stored_integer, stored_millis, transaction_bytes, unreadable};
 use super::payments;
+use super::statement::bind;
+use crate::sql::columns::{Columns, stored_millis, transaction_bytes};
+use crate::sql::transactions::{read, values};
 use alloy_primitives::U256;
 use futures_util::TryStreamExt as _;
 use h402_core::{EvmAddress, LanePosition, Network, PaymentKey, SentState, TransactionId, TransactionRow, UnixMillis};
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
+use sqlx::SqliteConnection;
 
-fn read(row: &SqliteRow) -> sqlx::Result<TransactionRow> {
-    let columns = Columns(row);
-    let (keys, rest) = columns.bytes("payments")?.as_chunks::<32>();
-    if !rest.is_empty() {
-        return Err(unreadable("payments"));
-    }
-    Ok(TransactionRow {
-        network: columns.network("network")?,
-        id: columns.transaction("id")?,
-        sender: columns.evm_address("sender")?,
-        nonce: columns.integer("nonce")?,
-        raw: columns.bytes("raw")?.to_vec().into(),
-        payments: keys.iter().copied().map(PaymentKey::from_bytes).collect(),
-        done: columns.integer("done")? != 0,
-        cost: columns.maybe_u256("cost")?,
-        signed_at: columns.millis("signed_at")?,
-    })
-}
+const INSERT: &str = "INSERT INTO transactions (network, id, sender, nonce, raw, payments, done, cost, signed_at) \
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
 
 /// Stores a transaction and takes its own key, which no payment owns; `false` if either is taken.
 pub(super) async fn insert(conn: &mut SqliteConnection, row: &TransactionRow) -> sqlx::Result<bool> {
     if !payments::take_key(conn, &PaymentKey::of_transaction(row.network, &row.id), None).await? {
         return Ok(false);
     }
-    let inserted = sqlx::query(
-        "INSERT INTO transactions (network, id, sender, nonce, raw, payments, done, cost, signed_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
-    )
-    .bind(row.network.to_string())
-    .bind(transaction_bytes(&row.id)?)
-    .bind(row.sender.as_slice())
-    .bind(stored_integer(row.nonce))
-    .bind(row.raw.as_ref())
-    .bind(row.payments.iter().flat_map(PaymentKey::as_bytes).copied().collect::<Vec<u8>>())
-    .bind(row.done)
-    .bind(row.cost.map(|cost| cost.to_be_bytes::<32>().to_vec()))
-    .bind(stored_millis(row.signed_at))
-    .execute(conn)
-    .await?;
+    let inserted = bind(sqlx::query(INSERT), values(row)?).execute(conn).await?;
     Ok(inserted.rows_affected() == 1)
 }
 

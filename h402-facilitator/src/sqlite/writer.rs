@@ -1,12 +1,13 @@
 //! The one task that writes: takes what waits, writes it in one commit, answers, and takes again.
 
-use super::batch::{self, Job, Outcome};
+use super::batch;
 use super::fault::{self, Fault};
 use super::lock::Lock;
 use super::reader::Readers;
 use super::statement::MAX_ROWS;
 use super::{answers, grants};
 use crate::chaos::sabotaged;
+use crate::sql::job::{Job, Outcome};
 use h402_core::{Clock, StoreUnavailable, StoredAnswer, UnixMillis};
 use sqlx::{Connection as _, SqliteConnection};
 use std::{sync::Arc, time::Duration};
