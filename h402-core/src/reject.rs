@@ -97,6 +97,9 @@ pub enum Reject {
     /// The transaction succeeded, and the payment was not in it.
     #[error("transaction moved less than the price to the payee")]
     TransferNotObserved,
+    /// The payment was settled, then its block was dropped from the chain, and it cannot be made any more: its payer owes it.
+    #[error("settled, then its block was dropped, and it cannot land any more: the payer owes it")]
+    Lost,
     /// A transaction of a kind that is not accepted as a payment.
     #[error("transaction is not a plain transfer: {0}")]
     TransactionKind(&'static str),
@@ -198,6 +201,7 @@ impl Reject {
             Self::TransactionState(_) => (R::InvalidTransactionState, "invalid_transaction_state"),
             Self::Reverts(_) => (R::InvalidTransactionState, "transfer_reverts"),
             Self::TransferNotObserved => (R::InvalidTransactionState, "transfer_not_observed"),
+            Self::Lost => (R::InvalidTransactionState, "payment_lost"),
             Self::TransactionKind(_) => (R::InvalidPayload, "unsupported_transaction_type"),
             Self::TooOld => (R::InvalidTransactionState, "payment_expired_for_claim"),
             Self::Cost { .. } | Self::BelowMinimum { .. } => (R::InvalidPaymentRequirements, "settlement_cost_exceeds_limit"),
@@ -249,6 +253,9 @@ pub enum Undecided {
     /// The contract of the asset is not the one that the operator has pinned.
     #[error("asset's contract is not the configured one")]
     AssetChanged,
+    /// The chain answers, and makes no blocks.
+    #[error("chain makes no blocks")]
+    Halted,
     /// The facilitator's key cannot pay for gas.
     #[error("facilitator cannot pay for gas")]
     Gas,

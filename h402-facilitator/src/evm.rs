@@ -119,6 +119,15 @@ impl EvmChain {
         Ok(self.inner.read_one::<Quantity<u64>>(call).await?.0)
     }
 
+    /// How many transactions of an account were mined up to a block. Nodes know that of their last hundred blocks, at least.
+    ///
+    /// # Errors
+    /// [`Undecided`].
+    pub async fn account_nonce_at(&self, who: EvmAddress, height: u64) -> Result<u64, Undecided> {
+        let call = Call::new("eth_getTransactionCount", &[who.to_string(), quantity::number(height)]);
+        Ok(self.inner.read_one::<Quantity<u64>>(call).await?.0)
+    }
+
     /// What an account holds of the native coin in wei, at the latest block.
     ///
     /// # Errors

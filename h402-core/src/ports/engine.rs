@@ -230,6 +230,15 @@ pub struct PaymentRow {
     pub version: u64,
 }
 
+impl PaymentRow {
+    /// Whether the payer owes it: it was settled, its block was dropped from the chain, and it cannot be made any more.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        let lost = crate::Reject::Lost.word();
+        matches!(&self.answer, Some(SettlementAnswer::Refused { word, .. }) if word == lost) && self.state.is_decided()
+    }
+}
+
 /// How a payment ended, as far as it has to be remembered beside its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettlementAnswer {

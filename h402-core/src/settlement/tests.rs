@@ -9,7 +9,7 @@ fn block() -> BlockRef {
     BlockRef { number: 7, hash: B256::repeat_byte(7) }
 }
 
-fn states() -> [Settlement; 9] {
+fn states() -> [Settlement; 10] {
     let transaction = tx(1);
     let block = block();
     [
@@ -22,6 +22,7 @@ fn states() -> [Settlement; 9] {
         Settlement::Reverted { transaction, block },
         Settlement::Rejected,
         Settlement::Abandoned { transaction: Some(transaction) },
+        Settlement::Failed { transaction, block },
     ]
 }
 
@@ -49,10 +50,11 @@ fn every_state_and_event() {
         "signed broadcast included reverted . . . abandoned",
         ". . . . final reorged . .",
         ". . . . . . . .",
-        "signed broadcast included reverted . . . abandoned",
-        ". . . . . reorged . .",
+        "reorged reorged included reverted . . . abandoned",
+        ". . . . failed reorged . .",
         ". . . . . . . .",
         ". . included . . . . .",
+        ". . . . . . . .",
     ];
     for (state, row) in states().into_iter().zip(table) {
         for (event, want) in events().into_iter().zip(row.split(' ')) {
@@ -89,11 +91,13 @@ proptest! {
         for pick in picks {
             let event = events()[pick];
             let Ok(next) = state.step(event) else { continue };
-            let ended = matches!(state, Settlement::Final { .. } | Settlement::Rejected);
+            let ended = matches!(state, Settlement::Final { .. } | Settlement::Failed { .. } | Settlement::Rejected);
             prop_assert!(!ended);
             if let SettlementEvent::Sign(transaction) = event {
-                prop_assert!(state.is_open() && !state.is_settled());
-                prop_assert_eq!(next, Settlement::Signed { transaction });
+                prop_assert!(!state.is_decided());
+                // That it was in a block once is not forgotten.
+                let reorged = matches!(state, Settlement::Reorged { .. });
+                prop_assert_eq!(next, if reorged { Settlement::Reorged { transaction } } else { Settlement::Signed { transaction } });
             }
             state = next;
         }

@@ -20,7 +20,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if !is_same(&row, payment) {
             return Err(Reject::DuplicateSettlement { transaction }.into());
         }
-        if row.state.is_settled() || !row.state.is_open() {
+        if row.state.is_decided() {
             return Ok(Taken::Ended(row));
         }
         match (row.caller, caller) {
@@ -28,7 +28,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 Some(open) => Ok(Taken::Open(open)),
                 // It has ended since the row was read.
                 None => match self.store.payment(&row.key).await.map_err(Undecided::from)? {
-                    Some(ended) if !ended.state.is_open() => Ok(Taken::Ended(ended)),
+                    Some(ended) if ended.state.is_decided() => Ok(Taken::Ended(ended)),
                     _ => Err(SettleError::Pending { transaction }),
                 },
             },
@@ -93,6 +93,7 @@ fn stored_refusal(word: &str, text: &str) -> Reject {
         Reject::TransactionState(""),
         Reject::ExpiresTooSoon { left: 0, required: 0 },
         SolanaReject::Expires { left: 0, required: 0 }.into(),
+        Reject::Lost,
         reverted.clone(),
     ];
     let kind = kinds.into_iter().find(|kind| kind.word() == word).unwrap_or(reverted);

@@ -3,9 +3,11 @@
 use super::{
     Shared, crash_point,
     open::{OpenPayment, OpenPayments},
+    reserve::Claimant,
+    verify::is_sent_kind,
 };
 use h402_core::{
-    Applied, Change, Clock, PaymentRow, SentState, Settlement, SettlementAnswer, SettlementEvent, Store, TransactionId, Undecided,
+    Applied, Change, Clock, PaymentRow, Reject, SentState, Settlement, SettlementAnswer, SettlementEvent, Store, TransactionId, Undecided,
 };
 use tokio::sync::MutexGuard;
 
@@ -32,11 +34,17 @@ impl<S: Store, C: Clock> Shared<S, C> {
         };
         let mut next = changed(&row, state, self.clock.now());
         if let Some(failure) = failure {
-            next.answer = Some(SettlementAnswer::Refused { word: failure.word.to_owned(), text: failure.text });
+            let Failure { word, text } = if is_owed(&row) { lost(&row, failure) } else { failure };
+            next.answer = Some(SettlementAnswer::Refused { word: word.to_owned(), text });
+        } else if state.is_settled() && matches!(row.answer, Some(SettlementAnswer::Refused { .. })) {
+            tracing::error!(payment.id = %row.key, "a payment that was told as failed is in a block after all");
+            next.answer = None;
         }
-        let mined = |transaction: TransactionId| SentState { network: payments.network(), id: transaction, done: true, cost: None };
+        let mined = |transaction: TransactionId, done| SentState { network: payments.network(), id: transaction, done, cost: None };
         let sent = match event {
-            SettlementEvent::Paid { transaction, .. } | SettlementEvent::Failed { transaction, .. } => vec![mined(transaction)],
+            SettlementEvent::Paid { transaction, .. } | SettlementEvent::Failed { transaction, .. } => vec![mined(transaction, true)],
+            // Its nonce is free again, and later ones wait for it.
+            SettlementEvent::Vanished => state.transaction().map(|transaction| mined(transaction, false)).into_iter().collect(),
             _ => Vec::new(),
         };
         let around = points(event);
@@ -92,8 +100,13 @@ impl<S: Store, C: Clock> Shared<S, C> {
             Settlement::Included { block, .. } => {
                 self.reservations.included(row.payer, row.asset, &row.key, block.number, now);
             }
-            Settlement::Rejected | Settlement::Abandoned { .. } | Settlement::Reverted { .. } => {
+            Settlement::Rejected | Settlement::Abandoned { .. } | Settlement::Reverted { .. } | Settlement::Failed { .. } => {
                 self.reservations.release(row.payer, row.asset, &row.key);
+            }
+            // The money is its payer's again, and promised again.
+            Settlement::Reorged { .. } if !is_sent_kind(row.kind) => {
+                let (payer, asset, key, amount) = (row.payer, row.asset, row.key, row.amount);
+                self.reservations.settling(Claimant { payer, asset, key, amount });
             }
             Settlement::Claimed
             | Settlement::Signed { .. }
@@ -124,6 +137,29 @@ fn points(event: SettlementEvent) -> Option<(&'static str, &'static str)> {
         SettlementEvent::Deep => Some(("final.pre", "final.post")),
         _ => None,
     }
+}
+
+/// Whether a payment that is in no block had been settled: whoever asked for it has delivered.
+fn is_owed(row: &PaymentRow) -> bool {
+    let was_settled = match &row.answer {
+        Some(SettlementAnswer::Refused { word, .. }) => word == Reject::Lost.word(),
+        Some(SettlementAnswer::Settled) | None => true,
+    };
+    matches!(row.state, Settlement::Reorged { .. }) && was_settled
+}
+
+/// A payment that was settled and never will be again. The row says so for good; somebody has to see to it.
+fn lost(row: &PaymentRow, failure: Failure) -> Failure {
+    tracing::error!(
+        payment.id = %row.key,
+        payer = %row.payer,
+        pay_to = %row.pay_to,
+        asset = %row.asset.address,
+        amount_atomic = %row.amount,
+        why = failure.text,
+        "a settled payment is lost: its block was dropped, and its payer owes it"
+    );
+    Failure { word: Reject::Lost.word(), text: format!("{}: {}", Reject::Lost, failure.text) }
 }
 
 /// The row after a change of state.

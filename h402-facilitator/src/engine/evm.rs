@@ -44,8 +44,10 @@ pub struct EvmNetwork {
     pub signers: Vec<Signer>,
     /// Blocks, its own included, after which a settlement is answered as settled.
     pub accept_depth: u64,
-    /// Blocks, its own included, after which a settlement is final.
+    /// Blocks, its own included, after which a settlement is final: the deepest reorganisation that is reckoned with.
     pub final_depth: u64,
+    /// From which amount on it is answered as settled only once it is final, by asset address, in its smallest unit.
+    pub large_amounts: Vec<(Address, Amount)>,
     /// Greatest gas that a settlement's dry run may use; its gas limit is up to a third above.
     pub max_gas: u64,
     /// Greatest price per gas in wei that is paid.
@@ -72,6 +74,7 @@ impl EvmNetwork {
             signers: vec![signer],
             accept_depth: 1,
             final_depth: 12,
+            large_amounts: Vec::new(),
             max_gas: h402_core::JudgePolicy::MAX_GAS,
             max_fee_per_gas: 500_000_000_000,
             minimums: Vec::new(),
@@ -121,6 +124,12 @@ impl EvmEngine {
             compared,
             changed: Changed::default(),
         })
+    }
+
+    /// Blocks after which a payment of this amount is answered as settled, or as failed.
+    fn depth_for(&self, asset: Address, amount: Amount) -> u64 {
+        let large = self.config.large_amounts.iter().any(|(address, least)| *address == asset && amount >= *least);
+        if large { self.config.final_depth.max(self.config.accept_depth) } else { self.config.accept_depth }
     }
 
     fn network(&self) -> Network {

@@ -47,7 +47,7 @@ fn reserve<S: Store, C: Clock>(shared: &Shared<S, C>, row: &PaymentRow) {
             shared.reservations.settling(claimant);
             shared.reservations.included(row.payer, row.asset, &row.key, block.number, shared.clock.now());
         }
-        _ if !is_sent_kind(row.kind) => shared.reservations.settling(claimant),
+        state if !state.is_decided() && !is_sent_kind(row.kind) => shared.reservations.settling(claimant),
         _ => {}
     }
 }

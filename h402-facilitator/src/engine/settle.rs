@@ -91,7 +91,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
             Taken::Ended(row) => row,
             Taken::Open(open) => {
                 let mut news = open.news.subscribe();
-                let ended = timeout_at(deadline, news.wait_for(|row| row.state.is_settled() || !row.state.is_open())).await;
+                let ended = timeout_at(deadline, news.wait_for(|row| row.state.is_decided())).await;
                 match ended {
                     Ok(Ok(row)) => row.clone(),
                     Ok(Err(_)) | Err(_) => {
@@ -133,7 +133,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         }
         crash_point("claim.post");
         tracing::info!(payment.id = %row.key, network = %network.network(), payer = %row.payer, amount_atomic = %row.amount, "claimed");
-        if !row.state.is_open() || row.state.is_settled() {
+        if row.state.is_decided() {
             // What has moved promises nothing any more.
             let held = claimant(checked.matched());
             self.reservations.release(held.payer, held.asset, &held.key);
@@ -199,7 +199,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ) -> Result<Taken, SettleError> {
         let stored = self.store.payment(&row.key).await;
         if let Ok(Some(stored)) = stored {
-            if network.payments().find(&stored.key).is_some() || !stored.state.is_open() {
+            if network.payments().find(&stored.key).is_some() || stored.state.is_decided() {
                 return self.again(network.payments(), checked.matched(), stored, caller).await;
             }
             if !store_failed {

@@ -44,10 +44,10 @@ impl<S: Store, C: Clock> Engine<S, C> {
 fn known(payment: Matched, row: &PaymentRow, caller: Option<CallerKey>) -> Result<Verified, VerifyError> {
     let transaction = row.state.transaction();
     let repeated = row.caller.is_some() && row.caller == caller && is_same(row, &payment);
-    if !repeated || !(row.state.is_open() || row.state.is_settled()) {
+    if !repeated || (row.state.is_decided() && !row.state.is_settled()) {
         return Err(match row.state {
             state if state.is_settled() => Reject::DuplicateSettlement { transaction },
-            state if state.is_open() => Reject::InProgress,
+            state if !state.is_decided() => Reject::InProgress,
             _ => Reject::AlreadyUsed,
         }
         .into());

@@ -58,10 +58,10 @@ impl EvmChain {
                 wires.push(wire.inspect_err(|_| self.inner.rpc.distrust(answerer))?);
             }
         }
-        self.inner.learn_times(wires.iter().flatten().map(|wire| wire.block_hash.0)).await?;
+        self.inner.learn_times(wires.iter().flatten().map(WireReceipt::block)).await?;
         let facts = wires.into_iter().map(|wire| {
             let wire = wire?;
-            // A block that is gone by the second request takes its receipts with it.
+            // A block that the chain does not have takes its receipts with it.
             let time = self.inner.times.get(&wire.block_hash.0)?;
             Some(wire.facts(time))
         });
@@ -82,6 +82,11 @@ impl WireReceipt {
             Some(wire) if wire.transaction_hash.0 != *id || wire.status.0 > 1 => Err(Undecided::Chain),
             wire => Ok(wire),
         }
+    }
+
+    /// Number and hash of its block.
+    pub(super) fn block(&self) -> (u64, B256) {
+        (self.block_number.0, self.block_hash.0)
     }
 
     pub(super) fn facts(&self, time: UnixSeconds) -> ReceiptFacts {

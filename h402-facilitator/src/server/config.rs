@@ -105,7 +105,8 @@ pub struct NetworkSection {
     pub max_fee_gwei: Option<u64>,
     /// Solana: `confirmed` or `finalized`, when a settlement is answered as settled.
     pub commitment: Option<CommitmentWord>,
-    /// Solana: amounts from which on that is `finalized` in any case, by symbol, in token units as text.
+    /// Amounts from which on a settlement is answered only once it is final, by symbol, in token units as text: on EVM at
+    /// `final_depth`, on Solana at `finalized`.
     #[serde(default)]
     pub large_amount: BTreeMap<String, String>,
     /// Solana: the most lamports that are paid for a payment of others.
@@ -268,15 +269,13 @@ impl Config {
             }
             let minimums = section.amounts("minimum", &section.minimum, network, &allowed)?;
             let payees = section.payees(network, &allowed)?;
+            let large_amounts = section.amounts("large_amount", &section.large_amount, network, &allowed)?;
             networks.push(match network {
                 Network::Evm(chain_id) => {
                     let pins = section.pins(network, &allowed)?;
-                    EvmNetwork { minimums, payees, pins, ..section.evm(chain_id, &env)? }.into()
+                    EvmNetwork { minimums, payees, large_amounts, pins, ..section.evm(chain_id, &env)? }.into()
                 }
-                Network::Solana(genesis) => {
-                    let large_amounts = section.amounts("large_amount", &section.large_amount, network, &allowed)?;
-                    SolanaNetwork { minimums, payees, large_amounts, ..section.solana(genesis, &env)? }.into()
-                }
+                Network::Solana(genesis) => SolanaNetwork { minimums, payees, large_amounts, ..section.solana(genesis, &env)? }.into(),
                 _ => return Err(value(format!("network {network}"), "is of a kind that is not supported")),
             });
         }

@@ -194,6 +194,7 @@ pub(super) fn every_state() -> Vec<Settlement> {
         Settlement::Final { transaction, block },
         Settlement::Reorged { transaction },
         Settlement::Reverted { transaction, block },
+        Settlement::Failed { transaction, block },
         Settlement::Rejected,
         Settlement::Abandoned { transaction: None },
         Settlement::Abandoned { transaction: Some(TransactionId::Solana([9; 64])) },
@@ -309,7 +310,7 @@ async fn unfinished_payments_come_in_pages<S: Store>(store: S) {
         // Younger keys are older payments, and three payments each are of one age.
         let row = PaymentRow { state, claimed_at: UnixMillis(1_800_000_000_000 - n / 3), ..payment(key(1000 + n)) };
         assert_eq!(apply(&store, claim(row.clone(), &[])).await, Applied::Applied);
-        let open = ["claimed", "signed", "broadcast", "included", "reorged"].contains(&state.as_str());
+        let open = ["claimed", "signed", "broadcast", "included", "reorged", "reverted"].contains(&state.as_str());
         if open {
             expected.push(row);
         }
@@ -317,7 +318,7 @@ async fn unfinished_payments_come_in_pages<S: Store>(store: S) {
         assert_eq!(apply(&store, claim(elsewhere, &[])).await, Applied::Applied);
     }
     expected.sort_by_key(|row| (row.claimed_at, row.key));
-    assert_eq!(expected.len(), 30);
+    assert_eq!(expected.len(), 34);
     assert_eq!(store.unfinished(BASE, None, 1000).await.as_ref(), Ok(&expected), "all at once");
     assert_eq!(store.unfinished(BASE, None, 0).await, Ok(vec![]));
     for limit in [1, 2, 7, 30] {

@@ -7,6 +7,7 @@ mod ledger;
 mod outcome;
 mod policy;
 mod races;
+mod reorg;
 mod restart;
 mod secrets;
 mod sent;

@@ -5,6 +5,7 @@ mod claims;
 mod crash;
 mod expiry;
 mod outcome;
+mod reorg;
 mod replay;
 mod requests;
 mod secrets;

@@ -19,7 +19,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         holder: Holder,
     ) -> Result<(Attestation, EvmFacts), VerifyError> {
         let facts = evm.config.chain.facts(checked).await?;
-        let judge = |reserved| checked.judge(&facts, &self.judge_policy(evm, reserved));
+        let judge = |reserved| checked.judge(&facts, &self.judge_policy(evm, checked, reserved));
         let attestation = if holder == Holder::Settlement && is_sent(checked.matched()) {
             // The money has moved: nothing is promised any more.
             judge(Amount::ZERO)?
@@ -29,12 +29,13 @@ impl<S: Store, C: Clock> Shared<S, C> {
         Ok((attestation, facts))
     }
 
-    fn judge_policy(&self, evm: &EvmEngine, reserved: Amount) -> JudgePolicy {
+    fn judge_policy(&self, evm: &EvmEngine, checked: &Checked, reserved: Amount) -> JudgePolicy {
+        let payment = checked.matched();
         JudgePolicy {
             times: CheckPolicy::facilitator(self.clock.now()),
             reserved,
             max_gas: evm.config.max_gas,
-            depth: evm.config.accept_depth,
+            depth: evm.depth_for(payment.requirements().offer.asset.id.address, payment.amount()),
             not_before: self.started,
         }
     }

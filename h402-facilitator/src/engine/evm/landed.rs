@@ -76,7 +76,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
             Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => None,
         };
         match found {
-            Some((_, block)) if head.number.saturating_add(1) < block.number.saturating_add(evm.config.accept_depth) => {
+            Some((_, block))
+                if head.number.saturating_add(1) < block.number.saturating_add(evm.depth_for(row.asset.address, row.amount)) =>
+            {
                 Err(Undecided::Chain)
             }
             Some((transaction, block)) => {

@@ -103,7 +103,11 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         }
         let open = self.unseen(|_, _| true);
         self.look(open).await?;
-        self.deepen(all, head).await?;
+        if self.deepen(all, head).await? {
+            // What was dropped with its block may be in another one already.
+            let open = self.unseen(|_, _| true);
+            self.look(open).await?;
+        }
         self.looked = Some(head.hash);
         Ok(())
     }
@@ -114,7 +118,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         let mut unseen: BTreeMap<B256, Vec<Arc<OpenPayment>>> = BTreeMap::new();
         for open in self.evm.payments.each() {
             let row = open.news.borrow().clone();
-            if row.state.is_settled() {
+            if row.state.is_decided() {
                 continue;
             }
             let mut hashes = self.evm.carriers.of(&row.key);
@@ -150,9 +154,6 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         {
             lane.mined(carrier.nonce.saturating_add(1));
         }
-        if !self.is_deep_enough(BlockRef { number: receipt.block, hash: receipt.block_hash }) {
-            return Ok(());
-        }
         let seen = payments.iter().map(|open| self.seen_one(hash, open, &receipt));
         futures_util::future::join_all(seen).await.into_iter().collect()
     }
@@ -160,6 +161,9 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     async fn seen_one(&self, hash: B256, open: &OpenPayment, receipt: &ReceiptFacts) -> Result<(), Undecided> {
         let row = open.news.borrow().clone();
         let block = BlockRef { number: receipt.block, hash: receipt.block_hash };
+        if !self.is_deep_enough(&row, block) {
+            return Ok(());
+        }
         let transaction = TransactionId::Evm(hash);
         let result = match self.shared.shows(self.evm, &row, receipt).await {
             Ok(true) => self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction, block }, None).await,
@@ -183,10 +187,10 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         last == hash || rivals().unwrap_or(false)
     }
 
-    /// Whether a block has as many on top of it as the network wants before a settlement counts.
-    fn is_deep_enough(&self, block: BlockRef) -> bool {
+    /// Whether a block has as many on top of it as are wanted before what became of a payment counts.
+    fn is_deep_enough(&self, row: &PaymentRow, block: BlockRef) -> bool {
         let depth = self.head.map_or(1, |head| head.number.saturating_add(1).saturating_sub(block.number));
-        depth.max(1) >= self.evm.config.accept_depth || sabotaged("depth.ignore")
+        depth.max(1) >= self.evm.depth_for(row.asset.address, row.amount) || sabotaged("depth.ignore")
     }
 
     /// Our transaction did not carry the payment. Perhaps somebody else's did (T010).
@@ -199,7 +203,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         receipt: &ReceiptFacts,
     ) -> Result<(), Undecided> {
         match self.shared.carrier(self.evm, row, block.number).await? {
-            Carrier::Other(_, block) if !self.is_deep_enough(block) => return Ok(()),
+            Carrier::Other(_, block) if !self.is_deep_enough(row, block) => return Ok(()),
             Carrier::Other(carrier, block) => {
                 return self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction: carrier, block }, None).await;
             }
@@ -214,11 +218,12 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         self.shared.advance(&self.evm.payments, open, SettlementEvent::Failed { transaction, block }, Some(failure)).await
     }
 
-    /// Included payments become final with depth, or lose their block.
-    async fn deepen(&self, all: &[Arc<OpenPayment>], head: Head) -> Result<(), Undecided> {
+    /// What is in a block becomes final with depth, or loses its block; whether any has lost it.
+    async fn deepen(&self, all: &[Arc<OpenPayment>], head: Head) -> Result<bool, Undecided> {
         let mut hashes: HashMap<u64, Option<B256>> = HashMap::new();
+        let mut dropped = false;
         for open in all {
-            let Settlement::Included { block, .. } = open.news.borrow().state else { continue };
+            let (Settlement::Included { block, .. } | Settlement::Reverted { block, .. }) = open.news.borrow().state else { continue };
             let hash = match hashes.get(&block.number) {
                 Some(hash) => *hash,
                 None => {
@@ -230,12 +235,14 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             let depth = head.number.saturating_add(1).saturating_sub(block.number);
             if hash != Some(block.hash) && !sabotaged("reorg.ignore") {
                 tracing::warn!(payment.id = %open.news.borrow().key, block = block.number, "block is gone");
+                dropped = true;
+                self.evm.config.chain.dropped(&block.hash);
                 self.shared.advance(&self.evm.payments, open, SettlementEvent::Vanished, None).await?;
             } else if depth >= self.evm.config.final_depth {
                 self.shared.advance(&self.evm.payments, open, SettlementEvent::Deep, None).await?;
             }
         }
-        Ok(())
+        Ok(dropped)
     }
 
     /// What has expired by chain time with its nonce unused cannot land any more.
@@ -244,13 +251,13 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             let row = open.news.borrow().clone();
             let margin = if sabotaged("expiry.margin") { 0 } else { EXPIRED_FOR_GOOD };
             let over = row.expires.is_some_and(|expires| head.time.0 > expires.0.saturating_add(margin));
-            if row.state.is_settled() || !over {
+            if row.state.is_decided() || !over {
                 continue;
             }
             let carrier =
                 if sabotaged("expiry.unproven") { Ok(Carrier::None) } else { self.shared.carrier(self.evm, &row, head.number).await };
             let result = match carrier {
-                Ok(Carrier::Other(_, block)) if !self.is_deep_enough(block) => continue,
+                Ok(Carrier::Other(_, block)) if !self.is_deep_enough(&row, block) => continue,
                 Ok(Carrier::Other(transaction, block)) => {
                     self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction, block }, None).await
                 }
@@ -276,10 +283,16 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         let mut waiting = false;
         for open in all {
             let row = open.news.borrow().clone();
-            let (false, Some(TransactionId::Evm(hash))) = (row.state.is_settled(), row.state.transaction()) else { continue };
-            let age = self.shared.clock.now().since(row.claimed_at);
-            let last = *self.sent.entry(hash).or_insert(now);
-            if now.duration_since(last) < RESEND.max(age / 8).min(LONGEST_RESEND) {
+            let (false, Some(TransactionId::Evm(hash))) = (row.state.is_decided(), row.state.transaction()) else { continue };
+            let reorged = matches!(row.state, Settlement::Reorged { .. });
+            let age = if reorged { Duration::ZERO } else { self.shared.clock.now().since(row.claimed_at) };
+            let is_due = match self.sent.get(&hash) {
+                // What was dropped with its block goes out at once; what is new has just been sent.
+                None => reorged,
+                Some(last) => now.duration_since(*last) >= RESEND.max(age / 8).min(LONGEST_RESEND),
+            };
+            if !is_due {
+                self.sent.entry(hash).or_insert(now);
                 continue;
             }
             waiting |= row.kind == PaymentKind::Authorization;

@@ -24,7 +24,7 @@ const REMEMBERED: u64 = 5_000;
 
 /// Looks until the engine stops.
 pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, solana: Arc<SolanaEngine>) {
-    let mut watcher = Watcher { shared: &shared, solana: &solana, sent: HashMap::new(), looked_back: None };
+    let mut watcher = Watcher { shared: &shared, solana: &solana, sent: HashMap::new(), looked_back: None, complained: None };
     let mut tick = tokio::time::interval(solana.config.poll);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -46,6 +46,8 @@ struct Watcher<'a, S, C> {
     sent: HashMap<PaymentKey, Instant>,
     /// When what has outlived its blocks was last looked at.
     looked_back: Option<Instant>,
+    /// When it was last said that the node remembers too little.
+    complained: Option<Instant>,
 }
 
 /// A payment in flight, and its first signature.
@@ -74,7 +76,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             match (status, state) {
                 (None, Settlement::Included { .. }) if sabotaged("reorg.ignore") => {}
                 (Some(status), _) => self.seen(&payment, status).await,
-                (None, Settlement::Included { .. }) => vanished.push(payment),
+                (None, Settlement::Included { .. } | Settlement::Reverted { .. }) => vanished.push(payment),
                 (None, _) => unseen.push(payment),
             }
         }
@@ -118,25 +120,25 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         }
         let (transaction, block) = (TransactionId::Solana(payment.signature), block(status.slot));
         let mut events = Vec::new();
-        let wasted = status.failure.is_some() && self.solana.pays_for(&row);
-        match status.failure.filter(|_| !sabotaged("receipt.status")) {
-            None => {
-                if !row.state.is_settled() {
-                    events.push((SettlementEvent::Paid { transaction, block }, None));
-                }
-                if status.commitment == Some(Commitment::Finalized) {
-                    events.push((SettlementEvent::Deep, None));
-                }
-            }
+        let failure = status.failure.filter(|_| !sabotaged("receipt.status"));
+        let was_failed = matches!(row.state, Settlement::Reverted { .. });
+        let wasted = failure.is_some() && !was_failed && self.solana.pays_for(&row);
+        if row.state.is_decided() && was_failed != failure.is_some() {
+            // Its block was dropped, and in the one that took its place it fares otherwise.
+            events.push((SettlementEvent::Vanished, None));
+        }
+        match failure {
+            None if row.state.is_settled() => {}
+            None => events.push((SettlementEvent::Paid { transaction, block }, None)),
+            Some(_) if was_failed => {}
             Some(reason) => {
-                if row.state.is_settled() {
-                    // Its block was dropped, and in the one that took its place it fails.
-                    events.push((SettlementEvent::Vanished, None));
-                }
                 let reject = Reject::Reverts(reason);
                 let failure = Failure { word: reject.word(), text: reject.to_string() };
                 events.push((SettlementEvent::Failed { transaction, block }, Some(failure)));
             }
+        }
+        if status.commitment == Some(Commitment::Finalized) {
+            events.push((SettlementEvent::Deep, None));
         }
         for (event, failure) in events {
             if let Err(error) = self.shared.advance(&self.solana.payments, &payment.open, event, failure).await {

@@ -208,6 +208,7 @@ async fn t147_invented_receipts_are_noticed() {
         ("no logs", without("logs"), undecided.clone()),
         ("no block", without("blockHash"), undecided),
         ("of a block that is not there", receipt(hash, B256::repeat_byte(9), "0x1"), Ok(vec![false])),
+        ("of a block that the chain has at another height", receipt(hash, bench.chain.blocks()[0].hash, "0x1"), Ok(vec![false])),
         ("honest", receipt(hash, block, "0x1"), Ok(vec![true])),
     ];
     for (name, answer, want) in cases {

@@ -13,12 +13,11 @@ use zeroize::Zeroizing;
 const MULTICALL3: &str = "0xcA11bde05977b3631167028862bE2a173976CA11";
 
 impl NetworkSection {
-    /// An EVM network, without its least amounts.
+    /// An EVM network, without its least and large amounts.
     pub(super) fn evm(&self, chain_id: u64, env: &impl Fn(&str) -> Option<String>) -> Result<EvmNetwork, ConfigError> {
         let key = |part: &str| format!("network {} {part}", self.id);
         let solanas = [
             ("commitment", self.commitment.is_some()),
-            ("large_amount", !self.large_amount.is_empty()),
             ("max_fee_lamports", self.max_fee_lamports.is_some()),
             ("min_blocks_left", self.min_blocks_left.is_some()),
             ("extensions", !self.extensions.is_empty()),

@@ -5,7 +5,7 @@ use super::super::{
     EvmEngine,
 };
 use alloy_primitives::B256;
-use h402_core::{Clock, PaymentKind, PaymentRow, Reject, SettlementEvent, Store, TransactionId, evm::EvmTransaction};
+use h402_core::{Clock, PaymentKind, PaymentRow, Reject, Settlement, SettlementEvent, Store, TransactionId, evm::EvmTransaction};
 use std::sync::Arc;
 
 /// Sends the stored bytes of an unseen transaction again, and ends a payer's own that was replaced.
@@ -39,8 +39,17 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let (PaymentKind::EvmTransaction, Some(raw), Some(payer)) = (row.kind, &row.raw, row.payer.evm()) else { return };
         let Ok(transaction) = EvmTransaction::decode(raw) else { return };
         let chain = &evm.config.chain;
+        let Ok(head) = chain.head().await else { return };
+        // A settlement that was dropped is lost for good then, so nothing may bring it back; nobody waits for that.
+        let depth = match row.state {
+            Settlement::Reorged { .. } => evm.config.final_depth,
+            _ => evm.depth_for(row.asset.address, row.amount),
+        };
+        let height = head.number.saturating_add(1).saturating_sub(depth.max(1));
         // The nonce is read before the receipt: a transaction mined in between shows in the receipt.
-        let (Ok(next), Ok(receipts)) = (chain.account_nonce(payer).await, chain.receipts(&[transaction.hash]).await) else { return };
+        let (Ok(next), Ok(receipts)) = (chain.account_nonce_at(payer, height).await, chain.receipts(&[transaction.hash]).await) else {
+            return;
+        };
         if next > transaction.nonce && receipts.first().is_some_and(Option::is_none) {
             let reject = Reject::TransactionState("it was replaced by another transaction of its sender");
             let failure = Failure { word: reject.word(), text: reject.to_string() };
