@@ -164,6 +164,6 @@ fn is_wanted<S: Store, C: Clock>(shared: &Shared<S, C>, job: &Job) -> bool {
     }
     match (job.after, row.state) {
         (None, state) => state == Settlement::Claimed,
-        (Some(after), state) => state.is_open() && !state.is_settled() && state.transaction() == Some(h402_core::TransactionId::Evm(after)),
+        (Some(after), state) => !state.is_decided() && state.transaction() == Some(h402_core::TransactionId::Evm(after)),
     }
 }
