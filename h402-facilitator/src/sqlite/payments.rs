@@ -75,7 +75,7 @@ pub(super) async fn unfinished(
 pub(super) async fn failed(conn: &mut SqliteConnection, network: Network, since: UnixMillis, limit: u32) -> sqlx::Result<Vec<PaymentRow>> {
     // Word for word the condition of the index.
     let page = sqlx::query(
-        "SELECT * FROM payments WHERE state IN ('rejected', 'reverted', 'abandoned') AND network = ?1 AND updated_at >= ?2 \
+        "SELECT * FROM payments WHERE state IN ('rejected', 'reverted', 'failed', 'abandoned') AND network = ?1 AND updated_at >= ?2 \
          ORDER BY updated_at DESC, key LIMIT ?3",
     );
     let page = page.bind(network.to_string()).bind(stored_millis(since)).bind(i64::from(limit));

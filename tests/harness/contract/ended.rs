@@ -13,7 +13,7 @@ pub(super) async fn failed_payments_are_found<S: Store>(store: S) {
     for (n, state) in (0u64..).zip(every_state().into_iter().cycle().take(60)) {
         let row = PaymentRow { state, updated_at: UnixMillis(THEN + n), ..payment(key(1000 + n)) };
         assert_eq!(apply(&store, claim(row.clone(), &[])).await, Applied::Applied);
-        if ["rejected", "reverted", "abandoned"].contains(&state.as_str()) {
+        if ["rejected", "reverted", "failed", "abandoned"].contains(&state.as_str()) {
             expected.insert(0, row);
         }
     }
