@@ -11,6 +11,7 @@ pub mod process;
 pub mod raw;
 pub mod rig;
 pub mod shop;
+pub mod torture;
 pub mod transactions;
 
 mod readme;

@@ -123,6 +123,11 @@ impl Process {
         assert!(status.unwrap().success());
     }
 
+    /// As [`Process::kill`], and waits until it is gone.
+    pub async fn killed(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Asks it to end, as `kill` does, and waits until it has.
     pub async fn terminate(&mut self) -> ExitStatus {
         assert!(Command::new("kill").arg("-TERM").arg(self.id.to_string()).status().await.unwrap().success());

@@ -3,10 +3,10 @@
 use super::{HOST, ORIGIN, PRICE, Runs, grants};
 use crate::{
     raw::{Ask, Line, Reply},
-    rig::{PAYEE, Rig, RigClock},
+    rig::{Folder, PAYEE, Rig, RigClock},
 };
 use axum::{Extension, Router, routing::any};
-use h402_core::{Amount, Asset, Network, Offer, asset_id};
+use h402_core::{Address, Amount, Asset, Network, Offer, asset_id};
 use h402_devnet::evm::account;
 use h402_tower::{
     gate::{Gate, Origin, Payment, Price},
@@ -78,11 +78,26 @@ impl Counter {
 }
 
 /// What a process is told, by its environment.
+#[derive(Clone)]
 pub struct ShopSetup<'a> {
+    /// Who verifies and settles for it.
+    pub facilitator: &'a str,
+    /// What it is paid with.
+    pub asset: &'a Asset,
+    /// Who is paid.
+    pub pay_to: Address,
     /// Where it keeps its grants.
     pub grants: PathBuf,
     /// The failpoint that ends it, if any.
     pub chaos: Option<&'a str>,
+}
+
+impl<'a> ShopSetup<'a> {
+    /// Grants in this folder, and a facilitator and a token of this rig.
+    pub fn on(rig: &'a Rig, folder: &Folder, chaos: Option<&'a str>) -> Self {
+        let grants = folder.path().join("grants.sqlite");
+        Self { facilitator: &rig.url, asset: &rig.asset, pay_to: account(PAYEE).address.into(), grants, chaos }
+    }
 }
 
 /// A running shop, killed when dropped. It sells all below `/capture/` and `/upfront/`.
@@ -94,18 +109,21 @@ pub struct ShopProcess {
 
 impl ShopProcess {
     /// Starts `program`, which calls [`run`], and waits until it listens.
-    pub async fn start(program: &str, rig: &Rig, counter: &Counter, setup: &ShopSetup<'_>) -> Self {
-        let domain = rig.asset.eip712_domain().unwrap();
+    pub async fn start(program: &str, counter: &Counter, setup: &ShopSetup<'_>) -> Self {
         let mut command = Command::new(program);
         command
-            .env("SHOP_FACILITATOR", &rig.url)
+            .env("SHOP_FACILITATOR", setup.facilitator)
             .env("SHOP_GRANTS", &setup.grants)
             .env("SHOP_COUNTER", counter.address.to_string())
-            .env("SHOP_CHAIN", rig.chain.chain_id().to_string())
-            .env("SHOP_TOKEN", rig.chain.usdc().to_string())
-            .env("SHOP_TOKEN_NAME", domain.name.unwrap_or_default().as_ref())
-            .env("SHOP_TOKEN_VERSION", domain.version.unwrap_or_default().as_ref())
+            .env("SHOP_NETWORK", setup.asset.id.network.to_string())
+            .env("SHOP_TOKEN", setup.asset.id.address.to_string())
+            .env("SHOP_PAYEE", setup.pay_to.to_string())
             .env_remove("H402_CHAOS");
+        if let Some(domain) = setup.asset.eip712_domain() {
+            command
+                .env("SHOP_TOKEN_NAME", domain.name.unwrap_or_default().as_ref())
+                .env("SHOP_TOKEN_VERSION", domain.version.unwrap_or_default().as_ref());
+        }
         if let Some(chaos) = setup.chaos {
             command.env("H402_CHAOS", chaos);
         }
@@ -130,6 +148,11 @@ impl ShopProcess {
         let status = std::process::Command::new("kill").arg("-KILL").arg(self.id.to_string()).status();
         assert!(status.unwrap().success());
     }
+
+    /// As [`ShopProcess::kill`], and waits until it is gone.
+    pub async fn killed(mut self) {
+        self.child.kill().await.unwrap();
+    }
 }
 
 /// A request to such a shop.
@@ -146,9 +169,13 @@ pub fn run() {
 async fn serve() {
     let told = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
     let grants = grants(&PathBuf::from(told("SHOP_GRANTS")), &RigClock::default()).await;
-    let token = asset_id(Network::Evm(told("SHOP_CHAIN").parse().unwrap()), &told("SHOP_TOKEN")).unwrap();
-    let token = Asset::new(token, 6, "USDC").with_eip3009(&told("SHOP_TOKEN_NAME"), &told("SHOP_TOKEN_VERSION"));
-    let payee = account(PAYEE).address.into();
+    let network: Network = told("SHOP_NETWORK").parse().unwrap();
+    let token = Asset::new(asset_id(network, &told("SHOP_TOKEN")).unwrap(), 6, "USDC");
+    let token = match std::env::var("SHOP_TOKEN_NAME") {
+        Ok(name) => token.with_eip3009(&name, &told("SHOP_TOKEN_VERSION")),
+        Err(_) => token,
+    };
+    let payee = asset_id(network, &told("SHOP_PAYEE")).unwrap().address;
     let price = Price::offers([Offer::new(token.into(), Amount::from_atomic(PRICE), payee).unwrap()]).unwrap();
     let gate = |price| {
         let facilitator = RemoteFacilitator::new(&told("SHOP_FACILITATOR")).unwrap();

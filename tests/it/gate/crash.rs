@@ -77,13 +77,12 @@ async fn killed_once(step: &str, upfront: bool) {
     let rig = Rig::start().await;
     let counter = Counter::open().await;
     let folder = Folder::new();
-    let setup = |chaos| ShopSetup { grants: folder.path().join("grants.sqlite"), chaos };
     let purchase = Purchase::new(&rig, PAYER, upfront);
     let before = rig.transfers();
-    let mut dying = ShopProcess::start(PROGRAM, &rig, &counter, &setup(Some(step))).await;
+    let mut dying = ShopProcess::start(PROGRAM, &counter, &ShopSetup::on(&rig, &folder, Some(step))).await;
     assert_eq!(dying.try_ask(&purchase.ask).await, None, "{what}: it dies before it answers");
     assert_eq!(dying.ended().await.signal(), Some(SIGABRT), "{what}");
-    let shop = ShopProcess::start(PROGRAM, &rig, &counter, &setup(None)).await;
+    let shop = ShopProcess::start(PROGRAM, &counter, &ShopSetup::on(&rig, &folder, None)).await;
     let served = purchase.until_decided(&shop).await.expect("an answer");
     assert_eq!(served.status, 200, "{what}: {served:?}");
     assert_eq!(purchase.until_decided(&shop).await.map(|again| again.content()), Some(served.content()), "{what}");
@@ -100,8 +99,7 @@ async fn failpoints_of_the_gate_are_off_unless_they_are_named() {
     let counter = Counter::open().await;
     for chaos in [None, Some(""), Some("no such step"), Some("send.pre:1000")] {
         let folder = Folder::new();
-        let setup = ShopSetup { grants: folder.path().join("grants.sqlite"), chaos };
-        let shop = ShopProcess::start(PROGRAM, &rig, &counter, &setup).await;
+        let shop = ShopProcess::start(PROGRAM, &counter, &ShopSetup::on(&rig, &folder, chaos)).await;
         for upfront in [false, true] {
             let served = Purchase::new(&rig, PAYER, upfront).until_decided(&shop).await;
             assert_eq!(served.map(|reply| reply.status), Some(200), "{chaos:?}");
@@ -134,12 +132,12 @@ async fn t014_t142_killed_twenty_times_under_load_nobody_pays_for_nothing_or_twi
     let rig = Arc::new(Rig::start().await);
     let counter = Counter::open().await;
     let folder = Folder::new();
-    let setup = ShopSetup { grants: folder.path().join("grants.sqlite"), chaos: None };
+    let setup = ShopSetup::on(&rig, &folder, None);
     let before = rig.transfers();
     let workers: Vec<Bought> = (0..8).map(|_| Bought::default()).collect();
     let mut dice = Dice::seeded();
     for _ in 0..20 {
-        let shop = Arc::new(ShopProcess::start(PROGRAM, &rig, &counter, &setup).await);
+        let shop = Arc::new(ShopProcess::start(PROGRAM, &counter, &setup).await);
         let buying =
             workers.iter().enumerate().map(|(worker, bought)| tokio::spawn(keep_buying(rig.clone(), shop.clone(), worker, bought.clone())));
         let buying: Vec<_> = buying.collect();
@@ -149,7 +147,7 @@ async fn t014_t142_killed_twenty_times_under_load_nobody_pays_for_nothing_or_twi
         join_all(buying).await.into_iter().for_each(|buying| buying.unwrap());
         Arc::into_inner(shop).unwrap().ended().await;
     }
-    let shop = ShopProcess::start(PROGRAM, &rig, &counter, &setup).await;
+    let shop = ShopProcess::start(PROGRAM, &counter, &setup).await;
     let bought: Vec<_> = workers.iter().flat_map(|bought| std::mem::take(&mut *bought.lock().unwrap())).collect();
     // Whatever was answered was paid, before anybody asks again.
     for (purchase, told) in &bought {
