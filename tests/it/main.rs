@@ -10,3 +10,4 @@ mod proxy;
 mod settle;
 mod solana;
 mod store;
+mod torture;
