@@ -7,6 +7,7 @@ mod drive;
 #[cfg(feature = "evm")]
 mod evm;
 mod flight;
+mod lease;
 mod local;
 mod network;
 mod open;
@@ -18,6 +19,7 @@ mod settle;
 #[cfg(feature = "solana")]
 mod solana;
 mod verify;
+mod wait;
 
 #[cfg(feature = "evm")]
 pub use evm::{EvmNetwork, SignError, Signer};
@@ -38,7 +40,10 @@ use h402_core::{
 use network::NetworkEngine;
 use reserve::Reservations;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::sync::{Semaphore, watch as signal};
+use tokio::{
+    sync::{Mutex, Semaphore, watch as signal},
+    task::JoinHandle,
+};
 
 /// Verifies and settles payments on the configured networks. Cheap to clone.
 ///
@@ -62,6 +67,8 @@ use tokio::sync::{Semaphore, watch as signal};
 /// ```
 pub struct Engine<S, C> {
     shared: Arc<Shared<S, C>>,
+    /// One for each network; they end when the engine stops.
+    keepers: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 /// How an engine is set up. Every limit is on from the start.
@@ -111,6 +118,8 @@ impl EngineConfig {
     }
 }
 
+/// How long the leases may take to be given back when the engine stops.
+const LEAVE: Duration = Duration::from_secs(3);
 /// How long an accepted verify keeps the payer's balance reserved.
 pub(crate) const HOLD: Duration = Duration::from_secs(60);
 
@@ -145,7 +154,7 @@ pub(crate) enum Phase {
 
 impl<S, C> Clone for Engine<S, C> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+        Self { shared: self.shared.clone(), keepers: self.keepers.clone() }
     }
 }
 
@@ -187,15 +196,12 @@ impl<S: Store, C: Clock> Engine<S, C> {
             started,
             phase: signal::Sender::new(Phase::Open),
         });
+        let mut keepers = Vec::new();
         for engine in shared.networks.values() {
-            match engine {
-                #[cfg(feature = "evm")]
-                NetworkEngine::Evm(evm) => tokio::spawn(evm::run(shared.clone(), evm.clone())),
-                #[cfg(feature = "solana")]
-                NetworkEngine::Solana(solana) => tokio::spawn(solana::run(shared.clone(), solana.clone())),
-            };
+            engine.accompany(&shared);
+            keepers.push(tokio::spawn(lease::keep(shared.clone(), engine.clone())));
         }
-        Ok(Self { shared })
+        Ok(Self { shared, keepers: Arc::new(Mutex::new(keepers)) })
     }
 
     /// The assets that are accepted.
@@ -255,6 +261,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
         for (network, engine) in &self.shared.networks {
             networks.push(NetworkReadiness {
                 network: *network,
+                drives: engine.payments().term().is_some(),
                 state: engine.ready(&self.shared.assets).await,
                 changed: engine.changed(),
             });
@@ -272,6 +279,9 @@ impl<S: Store, C: Clock> Engine<S, C> {
         // Getting every permit means that nobody works any more; a deadline that passes is the other way to stop.
         drop(tokio::time::timeout(deadline, self.shared.permits.acquire_many(all)).await);
         self.shared.phase.send_replace(Phase::Stopped);
+        // They give their leases back, so that another process need not wait until these end.
+        let mut keepers = self.keepers.lock().await;
+        drop(tokio::time::timeout(LEAVE, join_all(keepers.drain(..))).await);
     }
 }
 

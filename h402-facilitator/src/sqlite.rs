@@ -181,6 +181,11 @@ impl Store for SqliteStore {
         read(payments::unfinished(lent.connection()?, network, after, limit).await)
     }
 
+    async fn untouched(&self, network: Network, after: Option<PaymentKey>, limit: u32) -> Result<Vec<PaymentKey>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(payments::untouched(lent.connection()?, network, after, limit).await)
+    }
+
     async fn lane(&self, network: Network, sender: &EvmAddress) -> Result<LanePosition, StoreUnavailable> {
         let mut lent = self.0.readers.lend().await?;
         read(transactions::lane(lent.connection()?, network, sender).await)
@@ -221,6 +226,11 @@ impl Store for SqliteStore {
     ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
         let mut lent = self.0.readers.lend().await?;
         read(payments::signed_since(lent.connection()?, network, since, after, limit).await)
+    }
+
+    fn is_shared(&self) -> bool {
+        // One process has the file open.
+        false
     }
 
     async fn ready(&self) -> Result<(), StoreUnavailable> {

@@ -29,6 +29,16 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<PaymentRow>, StoreUnavailable>> + Send;
 
+    /// The keys of open payments of a network that are as they were claimed: nobody has changed them since. In the order of
+    /// keys, after `after`, at most `limit`. Whoever drives the network asks for them several times a second, so this must
+    /// cost no more than a look into an index, however many payments there are.
+    fn untouched(
+        &self,
+        network: Network,
+        after: Option<PaymentKey>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<PaymentKey>, StoreUnavailable>> + Send;
+
     /// The stored transactions of a key that are not known to be mined, and the greatest nonce ever stored.
     fn lane(&self, network: Network, sender: &EvmAddress) -> impl Future<Output = Result<LanePosition, StoreUnavailable>> + Send;
 
@@ -72,6 +82,9 @@ pub trait Store: Send + Sync + 'static {
         after: Option<PaymentKey>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<PaymentRow>, StoreUnavailable>> + Send;
+
+    /// Whether other processes may work on it at the same time.
+    fn is_shared(&self) -> bool;
 
     /// Whether the store can be written now.
     fn ready(&self) -> impl Future<Output = Result<(), StoreUnavailable>> + Send;

@@ -26,11 +26,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
         match (row.caller, caller) {
             (Some(first), Some(now)) if first == now => match payments.find(&row.key) {
                 Some(open) => Ok(Taken::Open(open)),
-                // It has ended since the row was read.
-                None => match self.store.payment(&row.key).await.map_err(Undecided::from)? {
-                    Some(ended) if ended.state.is_decided() => Ok(Taken::Ended(ended)),
-                    _ => Err(SettleError::Pending { transaction }),
-                },
+                // Another process drives it, or it has ended since the row was read.
+                None => Ok(Taken::Elsewhere(Box::new(row))),
             },
             (Some(_), _) => Err(Reject::DuplicateSettlement { transaction }.into()),
             (None, _) => Err(SettleError::Pending { transaction }),
@@ -75,12 +72,22 @@ impl<S: Store, C: Clock> Shared<S, C> {
             self.store_row(payments, &open, current, next, Change::default()).await?;
             return Ok(true);
         }
-        let current = self.store.payment(&row.key).await?.unwrap_or(row);
-        if current.answer.is_some() {
-            return Ok(false);
+        loop {
+            let current = self.store.payment(&row.key).await?.ok_or(Undecided::Store)?;
+            if current.answer.is_some() {
+                return Ok(false);
+            }
+            if !current.state.is_settled() {
+                return Err(Undecided::Unconfirmed);
+            }
+            let change = Change { updates: vec![PaymentUpdate { row: told(&current) }], ..Change::default() };
+            match self.store.apply(change).await? {
+                Applied::Applied => return Ok(true),
+                // Whoever drives it has seen something, or somebody else is told: the row says which.
+                Applied::Conflict => {}
+                Applied::Fenced => return Err(Undecided::Store),
+            }
         }
-        let change = Change { updates: vec![PaymentUpdate { row: told(&current) }], ..Change::default() };
-        Ok(self.store.apply(change).await? == Applied::Applied)
     }
 }
 

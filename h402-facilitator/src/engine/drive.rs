@@ -11,6 +11,7 @@ use h402_core::{
 };
 use tokio::sync::MutexGuard;
 
+#[derive(Clone)]
 /// The payer-facing end of a failed settlement.
 pub(super) struct Failure {
     pub word: &'static str,
@@ -28,13 +29,35 @@ impl<S: Store, C: Clock> Shared<S, C> {
         failure: Option<Failure>,
     ) -> Result<(), Undecided> {
         let row = open.row.lock().await;
+        let known = row.version;
+        match self.advance_row(payments, open, row, event, failure.as_ref()).await {
+            // Another process has told a caller meanwhile, or the store had done what it failed to say: once more, from there.
+            Err(Undecided::Store) => {
+                let row = open.row.lock().await;
+                if row.version == known {
+                    return Err(Undecided::Store);
+                }
+                self.advance_row(payments, open, row, event, failure.as_ref()).await
+            }
+            done => done,
+        }
+    }
+
+    async fn advance_row(
+        &self,
+        payments: &OpenPayments,
+        open: &OpenPayment,
+        row: MutexGuard<'_, PaymentRow>,
+        event: SettlementEvent,
+        failure: Option<&Failure>,
+    ) -> Result<(), Undecided> {
         let Ok(state) = row.state.step(event) else {
             tracing::debug!(payment.id = %row.key, state = row.state.as_str(), "event came too late");
             return Ok(());
         };
         let mut next = changed(&row, state, self.clock.now());
         if let Some(failure) = failure {
-            let Failure { word, text } = if is_owed(&row) { lost(&row, failure) } else { failure };
+            let Failure { word, text } = if is_owed(&row) { lost(&row, failure.clone()) } else { failure.clone() };
             next.answer = Some(SettlementAnswer::Refused { word: word.to_owned(), text });
         } else if state.is_settled() && matches!(row.answer, Some(SettlementAnswer::Refused { .. })) {
             tracing::error!(payment.id = %row.key, "a payment that was told as failed is in a block after all");
@@ -51,7 +74,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if let Some((before, _)) = around {
             crash_point(before);
         }
-        self.store_row(payments, open, row, next, Change { sent, ..Change::default() }).await?;
+        self.store_row(payments, open, row, next, Change { sent, fence: Some(open.term.fence()), ..Change::default() }).await?;
         if let Some((_, after)) = around {
             crash_point(after);
         }
@@ -77,7 +100,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             }
             Applied::Conflict => {
                 // The ledger knows better than this process's memory; take its word and let the next look decide.
-                tracing::error!(payment.id = %row.key, "ledger row changed behind the engine");
+                tracing::warn!(payment.id = %row.key, "ledger row changed behind the engine");
                 if let Some(stored) = self.store.payment(&row.key).await? {
                     let was = row.state;
                     *row = stored;
@@ -87,7 +110,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
             }
             Applied::Fenced => {
                 // Another process drives this network now, and knows how the payment stands.
-                tracing::warn!(payment.id = %row.key, "ledger row belongs to another process");
+                tracing::warn!(payment.id = %row.key, "another process drives this network");
+                open.term.end();
                 Err(Undecided::Store)
             }
         }

@@ -15,7 +15,8 @@ mod sign;
 mod signer;
 mod watch;
 
-pub(super) use recover::run;
+pub(super) use code::run as watch_code;
+pub(super) use recover::begin;
 pub use signer::{SignError, Signer};
 
 use super::{
@@ -142,7 +143,7 @@ impl EvmEngine {
     }
 
     /// Compares the assets with the chain, if that has not succeeded yet.
-    async fn ensure_checked(&self, assets: &Assets) -> Result<(), Undecided> {
+    pub(super) async fn ensure_checked(&self, assets: &Assets) -> Result<(), Undecided> {
         self.compared.ensure(self.config.check(&on(self.network(), assets))).await
     }
 

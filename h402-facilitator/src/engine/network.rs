@@ -4,9 +4,9 @@
 use super::evm::{EvmEngine, EvmNetwork};
 #[cfg(feature = "solana")]
 use super::solana::{SolanaEngine, SolanaNetwork};
-use super::{open::OpenPayments, payees::Payees};
+use super::{Shared, open::OpenPayments, payees::Payees, settle::Start};
 use crate::StartError;
-use h402_core::{Address, Amount, Asset, Assets, Network, Offer, Reject, SolanaHints, Undecided, VerifyError};
+use h402_core::{Address, Amount, Asset, Assets, Clock, Network, Offer, PaymentRow, Reject, SolanaHints, Store, Undecided, VerifyError};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -67,6 +67,8 @@ pub struct Readiness {
 pub struct NetworkReadiness {
     /// Which.
     pub network: Network,
+    /// Whether this process settles there now. If not, it verifies and claims, and another one settles.
+    pub drives: bool,
     /// The chain answers, is the configured one, its assets are as configured, and its fees can be paid.
     pub state: Result<(), Undecided>,
     /// Assets whose contract is not the pinned one any more: nothing is taken in them.
@@ -82,6 +84,7 @@ impl Readiness {
 }
 
 /// What settles payments on one network.
+#[derive(Clone)]
 pub(super) enum NetworkEngine {
     #[cfg(feature = "evm")]
     Evm(Arc<EvmEngine>),
@@ -112,12 +115,53 @@ impl NetworkEngine {
         self.payments().network()
     }
 
+    /// Compares chain and assets with the configuration, if that has not succeeded yet.
+    pub(super) async fn ensure_checked(&self, assets: &Assets) -> Result<(), Undecided> {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.ensure_checked(assets).await,
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => solana.ensure_checked(assets).await,
+        }
+    }
+
+    /// Drives on what the ledger holds unfinished, if this process drives the network.
+    pub(super) fn resume(&self, row: PaymentRow) {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.resume(row),
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => solana.resume(row),
+        }
+    }
+
+    /// How a payment goes to its chain that another process has claimed.
+    pub(super) fn start_of(&self, row: &PaymentRow) -> Start {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.start_of(row),
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => solana.start_of(row),
+        }
+    }
+
     pub(super) async fn ready(&self, assets: &Assets) -> Result<(), Undecided> {
         match self {
             #[cfg(feature = "evm")]
             Self::Evm(evm) => evm.ready(assets).await,
             #[cfg(feature = "solana")]
             Self::Solana(solana) => solana.ready(assets).await,
+        }
+    }
+
+    /// Starts what every process does, whoever drives.
+    pub(super) fn accompany<S: Store, C: Clock>(&self, shared: &Arc<Shared<S, C>>) {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => drop(tokio::spawn(super::evm::watch_code(shared.clone(), evm.clone()))),
+            // The first payer that asks should find a blockhash.
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => drop(solana.config.chain.hint()),
         }
     }
 

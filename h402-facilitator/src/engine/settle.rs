@@ -14,6 +14,8 @@ use tokio::time::{Instant, timeout_at};
 pub(super) enum Taken {
     /// Its end has to be waited for.
     Open(Arc<OpenPayment>),
+    /// Another process drives it, or will: its end has to be looked for in the ledger.
+    Elsewhere(Box<PaymentRow>),
     /// It has ended.
     Ended(PaymentRow),
 }
@@ -87,20 +89,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
             }
         };
         let network = self.shared.network(network)?;
-        let row = match taken {
-            Taken::Ended(row) => row,
-            Taken::Open(open) => {
-                let mut news = open.news.subscribe();
-                let ended = timeout_at(deadline, news.wait_for(|row| row.state.is_decided())).await;
-                match ended {
-                    Ok(Ok(row)) => row.clone(),
-                    Ok(Err(_)) | Err(_) => {
-                        let transaction = open.news.borrow().state.transaction();
-                        return Err(SettleError::Pending { transaction });
-                    }
-                }
-            }
-        };
+        let row = self.shared.ended(taken, deadline).await?;
         let answer = self.shared.answer(network.payments(), row, caller).await;
         drop(permit);
         crash_point("resp.head");
@@ -137,17 +126,29 @@ impl<S: Store, C: Clock> Shared<S, C> {
             // What has moved promises nothing any more.
             let held = claimant(checked.matched());
             self.reservations.release(held.payer, held.asset, &held.key);
-            network.payments().enter(row.clone());
+            // Whoever drives the network sees it grow old.
+            drop(network.payments().enter(row.clone()));
             return Ok(Taken::Ended(row));
         }
-        let open = network.payments().enter(row);
+        Ok(match network.payments().enter(row.clone()) {
+            Some((open, is_new)) => {
+                if is_new {
+                    self.begin(network, &open, start).await;
+                }
+                Taken::Open(open)
+            }
+            None => Taken::Elsewhere(Box::new(row)),
+        })
+    }
+
+    /// Hands a claimed payment to whatever sends it.
+    pub(super) async fn begin(&self, network: &NetworkEngine, open: &Arc<OpenPayment>, start: Start) {
         match network {
             #[cfg(feature = "evm")]
-            NetworkEngine::Evm(evm) => self.begin_evm(evm, &open, start).await,
+            NetworkEngine::Evm(evm) => self.begin_evm(evm, open, start).await,
             #[cfg(feature = "solana")]
-            NetworkEngine::Solana(solana) => self.begin_solana(solana, &open, start).await,
+            NetworkEngine::Solana(solana) => self.begin_solana(solana, open, start).await,
         }
-        Ok(Taken::Open(open))
     }
 
     /// All that has to be right before a claim.
@@ -199,20 +200,15 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ) -> Result<Taken, SettleError> {
         let stored = self.store.payment(&row.key).await;
         if let Ok(Some(stored)) = stored {
-            if network.payments().find(&stored.key).is_some() || stored.state.is_decided() {
+            let driven = network.payments().find(&stored.key).is_some();
+            if driven || self.store.is_shared() || stored.state.is_decided() {
                 return self.again(network.payments(), checked.matched(), stored, caller).await;
             }
             if !store_failed {
                 return Err(SettleError::Pending { transaction: stored.state.transaction() });
             }
             // The store said no and did it all the same: drive it on like a restart would.
-            match network {
-                #[cfg(feature = "evm")]
-                NetworkEngine::Evm(evm) => evm.resume(stored),
-                // Its bytes are stored with it: the watcher sends what is not there.
-                #[cfg(feature = "solana")]
-                NetworkEngine::Solana(solana) => drop(solana.payments.enter(stored)),
-            }
+            network.resume(stored);
             return Err(SettleError::Pending { transaction: None });
         }
         let claimant = claimant(checked.matched());

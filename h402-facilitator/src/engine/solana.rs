@@ -10,7 +10,7 @@ mod settle;
 mod wasted;
 mod watch;
 
-pub(super) use recover::run;
+pub(super) use recover::begin;
 
 use super::{
     network::{Compared, on},
@@ -116,7 +116,7 @@ impl SolanaEngine {
     }
 
     /// Compares the mints with the cluster, if that has not succeeded yet.
-    async fn ensure_checked(&self, assets: &Assets) -> Result<(), Undecided> {
+    pub(super) async fn ensure_checked(&self, assets: &Assets) -> Result<(), Undecided> {
         let assets = on(self.network(), assets);
         self.compared.ensure(self.config.chain.check(&assets, &self.config.extensions)).await
     }

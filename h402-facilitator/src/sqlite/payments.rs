@@ -1,7 +1,7 @@
 //! The tables `payments` and `payment_keys`.
 
 use super::statement::{self, Inserts, Value, bind, statement};
-use crate::sql::columns::stored_millis;
+use crate::sql::columns::{Columns, stored_millis};
 use crate::sql::payments::{COLUMNS, read, values};
 use h402_core::{Network, PaymentKey, PaymentRow, UnixMillis};
 use sqlx::{Row as _, SqliteConnection};
@@ -102,4 +102,18 @@ pub(super) async fn signed_since(
     let page = page.bind(network.to_string()).bind(i64::from(limit)).bind(stored_millis(since));
     let page = page.bind(after.as_ref().map(|key| key.as_bytes().as_slice()));
     page.fetch_all(conn).await?.iter().map(read).collect()
+}
+
+/// A page of the open payments of a network that are as they were claimed, by key.
+pub(super) async fn untouched(
+    conn: &mut SqliteConnection,
+    network: Network,
+    after: Option<PaymentKey>,
+    limit: u32,
+) -> sqlx::Result<Vec<PaymentKey>> {
+    let page = sqlx::query("SELECT key FROM payments WHERE open = 1 AND version = 1 AND network = ?1 AND key > ?2 ORDER BY key LIMIT ?3")
+        .bind(network.to_string())
+        .bind(after.map(|key| key.as_bytes().to_vec()).unwrap_or_default())
+        .bind(i64::from(limit));
+    page.fetch_all(conn).await?.iter().map(|row| Columns(row).key("key")).collect()
 }

@@ -71,6 +71,10 @@ impl Store for Failing {
         self.store.unfinished(network, after, limit).await
     }
 
+    async fn untouched(&self, network: Network, after: Option<PaymentKey>, limit: u32) -> Result<Vec<PaymentKey>, StoreUnavailable> {
+        self.store.untouched(network, after, limit).await
+    }
+
     async fn lane(&self, network: Network, sender: &EvmAddress) -> Result<LanePosition, StoreUnavailable> {
         self.store.lane(network, sender).await
     }
@@ -103,6 +107,10 @@ impl Store for Failing {
         limit: u32,
     ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
         self.store.signed_since(network, since, after, limit).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
     }
 
     async fn ready(&self) -> Result<(), StoreUnavailable> {

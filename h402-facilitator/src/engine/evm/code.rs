@@ -53,7 +53,7 @@ impl EvmNetwork {
 }
 
 /// Compares again until the engine stops.
-pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>) {
+pub(in crate::engine) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>) {
     if evm.config.pins.is_empty() {
         return;
     }

@@ -157,6 +157,9 @@ async fn round<S: Store, C: Clock>(shared: &Arc<Shared<S, C>>, evm: &EvmEngine, 
 
 /// Whether a payment still needs what it was queued for.
 fn is_wanted<S: Store, C: Clock>(shared: &Shared<S, C>, job: &Job) -> bool {
+    if job.open.term.is_over() {
+        return false;
+    }
     let row = job.open.news.borrow();
     // What has expired would only burn gas; the watcher ends it once the chain's clock agrees.
     if row.expires.is_some_and(|expires| shared.clock.now().seconds() >= expires) {

@@ -40,12 +40,15 @@ struct Waiting {
 }
 
 impl JobQueue {
-    /// Puts a job at the end; a payment that waits already waits once.
+    /// Puts a job at the end; a payment that waits already waits once, unless it waits since a term that is over.
     pub(super) fn put(&self, job: Job) {
         let mut waiting = self.waiting();
-        if waiting.keys.insert(job.key()) {
+        let key = job.key();
+        if waiting.keys.insert(key) {
             waiting.jobs.push_back(job);
             self.some.notify_one();
+        } else if let Some(lapsed) = waiting.jobs.iter_mut().find(|known| known.key() == key && known.open.term.is_over()) {
+            *lapsed = job;
         }
     }
 
@@ -87,8 +90,10 @@ impl JobQueue {
         self.waiting().jobs.len()
     }
 
+    /// Whether a payment waits in the term that goes on.
     pub(super) fn has(&self, key: &PaymentKey) -> bool {
-        self.waiting().keys.contains(key)
+        let waiting = self.waiting();
+        waiting.keys.contains(key) && waiting.jobs.iter().any(|job| job.key() == *key && !job.open.term.is_over())
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

@@ -1,29 +1,32 @@
-//! Start: open the lanes, enter what the ledger holds unfinished, and drive on.
+//! Start of a term: open the lanes, enter what the ledger holds unfinished, and drive on.
 
 use super::{
     super::{Shared, recover},
     EvmEngine,
     carriers::Carrier,
-    code,
     lane::{self, KeyLane},
     watch,
 };
 use h402_core::{Clock, Lane, Store, TransactionRow, Undecided};
 use std::sync::Arc;
+use tokio::task::JoinSet;
 
-/// Recovers a chain and then runs its lanes and its watcher. Tries until it succeeds or the engine stops.
-pub(in crate::engine) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>) {
-    while let Err(error) = recover(&shared, &evm).await {
-        if !recover::wait(&shared, &evm.payments, &error).await {
-            return;
+/// Recovers a chain and then runs its lanes and its watcher. Tries until it succeeds; `None` if the engine stops.
+pub(in crate::engine) async fn begin<S: Store, C: Clock>(
+    shared: &Arc<Shared<S, C>>,
+    evm: &Arc<EvmEngine>,
+    tasks: &mut JoinSet<()>,
+) -> Option<()> {
+    while let Err(error) = recover(shared, evm).await {
+        if !recover::wait(shared, &evm.payments, &error).await {
+            return None;
         }
     }
-    evm.payments.set_recovered();
-    tokio::spawn(code::run(shared.clone(), evm.clone()));
     for lane in &evm.lanes {
-        tokio::spawn(lane::run(shared.clone(), evm.clone(), lane.clone()));
+        tasks.spawn(lane::run(shared.clone(), evm.clone(), lane.clone()));
     }
-    watch::run(shared, evm).await;
+    tasks.spawn(watch::run(shared.clone(), evm.clone()));
+    Some(())
 }
 
 async fn recover<S: Store, C: Clock>(shared: &Arc<Shared<S, C>>, evm: &EvmEngine) -> Result<(), Undecided> {

@@ -102,11 +102,21 @@ impl<S: Store, C: Clock> Shared<S, C> {
 impl EvmEngine {
     /// Drives on what the ledger holds, as a restart does.
     pub(in crate::engine) fn resume(&self, row: PaymentRow) {
-        let claimed = row.state == Settlement::Claimed && self.payments.find(&row.key).is_none();
-        let open = self.payments.enter(row);
-        if claimed {
+        let claimed = row.state == Settlement::Claimed;
+        if let Some((open, true)) = self.payments.enter(row)
+            && claimed
+        {
             // What its simulation said is not in the ledger: it goes alone, with all the gas that it may use.
             self.put(Job { open, gas: self.config.max_gas, company: false, after: None });
+        }
+    }
+
+    /// How a payment goes to the chain that another process has claimed.
+    pub(in crate::engine) fn start_of(&self, row: &PaymentRow) -> Start {
+        match (row.state, row.kind) {
+            (Settlement::Claimed, _) => Start::Lane { gas: self.config.max_gas, company: false },
+            (Settlement::Signed { .. }, PaymentKind::EvmTransaction) => Start::Send,
+            _ => Start::Nothing,
         }
     }
 }

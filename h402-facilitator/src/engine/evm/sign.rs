@@ -5,7 +5,7 @@
 //! first stays stored, and is looked for as long as the second.
 
 use super::{
-    super::{Shared, crash_point, drive::changed, open::OpenPayment},
+    super::{Shared, crash_point, drive::changed, lease::Term, open::OpenPayment},
     EvmEngine,
     carriers::Carrier,
     lane::KeyLane,
@@ -65,11 +65,16 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// # Errors
     /// [`Unstored`]. Whatever the store had changed meanwhile is then known here, too.
     pub(super) async fn sign_and_store(&self, evm: &EvmEngine, lane: &KeyLane, drafts: Vec<Draft>) -> Result<Vec<Stored>, Unstored> {
+        let in_term = drafts.iter().flat_map(|draft| &draft.payments).find_map(|carried| match carried {
+            Carried::Open(open) => Some(open.term.clone()),
+            Carried::Over(_) => None,
+        });
+        let term = in_term.or_else(|| evm.payments.term()).ok_or(Unstored)?;
         let mut prepared = Vec::with_capacity(drafts.len());
         for draft in drafts {
             prepared.push(self.prepare_signed(evm, lane, draft).await?);
         }
-        let mut change = Change::default();
+        let mut change = Change { fence: Some(term.fence()), ..Change::default() };
         for item in &prepared {
             change.updates.extend(item.updates.iter().map(|(_, row)| PaymentUpdate { row: row.clone() }));
             change.transactions.push(item.row.clone());
@@ -80,7 +85,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 evm.config.chain.send(&item.row.raw).await;
             }
         }
-        if !is_stored(self, &change).await {
+        if !is_stored(self, &term, &change).await {
             for (open, _) in prepared.iter().flat_map(|item| &item.updates) {
                 let mut row = open.row.lock().await;
                 if let Ok(Some(stored)) = self.store.payment(&row.key).await {
@@ -176,14 +181,17 @@ impl<S: Store, C: Clock> Shared<S, C> {
 
 /// Stores what was signed; `false` if a row has changed meanwhile, so that none of it is stored. A store that fails has
 /// perhaps done it all the same, and then its nonces are given away: the same change is made until that is known.
-async fn is_stored<S: Store, C: Clock>(shared: &Shared<S, C>, change: &Change) -> bool {
+async fn is_stored<S: Store, C: Clock>(shared: &Shared<S, C>, term: &Term, change: &Change) -> bool {
     loop {
         let applied = shared.store.apply(change.clone()).await;
         let Some(first) = change.transactions.first() else { return applied == Ok(Applied::Applied) };
         match applied {
             Ok(Applied::Applied) => return true,
             // Another process signs for this key now; nothing of this will be sent.
-            Ok(Applied::Fenced) => return false,
+            Ok(Applied::Fenced) => {
+                term.end();
+                return false;
+            }
             Ok(Applied::Conflict) => match shared.store.transaction(first.network, &first.id).await {
                 Ok(found) => return found.is_some(),
                 Err(error) => tracing::warn!(%error, "could not look for what was signed"),

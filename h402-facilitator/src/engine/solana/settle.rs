@@ -11,8 +11,8 @@ use super::{
 };
 use alloy_primitives::{B256, Bytes};
 use h402_core::{
-    BlockRef, CallerKey, Checked, Clock, Matched, PaymentKey, PaymentKind, Proof, Settlement, SolanaPolicy, Store, TransactionId,
-    Undecided, VerifyError,
+    BlockRef, CallerKey, Checked, Clock, Matched, PaymentKey, PaymentKind, PaymentRow, Proof, Settlement, SolanaPolicy, Store,
+    TransactionId, Undecided, VerifyError,
     solana::{SolanaTransaction, cosign},
 };
 use std::sync::Arc;
@@ -53,6 +53,19 @@ impl<S: Store, C: Clock> Shared<S, C> {
 }
 
 impl SolanaEngine {
+    /// Drives on what the ledger holds: the watcher sends what is not there.
+    pub(in crate::engine) fn resume(&self, row: PaymentRow) {
+        drop(self.payments.enter(row));
+    }
+
+    /// How a payment goes to the cluster that another process has claimed.
+    pub(in crate::engine) fn start_of(&self, row: &PaymentRow) -> Start {
+        match row.state {
+            Settlement::Signed { .. } => Start::Send,
+            _ => Start::Nothing,
+        }
+    }
+
     /// The bytes that are sent, every time the same, and their first signature: ours where we pay the fee.
     ///
     /// Ed25519 signs the same bytes the same way always, so what a settlement signs that loses its claim is no second

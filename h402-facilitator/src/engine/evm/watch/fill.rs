@@ -2,7 +2,7 @@
 
 use super::super::{super::Shared, EvmEngine, lane::KeyLane};
 use crate::chaos::crash_point;
-use h402_core::{Change, Clock, SentState, Store, Undecided};
+use h402_core::{Applied, Change, Clock, SentState, Store, Undecided};
 
 impl<S: Store, C: Clock> Shared<S, C> {
     /// Sends what was signed and is not mined once more, if its payment has ended: lapsed, or carried by another
@@ -18,7 +18,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let sender = lane.address();
         let mined = evm.config.chain.account_nonce(sender).await?;
         lane.mined(mined);
-        let mut change = Change::default();
+        let Some(term) = evm.payments.term() else { return Ok(()) };
+        let mut change = Change { fence: Some(term.fence()), ..Change::default() };
         for stored in self.store.lane(evm.network(), &sender).await?.open {
             if stored.nonce < mined {
                 change.sent.push(SentState { network: stored.network, id: stored.id, done: true, cost: None });
@@ -28,8 +29,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 evm.config.chain.send(&stored.raw).await;
             }
         }
-        if !change.sent.is_empty() {
-            self.store.apply(change).await?;
+        if !change.sent.is_empty() && self.store.apply(change).await? == Applied::Fenced {
+            term.end();
         }
         Ok(())
     }
