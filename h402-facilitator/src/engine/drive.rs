@@ -11,8 +11,8 @@ use h402_core::{
 };
 use tokio::sync::MutexGuard;
 
-#[derive(Clone)]
 /// The payer-facing end of a failed settlement.
+#[derive(Clone)]
 pub(super) struct Failure {
     pub word: &'static str,
     pub text: String,
