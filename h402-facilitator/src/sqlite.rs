@@ -269,6 +269,11 @@ impl Grants for SqlGrants {
         Ok(self.0.write(job).await? == Outcome::Done)
     }
 
+    async fn owing(&self, after: Option<(UnixMillis, PaymentKey)>, limit: u32) -> Result<Vec<Grant>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(grants::owing(lent.connection()?, after, limit).await)
+    }
+
     async fn exposure(&self, payer: &Address, asset: &AssetId, failed_since: UnixMillis) -> Result<Exposure, StoreUnavailable> {
         let mut lent = self.0.readers.lend().await?;
         read(grants::exposure(lent.connection()?, payer, asset, failed_since).await)

@@ -22,6 +22,7 @@ pub const POINTS: &[&str] = &[
     "send.pre",
     "receipt.pre",
     "receipt.post",
+    "credit.post", // only where what was charged is not delivered in time
     "resp.head",
     "resp.body",
     "resp.end",

@@ -32,9 +32,8 @@ fn exposure_word(grant: &Grant) -> Option<&'static str> {
     match (grant.state, grant.flow) {
         (GrantState::Running | GrantState::Settling, _) => Some("unsettled"),
         (GrantState::Refused, Flow::Capture) => Some("failed"),
-        (GrantState::Refused, Flow::Upfront) | (GrantState::Released | GrantState::Served | GrantState::Owed | GrantState::Credited, _) => {
-            None
-        }
+        (GrantState::Refused, Flow::Upfront) => None,
+        (GrantState::Released | GrantState::Served | GrantState::Owed | GrantState::Credited | GrantState::Refunded, _) => None,
     }
 }
 

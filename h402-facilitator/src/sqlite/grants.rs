@@ -67,6 +67,19 @@ pub(super) async fn find_with_answer(
     found.map(|row| Ok((read(&row)?, crate::sql::answers::read(&row)?))).transpose()
 }
 
+/// A page of the grants that owe something, by age and then by key.
+pub(super) async fn owing(conn: &mut SqliteConnection, after: Option<(UnixMillis, PaymentKey)>, limit: u32) -> sqlx::Result<Vec<Grant>> {
+    let page = match after {
+        None => sqlx::query("SELECT * FROM grants WHERE state IN ('owed', 'credited') ORDER BY claimed_at, key LIMIT ?1"),
+        Some(_) => sqlx::query(
+            "SELECT * FROM grants WHERE state IN ('owed', 'credited') AND (claimed_at, key) > (?2, ?3) ORDER BY claimed_at, key LIMIT ?1",
+        ),
+    };
+    let page = page.bind(i64::from(limit)).bind(after.map(|(claimed_at, _)| stored_millis(claimed_at)));
+    let page = page.bind(after.as_ref().map(|(_, key)| key.as_bytes().as_slice()));
+    page.fetch_all(conn).await?.iter().map(read).collect()
+}
+
 /// Counts what a payer has open, and what it has failed to pay since a time.
 pub(super) async fn exposure(
     conn: &mut SqliteConnection,

@@ -11,7 +11,7 @@ use super::{
     service::GateService,
 };
 use crate::chaos::sabotaged;
-use h402_core::{CheckPolicy, Clock, Resource, UnixMillis, wire::h402};
+use h402_core::{CheckPolicy, Clock, ReceiptKey, Resource, UnixMillis, wire::h402};
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
@@ -25,6 +25,10 @@ pub struct GateLayer<F, G, M = AnyBody> {
 impl<F, G, M> GateLayer<F, G, M> {
     pub(super) fn new(shared: Shared<F, G>) -> Self {
         Self { gate: Arc::new(shared), body: PhantomData }
+    }
+
+    pub(super) fn gate(&self) -> &Shared<F, G> {
+        &self.gate
     }
 }
 
@@ -68,6 +72,7 @@ pub(super) struct Terms {
     pub(super) hosts: Vec<AllowedHost>,
     pub(super) sold: Sold,
     pub(super) sent: Option<SentPayments>,
+    pub(super) credit_key: Option<ReceiptKey>,
 }
 
 /// What is sold, and where.

@@ -84,7 +84,8 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         let charged = grant.receipt.clone().ok_or(Refusal::Undecided(Undecided::Store));
         match (grant.state, stored) {
             (GrantState::Refused, _) => Err(Refusal::RefusedBefore),
-            (GrantState::Credited, _) => Err(Refusal::Credited(charged?)),
+            (GrantState::Credited, _) => Err(self.gate.credited(&presented.matched, &grant)),
+            (GrantState::Refunded, _) => Err(Refusal::Refunded(charged?)),
             (GrantState::Served, Some(stored)) => answered(stored, &charged?),
             (GrantState::Served, None) if grant.runs > self.gate.limits.redeliveries => Err(Refusal::ServedBefore(charged?)),
             _ if grant.busy_until > self.gate.now() && !sabotaged("busy.ignore") => Err(Refusal::InProgress),
@@ -137,7 +138,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
                 hold.advance(GrantEvent::Redeliver { limit: self.gate.limits.redeliveries.saturating_add(1) }, Work::GoesOn, None).await?;
                 Ok(Turn::Charged(hold))
             }
-            (GrantState::Credited | GrantState::Refused, _) => Err(Undecided::Store.into()),
+            (GrantState::Credited | GrantState::Refunded | GrantState::Refused, _) => Err(Undecided::Store.into()),
         }
     }
 
@@ -153,12 +154,9 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
 
     /// Charged and not delivered: the handler runs again for free, a few times (T006, T101).
     async fn deliver_again(&self, mut hold: Hold<F, G>) -> Result<Turn<F, G>, Refusal> {
-        if hold.grant().runs >= Grant::MAX_OWED_RUNS {
+        if !hold.grant().may_deliver(self.gate.now()) {
             hold.advance(GrantEvent::NotDelivered, Work::Ends, None).await?;
-            return Err(match hold.receipt() {
-                Some(receipt) => Refusal::Credited(receipt),
-                None => Undecided::Store.into(),
-            });
+            return Err(self.gate.credited(hold.matched(), hold.grant()));
         }
         hold.advance(GrantEvent::RunAgain, Work::GoesOn, None).await?;
         Ok(Turn::Charged(hold))

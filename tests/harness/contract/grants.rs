@@ -17,6 +17,7 @@ pub async fn grants_contract<G: Grants>(make: impl AsyncFn() -> G) {
     unsettled_payments_are_bounded(make().await).await;
     a_known_payment_is_known_at_the_bound(make().await).await;
     exposure_counts(make().await).await;
+    what_is_owing_is_listed(make().await).await;
     answers_are_kept(make().await).await;
     answers_are_bounded(make().await).await;
     assert_ne!(make().await.identity(), make().await.identity(), "two stores are two callers");
@@ -159,6 +160,43 @@ async fn rows_come_back_as_they_went<G: Grants>(grants: G) {
         assert_eq!(load(&grants, row.key).await, Some(changed), "updated");
     }
     assert_eq!(load(&grants, key(1)).await, None, "nobody claimed it");
+}
+
+/// G05: what was charged and not delivered is listed, oldest first, page by page, until it is served or given back.
+async fn what_is_owing_is_listed<G: Grants>(grants: G) {
+    let mut owing = Vec::new();
+    for (n, state) in (0u64..).zip(GrantState::ALL.into_iter().cycle().take(32)) {
+        let mut row = grant(key(500 + n));
+        (row.state, row.receipt) = (state, None);
+        // Four claims in each millisecond, the newest written first.
+        row.claimed_at = UnixMillis(now().0 - n / 4);
+        if row.is_charged() {
+            row.receipt = Some(Receipt { network: Network::Evm(1), transaction: hash(n), payer: address(5), signed: None });
+        }
+        let row = claim_first(&grants, NewGrant { grant: row, aliases: vec![], max_unsettled: 1000 }).await;
+        if matches!(state, GrantState::Owed | GrantState::Credited) {
+            owing.push(row);
+        }
+    }
+    owing.sort_by_key(|row| (row.claimed_at, row.key));
+    assert_eq!(owing.len(), 8);
+    assert_eq!(grants.owing(None, 1000).await.unwrap(), owing);
+    let mut pages = Vec::new();
+    loop {
+        let after = pages.last().map(|row: &Grant| (row.claimed_at, row.key));
+        let page = grants.owing(after, 3).await.unwrap();
+        let last = page.len() < 3;
+        pages.extend(page);
+        if last {
+            break;
+        }
+    }
+    assert_eq!(pages, owing);
+    assert_eq!(grants.owing(None, 0).await.unwrap(), []);
+    for (row, state) in owing.iter().zip([GrantState::Served, GrantState::Refunded].into_iter().cycle()) {
+        assert!(grants.update(&Grant { state, version: 2, ..row.clone() }, None).await.unwrap());
+    }
+    assert_eq!(grants.owing(None, 1000).await.unwrap(), []);
 }
 
 async fn an_update_needs_the_version_before<G: Grants>(grants: G) {

@@ -258,6 +258,10 @@ impl Grants for TestGrants {
         done
     }
 
+    async fn owing(&self, after: Option<(UnixMillis, PaymentKey)>, limit: u32) -> Result<Vec<Grant>, StoreUnavailable> {
+        self.memory.owing(after, limit).await
+    }
+
     async fn exposure(&self, payer: &Address, asset: &h402_core::AssetId, since: UnixMillis) -> Result<Exposure, StoreUnavailable> {
         self.memory.exposure(payer, asset, since).await
     }
