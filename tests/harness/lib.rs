@@ -9,6 +9,7 @@ pub mod node;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod replica;
 pub mod rig;
 pub mod shop;
 pub mod torture;

@@ -63,14 +63,18 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if sabotaged("told.drop") {
             return Ok(true);
         }
-        if let Some(open) = payments.find(&row.key) {
+        while let Some(open) = payments.find(&row.key) {
             let current = open.row.lock().await;
             if current.answer.is_some() {
                 return Ok(false);
             }
-            let next = told(&current);
-            self.store_row(payments, &open, current, next, Change::default()).await?;
-            return Ok(true);
+            let (known, next) = (current.version, told(&current));
+            match self.store_row(payments, &open, current, next, Change::default()).await {
+                Ok(()) => return Ok(true),
+                // Another process has changed it: perhaps it has told somebody.
+                Err(Undecided::Store) if open.row.lock().await.version != known => {}
+                Err(error) => return Err(error),
+            }
         }
         loop {
             let current = self.store.payment(&row.key).await?.ok_or(Undecided::Store)?;

@@ -8,6 +8,7 @@ mod outcome;
 mod policy;
 mod races;
 mod reorg;
+mod replicas;
 mod restart;
 mod secrets;
 mod sent;

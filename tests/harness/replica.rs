@@ -1,0 +1,140 @@
+//! One of several facilitators in this process that share a ledger, with its own way to it: which can be held up, as that of
+//! a process that was stopped, or of one behind a broken network.
+
+use alloy_primitives::U256;
+use h402_core::{
+    Applied, Change, EvmAddress, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow, Store, StoreUnavailable,
+    TransactionId, TransactionRow, UnixMillis,
+};
+use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
+
+/// What is held up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// Nothing.
+    Nothing,
+    /// What a driver writes, and the renewal of its lease: others go on.
+    Driver,
+    /// Everything.
+    All,
+}
+
+/// A shared ledger, as one facilitator sees it. Clones are the same facilitator.
+#[derive(Clone)]
+pub struct Replica<S> {
+    store: S,
+    held: watch::Sender<Held>,
+    late: Arc<Mutex<Vec<Applied>>>,
+}
+
+impl<S: Store + Clone> Replica<S> {
+    /// Another facilitator on this ledger.
+    pub fn of(store: S) -> Self {
+        Self { store, held: watch::Sender::new(Held::Nothing), late: Arc::default() }
+    }
+
+    /// Holds up what comes from now on, or lets go of it.
+    pub fn hold(&self, held: Held) {
+        self.held.send_replace(held);
+    }
+
+    /// What came of the driver's writes that were held up. They reached the ledger all the same, once they could.
+    pub fn late(&self) -> Vec<Applied> {
+        self.late.lock().unwrap().clone()
+    }
+
+    async fn pass(&self, what: Held) {
+        let is_free = |held: &Held| *held == Held::Nothing || (*held == Held::Driver && what == Held::All);
+        self.held.subscribe().wait_for(is_free).await.unwrap();
+    }
+}
+
+impl<S: Store + Clone> Store for Replica<S> {
+    async fn apply(&self, change: Change) -> Result<Applied, StoreUnavailable> {
+        let what = if change.fence.is_some() { Held::Driver } else { Held::All };
+        let held = *self.held.borrow();
+        if held == Held::Nothing || (held == Held::Driver && what == Held::All) {
+            return self.store.apply(change).await;
+        }
+        // It is on its way: whoever sent it may be gone by the time it gets there.
+        let replica = self.clone();
+        let late = tokio::spawn(async move {
+            replica.pass(what).await;
+            let applied = replica.store.apply(change).await;
+            replica.late.lock().unwrap().extend(applied.clone());
+            applied
+        });
+        late.await.unwrap()
+    }
+
+    async fn payment(&self, key: &PaymentKey) -> Result<Option<PaymentRow>, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.payment(key).await
+    }
+
+    async fn transaction(&self, network: Network, id: &TransactionId) -> Result<Option<TransactionRow>, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.transaction(network, id).await
+    }
+
+    async fn unfinished(&self, network: Network, after: Option<PaymentKey>, limit: u32) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.unfinished(network, after, limit).await
+    }
+
+    async fn untouched(&self, network: Network, after: Option<PaymentKey>, limit: u32) -> Result<Vec<PaymentKey>, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.untouched(network, after, limit).await
+    }
+
+    async fn lane(&self, network: Network, sender: &EvmAddress) -> Result<LanePosition, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.lane(network, sender).await
+    }
+
+    async fn is_taken(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.is_taken(key).await
+    }
+
+    async fn lease(&self, ask: LeaseAsk) -> Result<LeaseAnswer, StoreUnavailable> {
+        self.pass(Held::Driver).await;
+        self.store.lease(ask).await
+    }
+
+    async fn release(&self, network: Network, holder: [u8; 16]) -> Result<(), StoreUnavailable> {
+        self.pass(Held::Driver).await;
+        self.store.release(network, holder).await
+    }
+
+    async fn spent(&self, network: Network, sender: &EvmAddress, since: UnixMillis) -> Result<U256, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.spent(network, sender, since).await
+    }
+
+    async fn failed(&self, network: Network, since: UnixMillis, limit: u32) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.failed(network, since, limit).await
+    }
+
+    async fn signed_since(
+        &self,
+        network: Network,
+        since: UnixMillis,
+        after: Option<PaymentKey>,
+        limit: u32,
+    ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.signed_since(network, since, after, limit).await
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn ready(&self) -> Result<(), StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.ready().await
+    }
+}
