@@ -25,6 +25,8 @@ mod engine;
 pub mod evm;
 #[cfg(any(feature = "evm", feature = "solana"))]
 mod highest;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod rpc;
 #[cfg(feature = "server")]
 pub mod server;

@@ -155,10 +155,8 @@ impl Store for SqliteStore {
     async fn apply(&self, mut change: Change) -> Result<Applied, StoreUnavailable> {
         if let Some(claim) = &mut change.claim {
             distinct(&claim.row.key, &mut claim.aliases);
-            columns::storable(sql::payments::numbers(&claim.row))?;
         }
-        columns::storable(change.updates.iter().flat_map(|update| sql::payments::numbers(&update.row)))?;
-        columns::storable(change.transactions.iter().map(|transaction| transaction.nonce))?;
+        sql::storable(&change)?;
         match self.0.write(Job::Change(Box::new(change))).await? {
             Outcome::Done => Ok(Applied::Applied),
             Outcome::Fenced => Ok(Applied::Fenced),
