@@ -149,6 +149,10 @@ impl Store for PostgresStore {
         read!(self.0, payments::unfinished(network, after, limit))
     }
 
+    async fn untouched(&self, network: Network, after: Option<PaymentKey>, limit: u32) -> Result<Vec<PaymentKey>, StoreUnavailable> {
+        read!(self.0, payments::untouched(network, after, limit))
+    }
+
     async fn lane(&self, network: Network, sender: &EvmAddress) -> Result<LanePosition, StoreUnavailable> {
         read!(self.0, transactions::lane(network, sender))
     }
@@ -186,6 +190,10 @@ impl Store for PostgresStore {
         read!(self.0, payments::signed_since(network, since, after, limit))
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn ready(&self) -> Result<(), StoreUnavailable> {
         self.0.write(Job::Touch(self.0.clock.now())).await.map(|_| ())
     }
@@ -219,6 +227,10 @@ impl Grants for PostgresGrants {
         columns::storable([grant.version])?;
         let job = Job::Update(Box::new(grant.clone()), answer.filter(sql::answers::is_kept));
         Ok(self.0.write(job).await? == Outcome::Done)
+    }
+
+    async fn owing(&self, after: Option<(UnixMillis, PaymentKey)>, limit: u32) -> Result<Vec<Grant>, StoreUnavailable> {
+        read!(self.0, grants::owing(after, limit))
     }
 
     async fn exposure(&self, payer: &Address, asset: &AssetId, failed_since: UnixMillis) -> Result<Exposure, StoreUnavailable> {

@@ -9,4 +9,4 @@ mod lease;
 mod store;
 
 pub use grants::{grants_answers_expire, grants_contract, grants_survive};
-pub use store::{store_contract, store_survives};
+pub use store::{a_claim, store_contract, store_survives};

@@ -3,8 +3,7 @@
 use super::statement::{self, bind, statement};
 use crate::sql::columns::{Columns, stored_millis};
 use crate::sql::grants::{COLUMNS, read, values};
-use crate::sql::value::Value;
-use crate::sql::{self};
+use crate::sql::{answers, value::Value};
 use alloy_primitives::Keccak256;
 use h402_core::{Address, AssetId, Exposure, Grant, NewGrant, PaymentKey, StoredAnswer, UnixMillis};
 use sqlx::PgConnection;
@@ -42,13 +41,7 @@ static CLAIM: LazyLock<Arc<str>> = LazyLock::new(|| {
 
 /// Inserts a row whose key was taken for it.
 static INSERT: LazyLock<Arc<str>> = LazyLock::new(|| {
-    format!(
-        "WITH {} INSERT INTO grants ({}) SELECT {} FROM fit AS v",
-        fitting(),
-        COLUMNS.join(", "),
-        statement::of_rows(&COLUMNS)
-    )
-    .into()
+    format!("WITH {} INSERT INTO grants ({}) SELECT {} FROM fit AS v", fitting(), COLUMNS.join(", "), statement::of_rows(&COLUMNS)).into()
 });
 
 static UPDATE: LazyLock<Arc<str>> = LazyLock::new(|| statement::update("grants", &COLUMNS));
@@ -128,7 +121,7 @@ pub(super) async fn update(conn: &mut PgConnection, grant: &Grant, answer: Optio
     let text = if answer.is_some() { &UPDATE_WITH_ANSWER } else { &UPDATE };
     let mut update = bind(statement(text), [values(grant)?])?;
     if let Some(answer) = answer {
-        let headers = sql::answers::pack(&answer.headers).ok_or_else(|| sqlx::Error::Encode("headers are too long".into()))?;
+        let headers = answers::pack(&answer.headers).ok_or_else(|| sqlx::Error::Encode("headers are too long".into()))?;
         let bytes = i64::try_from(headers.len().saturating_add(answer.body.len())).unwrap_or(i64::MAX);
         update = update.bind(i64::from(answer.status)).bind(headers).bind(answer.body.to_vec()).bind(bytes);
     }
@@ -138,10 +131,11 @@ pub(super) async fn update(conn: &mut PgConnection, grant: &Grant, answer: Optio
 /// Finds a grant by any of these names.
 pub(super) async fn find_any(conn: &mut PgConnection, names: impl IntoIterator<Item = &PaymentKey>) -> sqlx::Result<Option<Grant>> {
     let names: Vec<_> = names.into_iter().map(|name| name.as_bytes().to_vec()).collect();
-    let found = sqlx::query("SELECT g.* FROM grant_keys AS k JOIN grants AS g ON g.key = k.owner WHERE k.key = ANY ($1) ORDER BY g.key LIMIT 1")
-        .bind(names)
-        .fetch_optional(conn)
-        .await?;
+    let found =
+        sqlx::query("SELECT g.* FROM grant_keys AS k JOIN grants AS g ON g.key = k.owner WHERE k.key = ANY ($1) ORDER BY g.key LIMIT 1")
+            .bind(names)
+            .fetch_optional(conn)
+            .await?;
     found.as_ref().map(read).transpose()
 }
 
@@ -159,11 +153,28 @@ pub(super) async fn find_with_answer(
     .bind(stored_millis(fresh))
     .fetch_optional(conn)
     .await?;
-    found.map(|row| Ok((read(&row)?, sql::answers::read(&row)?))).transpose()
+    found.map(|row| Ok((read(&row)?, answers::read(&row)?))).transpose()
+}
+
+/// A page of the grants that owe something, by age and then by key.
+pub(super) async fn owing(conn: &mut PgConnection, after: Option<(UnixMillis, PaymentKey)>, limit: u32) -> sqlx::Result<Vec<Grant>> {
+    let first = "SELECT * FROM grants WHERE state IN ('owed', 'credited') ORDER BY claimed_at, key LIMIT $1";
+    let next =
+        "SELECT * FROM grants WHERE state IN ('owed', 'credited') AND (claimed_at, key) > ($2, $3) ORDER BY claimed_at, key LIMIT $1";
+    let page = match after {
+        None => sqlx::query(first).bind(i64::from(limit)),
+        Some((claimed_at, key)) => sqlx::query(next).bind(i64::from(limit)).bind(stored_millis(claimed_at)).bind(key.as_bytes().to_vec()),
+    };
+    page.fetch_all(conn).await?.iter().map(read).collect()
 }
 
 /// Counts what a payer has open, and what it has failed to pay since a time.
-pub(super) async fn exposure(conn: &mut PgConnection, payer: &Address, asset: &AssetId, failed_since: UnixMillis) -> sqlx::Result<Exposure> {
+pub(super) async fn exposure(
+    conn: &mut PgConnection,
+    payer: &Address,
+    asset: &AssetId,
+    failed_since: UnixMillis,
+) -> sqlx::Result<Exposure> {
     let counts = sqlx::query(
         "SELECT count(*) FILTER (WHERE exposure = 'unsettled') AS unsettled, \
          count(*) FILTER (WHERE exposure = 'failed' AND updated_at >= $4) AS failed \

@@ -98,7 +98,7 @@ pub(super) async fn unfinished(
 /// The payments of a network that failed lately, the latest first.
 pub(super) async fn failed(conn: &mut PgConnection, network: Network, since: UnixMillis, limit: u32) -> sqlx::Result<Vec<PaymentRow>> {
     let latest = sqlx::query(
-        "SELECT * FROM payments WHERE state IN ('rejected', 'reverted', 'abandoned') AND network = $1 AND updated_at >= $2 \
+        "SELECT * FROM payments WHERE state IN ('rejected', 'reverted', 'failed', 'abandoned') AND network = $1 AND updated_at >= $2 \
          ORDER BY updated_at DESC, key LIMIT $3",
     );
     page(conn, latest.bind(network.to_string()).bind(stored_millis(since)).bind(i64::from(limit))).await
@@ -121,4 +121,18 @@ pub(super) async fn signed_since(
         None => page(conn, start(first)).await,
         Some(after) => page(conn, start(next).bind(after.as_bytes().to_vec())).await,
     }
+}
+
+/// A page of the open payments of a network that are as they were claimed, by key.
+pub(super) async fn untouched(
+    conn: &mut PgConnection,
+    network: Network,
+    after: Option<PaymentKey>,
+    limit: u32,
+) -> sqlx::Result<Vec<PaymentKey>> {
+    let page = sqlx::query("SELECT key FROM payments WHERE open AND version = 1 AND network = $1 AND key > $2 ORDER BY key LIMIT $3")
+        .bind(network.to_string())
+        .bind(after.map(|key| key.as_bytes().to_vec()).unwrap_or_default())
+        .bind(i64::from(limit));
+    page.fetch_all(conn).await?.iter().map(|row| Columns(row).key("key")).collect()
 }

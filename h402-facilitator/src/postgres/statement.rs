@@ -96,7 +96,7 @@ mod tests {
         let items = [("a", 1), ("b", 1), ("a", 2), ("c", 1), ("a", 3), ("b", 2)];
         let [a1, b1, a2, c1, a3, b2] = &items;
         assert_eq!(rounds(&items, |item| item.0), vec![vec![a1, b1, c1], vec![a2, b2], vec![a3]]);
-        assert_eq!(rounds(&items[..0], |item: &(&str, i32)| item.0), Vec::<Vec<_>>::new());
+        assert_eq!(rounds(&items[..0], |item: &(&str, i32)| item.0), Vec::<Vec<&(&str, i32)>>::new());
     }
 
     #[test]

@@ -77,7 +77,11 @@ impl Writer {
                 }
             }
             let outcome = written.and_then(|outcomes| {
-                outcomes.into_iter().next().flatten().ok_or_else(|| StoreUnavailable("a name is taken and given back again and again".to_owned()))
+                outcomes
+                    .into_iter()
+                    .next()
+                    .flatten()
+                    .ok_or_else(|| StoreUnavailable("a name is taken and given back again and again".to_owned()))
             });
             if let (Job::Update(_, Some(answer)), Ok(Outcome::Done)) = (job, &outcome) {
                 self.tidy.count(answer);
@@ -122,7 +126,11 @@ fn pick<'a>(jobs: &'a [Job], group: &[usize]) -> Vec<&'a Job> {
     group.iter().filter_map(|at| jobs.get(*at)).collect()
 }
 
-fn answer(replies: &mut [Option<oneshot::Sender<Result<Outcome, StoreUnavailable>>>], at: usize, outcome: Result<Outcome, StoreUnavailable>) {
+fn answer(
+    replies: &mut [Option<oneshot::Sender<Result<Outcome, StoreUnavailable>>>],
+    at: usize,
+    outcome: Result<Outcome, StoreUnavailable>,
+) {
     if let Some(reply) = replies.get_mut(at).and_then(Option::take) {
         // A caller that has gone away does not undo what was written for it.
         let _gone = reply.send(outcome);

@@ -32,6 +32,11 @@ pub async fn store_contract<S: Store>(make: impl AsyncFn() -> S) {
     assert_eq!(store.ready().await, Ok(()));
 }
 
+/// The claim of the payment with this number.
+pub fn a_claim(n: u64) -> Change {
+    claim(payment(key(n)), &[])
+}
+
 pub(super) fn claim(row: PaymentRow, aliases: &[PaymentKey]) -> Change {
     Change { claim: Some(NewPayment { row, aliases: aliases.to_vec() }), ..Change::default() }
 }

@@ -34,7 +34,8 @@ CREATE TABLE payments (
 );
 
 CREATE INDEX payments_unfinished ON payments (network, claimed_at, key) WHERE open;
-CREATE INDEX payments_failed ON payments (network, updated_at, key) WHERE state IN ('rejected', 'reverted', 'abandoned');
+CREATE INDEX payments_untouched ON payments (network, key) WHERE open AND version = 1;
+CREATE INDEX payments_failed ON payments (network, updated_at, key) WHERE state IN ('rejected', 'reverted', 'failed', 'abandoned');
 CREATE INDEX payments_signed ON payments (network, claimed_at, key) WHERE kind = 'signTransaction';
 
 -- Every taken key: those of payments, their other names, and the transactions that keys of ours signed, which no
@@ -100,6 +101,7 @@ CREATE TABLE grants (
 
 CREATE INDEX grants_exposure ON grants (payer, network, asset, exposure, updated_at) WHERE exposure IS NOT NULL;
 CREATE INDEX grants_expiry ON grants (expires_at) WHERE state NOT IN ('owed', 'credited');
+CREATE INDEX grants_owing ON grants (claimed_at, key) WHERE state IN ('owed', 'credited');
 
 -- Every taken key of a grant: its own and its other names.
 CREATE TABLE grant_keys (
