@@ -12,6 +12,7 @@ pub mod raw;
 pub mod replica;
 pub mod rig;
 pub mod shop;
+pub mod sim;
 pub mod torture;
 pub mod transactions;
 
