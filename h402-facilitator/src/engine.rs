@@ -16,6 +16,7 @@ mod receipt;
 mod recover;
 mod reserve;
 mod settle;
+mod signal;
 #[cfg(feature = "solana")]
 mod solana;
 mod verify;
@@ -39,9 +40,10 @@ use h402_core::{
 };
 use network::NetworkEngine;
 use reserve::Reservations;
+use signal::Signal;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Mutex, Semaphore, watch as signal},
+    sync::{Mutex, Semaphore},
     task::JoinHandle,
 };
 
@@ -138,7 +140,7 @@ pub(crate) struct Shared<S, C> {
     permits: Arc<Semaphore>,
     max_concurrent: usize,
     started: UnixSeconds,
-    phase: signal::Sender<Phase>,
+    phase: Signal<Phase>,
 }
 
 /// How far the engine is on its way down.
@@ -194,7 +196,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
             permits: Arc::new(Semaphore::new(config.max_concurrent)),
             max_concurrent: config.max_concurrent,
             started,
-            phase: signal::Sender::new(Phase::Open),
+            phase: Signal::new(Phase::Open),
         });
         let mut keepers = Vec::new();
         for engine in shared.networks.values() {
@@ -273,12 +275,12 @@ impl<S: Store, C: Clock> Engine<S, C> {
     ///
     /// What is not finished stays in the ledger for the next start.
     pub async fn shutdown(&self, deadline: Duration) {
-        self.shared.phase.send_replace(Phase::Draining);
+        self.shared.phase.set(Phase::Draining);
         crash_point("shutdown.drain");
         let all = u32::try_from(self.shared.max_concurrent).unwrap_or(u32::MAX);
         // Getting every permit means that nobody works any more; a deadline that passes is the other way to stop.
         drop(tokio::time::timeout(deadline, self.shared.permits.acquire_many(all)).await);
-        self.shared.phase.send_replace(Phase::Stopped);
+        self.shared.phase.set(Phase::Stopped);
         // They give their leases back, so that another process need not wait until these end.
         let mut keepers = self.keepers.lock().await;
         drop(tokio::time::timeout(LEAVE, join_all(keepers.drain(..))).await);
@@ -296,8 +298,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
 
     /// Resolves once lanes and watchers are to end.
     async fn stopped(&self) {
-        // A closed channel means the same: the engine is gone.
-        drop(self.phase.subscribe().wait_for(|phase| *phase == Phase::Stopped).await);
+        self.phase.wait_for(|phase| *phase == Phase::Stopped).await;
     }
 
     /// One of the bounded places to work at.

@@ -150,7 +150,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             to = row.state.as_str(),
             "settlement"
         );
-        open.news.send_replace(row.clone());
+        open.news.set(row.clone());
     }
 }
 

@@ -3,11 +3,10 @@
 //! Every process verifies and claims. Lanes, watchers and recovery run in one at a time, and everything they write carries
 //! the epoch of the lease they run under: what comes from a lease that is over, the store refuses.
 
-use super::{Shared, network::NetworkEngine, recover};
+use super::{Shared, network::NetworkEngine, recover, signal::Signal};
 use h402_core::{Clock, Fence, Lease, LeaseAnswer, LeaseAsk, LeaseEffect, LeaseEvent, LeaseTerms, Network, Store, StoreUnavailable};
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::watch as signal,
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -21,12 +20,12 @@ const RETRY: Duration = Duration::from_millis(500);
 /// One term of driving a network, from gaining its lease to losing it.
 pub(super) struct Term {
     fence: Fence,
-    over: signal::Sender<bool>,
+    over: Signal<bool>,
 }
 
 impl Term {
     pub(super) fn new(fence: Fence) -> Self {
-        Self { fence, over: signal::Sender::new(false) }
+        Self { fence, over: Signal::new(false) }
     }
 
     /// What everything carries that is written in this term.
@@ -36,7 +35,7 @@ impl Term {
 
     /// Ends it: its lease is lost, or a write has shown that it is.
     pub(super) fn end(&self) {
-        self.over.send_replace(true);
+        self.over.set(true);
     }
 
     /// Whether it has ended.
@@ -46,8 +45,7 @@ impl Term {
 
     /// Resolves once it has ended.
     pub(super) async fn over(&self) {
-        // A closed channel means the same: nobody drives.
-        drop(self.over.subscribe().wait_for(|over| *over).await);
+        self.over.wait_for(|over| *over).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! The payments that are open on one network.
 
-use super::lease::Term;
+use super::{lease::Term, signal::Signal};
 use h402_core::{Fence, Network, PaymentKey, PaymentRow};
 use std::{
     collections::BTreeMap,
@@ -9,14 +9,13 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::watch as signal;
 
 /// A settlement that is not over and is driven here, and whoever waits for it.
 pub(super) struct OpenPayment {
     /// The row as stored; locked while it is changed.
     pub row: tokio::sync::Mutex<PaymentRow>,
     /// Shows every stored row.
-    pub news: signal::Sender<PaymentRow>,
+    pub news: Signal<PaymentRow>,
     /// The term in which it is driven.
     pub term: Arc<Term>,
 }
@@ -79,7 +78,7 @@ impl OpenPayments {
         let mut is_new = false;
         let open = driven.open.entry(row.key).or_insert_with(|| {
             is_new = true;
-            Arc::new(OpenPayment { news: signal::Sender::new(row.clone()), row: tokio::sync::Mutex::new(row), term })
+            Arc::new(OpenPayment { news: Signal::new(row.clone()), row: tokio::sync::Mutex::new(row), term })
         });
         Some((open.clone(), is_new))
     }

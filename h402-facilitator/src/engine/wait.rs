@@ -49,10 +49,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
 
 /// The row once it has ended; `None` if this process drives it no longer.
 async fn told(open: &OpenPayment) -> Option<PaymentRow> {
-    let mut news = open.news.subscribe();
     tokio::select! {
         biased;
-        row = news.wait_for(|row| row.state.is_decided()) => row.ok().map(|row| row.clone()),
+        row = open.news.wait_for(|row| row.state.is_decided()) => Some(row),
         () = open.term.over() => None,
     }
 }
