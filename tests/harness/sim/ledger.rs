@@ -6,10 +6,11 @@ use super::{
 };
 use alloy_primitives::U256;
 use h402_core::{
-    Applied, Change, EvmAddress, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow, SentState, Store, StoreUnavailable,
-    TransactionId, TransactionRow, UnixMillis,
+    Applied, Change, EvmAddress, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentKind, PaymentRow, SentState, Store,
+    StoreUnavailable, TransactionId, TransactionRow, UnixMillis,
 };
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
@@ -134,6 +135,17 @@ impl Ledger {
         }
     }
 
+    /// Rows by age, then by key.
+    fn page(&self, after: Option<PaymentKey>, limit: u32, wanted: impl Fn(&PaymentRow) -> bool) -> Vec<PaymentRow> {
+        let age = |row: &PaymentRow| (row.claimed_at, row.key);
+        let after = after.and_then(|key| self.payments.get(&key)).map(age);
+        let mut rows: Vec<PaymentRow> = self.payments.values().filter(|row| wanted(row)).cloned().collect();
+        rows.sort_by_key(age);
+        rows.retain(|row| after.is_none_or(|after| age(row) > after));
+        rows.truncate(usize::try_from(limit).expect("small"));
+        rows
+    }
+
     pub fn has_transaction(&self, hash: alloy_primitives::B256) -> bool {
         self.transactions.iter().any(|row| row.id == TransactionId::Evm(hash))
     }
@@ -199,13 +211,29 @@ impl Store for SimStore {
     }
 
     async fn unfinished(&self, network: Network, after: Option<PaymentKey>, limit: u32) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.read(|ledger| ledger.page(after, limit, |row| row.asset.network == network && row.state.is_open())).await
+    }
+
+    async fn signed_since(
+        &self,
+        network: Network,
+        since: UnixMillis,
+        after: Option<PaymentKey>,
+        limit: u32,
+    ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        let wanted =
+            |row: &PaymentRow| row.asset.network == network && row.kind == PaymentKind::SolanaTransaction && row.claimed_at >= since;
+        self.read(|ledger| ledger.page(after, limit, wanted)).await
+    }
+
+    async fn failed(&self, network: Network, since: UnixMillis, limit: u32) -> Result<Vec<PaymentRow>, StoreUnavailable> {
         self.read(|ledger| {
-            let age = |row: &PaymentRow| (row.claimed_at, row.key);
-            let after = after.and_then(|key| ledger.payments.get(&key)).map(age);
-            let open = |row: &&PaymentRow| row.asset.network == network && row.state.is_open();
-            let mut rows: Vec<PaymentRow> = ledger.payments.values().filter(open).cloned().collect();
-            rows.sort_by_key(age);
-            rows.retain(|row| after.is_none_or(|after| age(row) > after));
+            let failed = |row: &&PaymentRow| {
+                let ended = !row.state.is_open() && !row.state.is_settled();
+                row.asset.network == network && ended && row.updated_at >= since
+            };
+            let mut rows: Vec<PaymentRow> = ledger.payments.values().filter(failed).cloned().collect();
+            rows.sort_by_key(|row| (Reverse(row.updated_at), row.key));
             rows.truncate(usize::try_from(limit).expect("small"));
             rows
         })

@@ -13,11 +13,15 @@ use h402_core::{Clock, UnixMillis};
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, mpsc},
     time::{Instant, sleep},
 };
 
@@ -40,6 +44,8 @@ pub struct World {
     pub books: Vec<Mutex<Books>>,
     pub oracle: Mutex<Oracle>,
     crashes: mpsc::UnboundedSender<Process>,
+    /// The whole story is printed as it happens.
+    aloud: bool,
 }
 
 /// What is told, and the hash of all of it.
@@ -78,6 +84,7 @@ impl World {
             books,
             oracle: Mutex::default(),
             crashes,
+            aloud: std::env::var_os("H402_SIM_STORY").is_some(),
         };
         (Arc::new(world), crashed)
     }
@@ -116,6 +123,9 @@ impl World {
     /// Adds to the story.
     pub fn tell(&self, event: fmt::Arguments<'_>) {
         let line = format!("{:>9.3} {event}", self.elapsed().as_secs_f64());
+        if self.aloud {
+            println!("{line}");
+        }
         let mut story = lock(&self.story);
         // FNV-1a: two stories that differ anywhere have different hashes, as good as always.
         let mut hash = if story.events == 0 { 0xcbf2_9ce4_8422_2325 } else { story.hash };
@@ -159,16 +169,23 @@ impl World {
 pub struct Life {
     pub process: Process,
     pub id: u64,
-    dead: watch::Sender<bool>,
+    dead: Arc<Death>,
     world: Arc<World>,
     /// What its clock is ahead, in milliseconds; or behind.
     ahead: i64,
 }
 
+/// Whether a process is dead, and whoever waits for that: they wake in the order they came, unlike those of a `watch`.
+#[derive(Default)]
+struct Death {
+    has_come: AtomicBool,
+    comes: Notify,
+}
+
 impl Life {
     pub fn new(world: &Arc<World>, process: Process, id: u64) -> Self {
         let ahead = if world.has(Fault::Clocks) { i64::try_from(world.roll(4_001)).expect("small") - 2_000 } else { 0 };
-        Self { process, id, dead: watch::Sender::new(false), world: world.clone(), ahead }
+        Self { process, id, dead: Arc::default(), world: world.clone(), ahead }
     }
 
     pub fn world(&self) -> &Arc<World> {
@@ -176,7 +193,7 @@ impl Life {
     }
 
     pub fn is_dead(&self) -> bool {
-        *self.dead.borrow()
+        self.dead.has_come.load(Ordering::Relaxed)
     }
 
     /// Where a process does something that the world can see: alive it goes on, dead it never does. Some die here.
@@ -194,10 +211,11 @@ impl Life {
     }
 
     pub fn die(&self, at: &str) {
-        if self.dead.send_replace(true) {
+        if self.dead.has_come.swap(true, Ordering::Relaxed) {
             return;
         }
         self.world.tell(format_args!("{:?} dies at {at}", self.process));
+        self.dead.comes.notify_waiters();
         if let Process::Facilitator(_) = self.process {
             let kept = |waiting| self.world.roll(waiting + 1);
             let outcome = lock(&self.world.ledger).crash(self.id, kept);
@@ -213,7 +231,11 @@ impl Life {
     }
 
     pub async fn died(&self) {
-        drop(self.dead.subscribe().wait_for(|dead| *dead).await);
+        let mut comes = pin!(self.dead.comes.notified());
+        comes.as_mut().enable();
+        if !self.is_dead() {
+            comes.await;
+        }
     }
 }
 
