@@ -180,9 +180,7 @@ async fn mine(world: Arc<World>) {
 
 fn genesis(dice: &mut Dice, scenario: &Scenario) -> Chain {
     let mut state = token::State::default();
-    for index in 0..scenario.facilitators {
-        state.wei.insert(account("gas", index).address(), U256::from(10u64.pow(18)) * U256::from(100));
-    }
+    state.wei.insert(account("gas", 0).address(), U256::from(10u64.pow(18)) * U256::from(100));
     for index in 0..scenario.payers {
         let payer = account("payer", index).address();
         state.wei.insert(payer, U256::from(10u64.pow(18)));

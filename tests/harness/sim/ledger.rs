@@ -76,6 +76,13 @@ impl Ledger {
         (keeps, mine)
     }
 
+    /// What opening the ledger does where one process alone can have it open, as with SQLite.
+    pub fn end_leases(&mut self) {
+        for lease in self.leases.values_mut() {
+            lease.holder = None;
+        }
+    }
+
     /// The rules of the port, all or nothing.
     fn write(&mut self, change: Change) -> Applied {
         let Change { claim, updates, transactions, sent, fence } = change;
@@ -212,6 +219,19 @@ impl Store for SimStore {
 
     async fn unfinished(&self, network: Network, after: Option<PaymentKey>, limit: u32) -> Result<Vec<PaymentRow>, StoreUnavailable> {
         self.read(|ledger| ledger.page(after, limit, |row| row.asset.network == network && row.state.is_open())).await
+    }
+
+    async fn untouched(&self, network: Network, after: Option<PaymentKey>, limit: u32) -> Result<Vec<PaymentKey>, StoreUnavailable> {
+        self.read(|ledger| {
+            let untouched = |row: &&PaymentRow| row.asset.network == network && row.state.is_open() && row.version == 1;
+            let keys = ledger.payments.values().filter(untouched).map(|row| row.key).filter(|key| after.is_none_or(|after| *key > after));
+            keys.take(usize::try_from(limit).expect("small")).collect()
+        })
+        .await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.world().scenario.facilitators > 1
     }
 
     async fn signed_since(

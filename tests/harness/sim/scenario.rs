@@ -143,8 +143,9 @@ impl Scenario {
         let block_time = Duration::from_millis([500, 1_000, 2_000][size(dice, 3)]);
         let rush = dice.roll(3) == 0;
         let calls = (0..3 + size(dice, 8)).map(|_| call(dice, faults, payers, shops, rush)).collect();
+        let facilitators = if dice.roll(4) == 0 { 2 } else { 1 };
         let accept_depth = if dice.roll(4) == 0 { 2 } else { 1 };
-        Self { faults, block_time, accept_depth, final_depth: 5, payers, gates, shops, facilitators: 1, multicall: dice.roll(5) > 0, calls }
+        Self { faults, block_time, accept_depth, final_depth: 5, payers, gates, shops, facilitators, multicall: dice.roll(5) > 0, calls }
     }
 }
 

@@ -68,9 +68,7 @@ impl Town {
     pub fn new(world: Arc<World>) -> Arc<Self> {
         let facilitators = (0..world.scenario.facilitators).map(|_| Mutex::default()).collect();
         let gates = world.scenario.gates.iter().map(|_| Mutex::default()).collect();
-        for index in 0..world.scenario.facilitators {
-            lock(&world.oracle).wallets.insert(account("gas", index).address());
-        }
+        lock(&world.oracle).wallets.insert(account("gas", 0).address());
         Arc::new_cyclic(|this| Self { world, facilitators, gates, lives: AtomicU64::new(1), this: this.clone(), journal: Mutex::default() })
     }
 
@@ -114,7 +112,10 @@ impl Town {
         self.world.tell(format_args!("{process:?} starts"));
         match process {
             Process::Facilitator(index) => {
-                let starting = facility(&life, index);
+                if self.facilitators.len() == 1 {
+                    lock(&self.world.ledger).end_leases();
+                }
+                let starting = facility(&life);
                 tokio::select! {
                     biased;
                     () = life.died() => {}
@@ -165,10 +166,10 @@ impl Town {
     }
 }
 
-async fn facility(life: &Life, index: usize) -> Result<Facility, StartError> {
+async fn facility(life: &Life) -> Result<Facility, StartError> {
     let scenario = &life.world().scenario;
     let endpoint = "http://node.invalid".parse().expect("an endpoint");
-    let signer = Signer::Local(account("gas", index));
+    let signer = Signer::Local(account("gas", 0));
     let chain = EvmChain::new(EvmConfig {
         chain_id: CHAIN_ID,
         multicall3: scenario.multicall.then_some(token::MULTICALL3),
