@@ -189,6 +189,18 @@ impl Grants for SimGrants {
         Ok(matches!(self.write(Write::Update(Box::new(grant.clone()), answer)).await?, Written::Updated(true)))
     }
 
+    async fn owing(&self, after: Option<(UnixMillis, PaymentKey)>, limit: u32) -> Result<Vec<Grant>, StoreUnavailable> {
+        self.read(|books| {
+            let age = |grant: &Grant| (grant.claimed_at, grant.key);
+            let owing = |grant: &&Grant| grant.state.is_owing() && after.is_none_or(|after| age(grant) > after);
+            let mut page: Vec<Grant> = books.grants.values().filter(owing).cloned().collect();
+            page.sort_by_key(age);
+            page.truncate(usize::try_from(limit).expect("small"));
+            page
+        })
+        .await
+    }
+
     async fn exposure(&self, payer: &Address, asset: &AssetId, failed_since: UnixMillis) -> Result<Exposure, StoreUnavailable> {
         self.read(|books| {
             let mut exposure = Exposure::default();
