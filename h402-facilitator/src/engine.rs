@@ -12,6 +12,8 @@ mod local;
 mod network;
 mod open;
 mod payees;
+#[cfg(any(feature = "evm", feature = "solana"))]
+mod progress;
 mod receipt;
 mod recover;
 mod reserve;
@@ -122,6 +124,11 @@ impl EngineConfig {
 
 /// How long the leases may take to be given back when the engine stops.
 const LEAVE: Duration = Duration::from_secs(3);
+
+/// How long a chain may make no block while payments wait for one.
+#[cfg(any(feature = "evm", feature = "solana"))]
+const MAX_BLOCK_AGE: Duration = Duration::from_secs(30);
+
 /// How long an accepted verify keeps the payer's balance reserved.
 pub(crate) const HOLD: Duration = Duration::from_secs(60);
 

@@ -24,6 +24,8 @@ pub struct EvmTransaction {
     pub gas_limit: u64,
     /// Greatest price per gas in wei.
     pub max_fee_per_gas: u128,
+    /// Greatest tip per gas in wei.
+    pub max_priority_fee_per_gas: u128,
 }
 
 impl EvmTransaction {
@@ -64,6 +66,7 @@ impl EvmTransaction {
             input: envelope.input().clone(),
             gas_limit: envelope.gas_limit(),
             max_fee_per_gas: envelope.max_fee_per_gas(),
+            max_priority_fee_per_gas: envelope.max_priority_fee_per_gas().unwrap_or_else(|| envelope.max_fee_per_gas()),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Settling on EVM chains: a lane of nonces for each of the facilitator's keys, and a watcher that looks block by block.
 
+mod bump;
 mod carriers;
 mod code;
 mod gas;
@@ -22,6 +23,7 @@ pub use signer::{SignError, Signer};
 use super::{
     network::{Compared, on},
     open::OpenPayments,
+    progress::Progress,
 };
 use crate::{
     Payees, StartError,
@@ -55,6 +57,8 @@ pub struct EvmNetwork {
     pub max_fee_per_gas: u128,
     /// Least amount that is settled, by asset address, in its smallest unit; one unit for others.
     pub minimums: Vec<(Address, Amount)>,
+    /// How long the chain may make no block while payments wait for one, before new ones are turned away.
+    pub max_block_age: Duration,
     /// How often an open settlement is looked for besides right after it was sent.
     pub poll: Duration,
     /// The code that must stand behind tokens, by address. Another one at the start stops it; later nothing is taken in
@@ -79,6 +83,7 @@ impl EvmNetwork {
             max_gas: h402_core::JudgePolicy::MAX_GAS,
             max_fee_per_gas: 500_000_000_000,
             minimums: Vec::new(),
+            max_block_age: super::MAX_BLOCK_AGE,
             poll: Duration::from_millis(500),
             pins: Vec::new(),
             check_code: Duration::from_secs(60),
@@ -97,6 +102,7 @@ pub(super) struct EvmEngine {
     carriers: Carriers,
     /// Wakes the watcher right after a send.
     sent: Notify,
+    progress: Progress,
     compared: Compared,
     changed: Changed,
 }
@@ -122,6 +128,7 @@ impl EvmEngine {
             lanes,
             carriers: Carriers::default(),
             sent: Notify::new(),
+            progress: Progress::default(),
             compared,
             changed: Changed::default(),
         })
@@ -156,6 +163,7 @@ impl EvmEngine {
         if !self.payments.is_recovered() {
             return Err(Undecided::Starting);
         }
+        self.progress.ensure(self.config.max_block_age)?;
         self.is_fuelled().await
     }
 

@@ -15,6 +15,7 @@ pub(super) use recover::begin;
 use super::{
     network::{Compared, on},
     open::OpenPayments,
+    progress::Progress,
 };
 use crate::{
     Payees, StartError,
@@ -54,6 +55,8 @@ pub struct SolanaNetwork {
     pub extensions: AllowedExtensions,
     /// Least amount that is settled, by asset address, in its smallest unit; one unit for others.
     pub minimums: Vec<(Address, Amount)>,
+    /// How long the cluster may make no block while payments wait for one, before new ones are turned away.
+    pub max_block_age: Duration,
     /// How often open settlements are looked for, all of them at once.
     pub poll: Duration,
     /// Whom payments are settled to.
@@ -73,6 +76,7 @@ impl SolanaNetwork {
             min_blocks_left: SolanaPolicy::MIN_BLOCKS_LEFT,
             extensions: AllowedExtensions::default(),
             minimums: Vec::new(),
+            max_block_age: super::MAX_BLOCK_AGE,
             poll: Duration::from_millis(400),
             payees: Payees::default(),
         }
@@ -97,6 +101,7 @@ const RESERVE: u64 = 16;
 pub(super) struct SolanaEngine {
     pub(super) config: SolanaNetwork,
     pub(super) payments: OpenPayments,
+    progress: Progress,
     compared: Compared,
     /// What verifies have read lately.
     seen: Seen,
@@ -108,7 +113,14 @@ impl SolanaEngine {
     pub(super) async fn check(config: SolanaNetwork, assets: &Assets) -> Result<Self, StartError> {
         let network = config.chain.network();
         let compared = Compared::at_start(config.chain.check(&on(network, assets), &config.extensions).await)?;
-        Ok(Self { config, payments: OpenPayments::new(network), compared, seen: Seen::default(), wasted: Wasted::default() })
+        Ok(Self {
+            config,
+            payments: OpenPayments::new(network),
+            progress: Progress::default(),
+            compared,
+            seen: Seen::default(),
+            wasted: Wasted::default(),
+        })
     }
 
     fn network(&self) -> Network {
@@ -126,6 +138,7 @@ impl SolanaEngine {
         if !self.payments.is_recovered() {
             return Err(Undecided::Starting);
         }
+        self.progress.ensure(self.config.max_block_age)?;
         match self.config.sponsor() {
             None => self.config.chain.answers().await,
             Some(sponsor) => self.can_pay(self.config.chain.lamports(sponsor).await?),

@@ -116,6 +116,8 @@ pub struct NetworkSection {
     /// Solana: what mints of Token-2022 may be able to do.
     #[serde(default)]
     pub extensions: Vec<ExtensionWord>,
+    /// Seconds without a new block, while payments wait for one, after which new payments are turned away.
+    pub max_block_age_s: Option<u64>,
     /// Milliseconds between looks for open settlements.
     pub poll_ms: Option<u64>,
     /// Least amounts that are settled, by symbol, in token units as text.

@@ -16,6 +16,7 @@ mod shutdown;
 mod signed;
 mod solana;
 mod solana_rpc;
+mod stuck;
 mod surface;
 mod tokens;
 

@@ -18,6 +18,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         checked: &Checked,
         holder: Holder,
     ) -> Result<(Attestation, EvmFacts), VerifyError> {
+        evm.progress.ensure(evm.config.max_block_age)?;
         let facts = evm.config.chain.facts(checked).await?;
         let judge = |reserved| checked.judge(&facts, &self.judge_policy(evm, checked, reserved));
         let attestation = if holder == Holder::Settlement && is_sent(checked.matched()) {

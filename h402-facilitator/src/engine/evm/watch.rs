@@ -1,7 +1,7 @@
 //! The watcher: one per network, looks for what was sent right after the send and then block by block.
 
-mod fill;
 mod resend;
+mod tend;
 
 use super::{
     super::{Shared, drive::Failure, open::OpenPayment},
@@ -18,6 +18,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tend::Tending;
 use tokio::time::Instant;
 
 /// Receipts asked for in one request.
@@ -34,7 +35,15 @@ const INDEXED: u64 = 6;
 /// Looks until the engine stops.
 pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>) {
     let network = evm.network();
-    let mut watcher = Watcher { shared: &shared, evm: &evm, asked: HashSet::new(), sent: HashMap::new(), head: None, looked: None };
+    let mut watcher = Watcher {
+        shared: &shared,
+        evm: &evm,
+        asked: HashSet::new(),
+        sent: HashMap::new(),
+        head: None,
+        looked: None,
+        tending: Tending::default(),
+    };
     let mut tick = tokio::time::interval(evm.config.poll);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -61,6 +70,7 @@ struct Watcher<'a, S, C> {
     head: Option<Head>,
     /// The block at which everything was looked at, and understood.
     looked: Option<B256>,
+    tending: Tending,
 }
 
 impl<S: Store, C: Clock> Watcher<'_, S, C> {
@@ -82,17 +92,30 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         if all.is_empty() {
             self.asked.clear();
             self.sent.clear();
+            self.evm.progress.idle();
             return Ok(());
         }
         let waiting: HashSet<B256> = self.unseen(|_, _| true).into_iter().map(|(hash, _)| hash).collect();
+        if waiting.is_empty() {
+            self.evm.progress.idle();
+        }
         self.asked.retain(|hash| waiting.contains(hash));
         self.sent.retain(|hash, _| waiting.contains(hash));
         let head = self.evm.config.chain.head().await?;
         self.head = Some(head);
+        if !waiting.is_empty() {
+            self.evm.progress.waits_at(head.number);
+        }
         let looked = self.at(&all, head).await;
         // These look for themselves; one payment that is not understood must not hold up the others.
         self.expire(&all, head).await;
         self.resend(&all).await;
+        // Only after everything was looked at: a nonce whose transaction was dropped with its block is no hole.
+        if looked.is_ok()
+            && let Err(error) = self.tend(head).await
+        {
+            tracing::debug!(%error, "could not look after what waits for a block");
+        }
         looked
     }
 
@@ -275,12 +298,26 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         }
     }
 
+    /// Looks after what our keys have signed, while anything waits for it.
+    async fn tend(&mut self, head: Head) -> Result<(), Undecided> {
+        let waits = |open: &Arc<OpenPayment>| {
+            let row = open.news.borrow();
+            !row.state.is_decided() && row.kind == PaymentKind::Authorization && row.state != Settlement::Claimed
+        };
+        if !self.evm.payments.each().iter().any(waits) || !self.tending.is_due() {
+            return Ok(());
+        }
+        for lane in &self.evm.lanes {
+            self.shared.tend(self.evm, lane, head, &mut self.tending).await?;
+        }
+        Ok(())
+    }
+
     /// Sends the stored bytes of what is not in a block again, the less often the longer it waits; a transaction that
     /// carries several payments once.
     async fn resend(&mut self, all: &[Arc<OpenPayment>]) {
         let now = Instant::now();
         let mut late: BTreeMap<B256, Vec<Arc<OpenPayment>>> = BTreeMap::new();
-        let mut waiting = false;
         for open in all {
             let row = open.news.borrow().clone();
             let (false, Some(TransactionId::Evm(hash))) = (row.state.is_decided(), row.state.transaction()) else { continue };
@@ -295,16 +332,12 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
                 self.sent.entry(hash).or_insert(now);
                 continue;
             }
-            waiting |= row.kind == PaymentKind::Authorization;
             late.entry(hash).or_default().push(open.clone());
         }
         for (hash, payments) in late {
             self.sent.insert(hash, now);
             // In a task: what waits for a slow node must not keep the watcher from what has arrived.
             tokio::spawn(resend::send_again(self.shared.clone(), self.evm.clone(), payments, hash));
-        }
-        if waiting && let Err(error) = self.shared.fill_nonces(self.evm).await {
-            tracing::debug!(%error, "could not look for nonces to fill");
         }
     }
 }

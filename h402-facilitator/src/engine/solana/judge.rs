@@ -22,6 +22,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         checked: &Checked,
         holder: Holder,
     ) -> Result<(Attestation, SolanaRead), VerifyError> {
+        solana.progress.ensure(solana.config.max_block_age)?;
         let payment = checked.matched();
         let held = claimant(payment);
         let settles = holder == Holder::Settlement;

@@ -63,12 +63,18 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         self.shared.reservations.sweep(now);
         self.solana.seen.sweep(now);
         let in_flight = self.in_flight();
+        if in_flight.iter().all(|payment| payment.open.news.borrow().state.is_decided()) {
+            self.solana.progress.idle();
+        }
         if in_flight.is_empty() {
             self.sent.clear();
             return Ok(());
         }
         let signatures: Vec<[u8; 64]> = in_flight.iter().map(|payment| payment.signature).collect();
         let answer = self.solana.config.chain.statuses(&signatures).await?;
+        if in_flight.iter().any(|payment| !payment.open.news.borrow().state.is_decided()) {
+            self.solana.progress.waits_at(answer.slot);
+        }
         let mut unseen = Vec::new();
         let mut vanished = Vec::new();
         for (payment, status) in in_flight.into_iter().zip(answer.statuses) {

@@ -39,6 +39,7 @@ impl NetworkSection {
             final_depth: self.final_depth.unwrap_or(defaults.final_depth).max(1),
             max_gas: self.max_gas.unwrap_or(defaults.max_gas),
             max_fee_per_gas: self.max_fee_gwei.map_or(defaults.max_fee_per_gas, |gwei| u128::from(gwei) * 1_000_000_000),
+            max_block_age: self.max_block_age_s.map_or(defaults.max_block_age, |seconds| Duration::from_secs(seconds.max(1))),
             poll: self.poll_ms.map_or(defaults.poll, |ms| Duration::from_millis(ms.max(10))),
             ..defaults
         })

@@ -74,6 +74,7 @@ impl NetworkSection {
             },
             min_blocks_left: self.min_blocks_left.unwrap_or(defaults.min_blocks_left),
             extensions,
+            max_block_age: self.max_block_age_s.map_or(defaults.max_block_age, |seconds| Duration::from_secs(seconds.max(1))),
             poll: self.poll_ms.map_or(defaults.poll, |ms| Duration::from_millis(ms.max(10))),
             ..defaults
         })

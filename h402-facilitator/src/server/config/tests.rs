@@ -1,4 +1,5 @@
 use super::*;
+use std::time::Duration;
 
 const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 const GOOD: &str = r#"
@@ -150,6 +151,19 @@ const PAIR: &str = "[157,97,177,157,239,253,90,96,186,132,74,244,146,236,44,196,
 
 fn with_sponsor(name: &str) -> Option<String> {
     (name == "H402_KEY_EtWTRABZaYq6iMfeYKouRu166VU2xqa1").then(|| PAIR.to_owned())
+}
+
+/// From an amount on payments are waited for longer, and no new ones are taken while a chain stands still: on both kinds.
+#[tokio::test]
+async fn large_amounts_and_the_age_of_blocks_are_read_of_both_kinds() {
+    let text = format!("{}\n[network.large_amount]\nUSDC = \"2.5\"\n", GOOD.replace("assets =", "max_block_age_s = 90\nassets ="));
+    let read = text.parse::<Config>().unwrap().engine(with_key).unwrap();
+    let usdc = evm(&read).large_amounts.iter().map(|(_, amount)| *amount).collect::<Vec<_>>();
+    assert_eq!((usdc, evm(&read).max_block_age), (vec![Amount::from_atomic(2_500_000)], Duration::from_secs(90)));
+    let silent = GOOD.parse::<Config>().unwrap().engine(with_key).unwrap();
+    assert_eq!((evm(&silent).large_amounts.len(), evm(&silent).max_block_age), (0, Duration::from_secs(30)));
+    let cluster = CLUSTER.replace("commitment", "max_block_age_s = 5\ncommitment").parse::<Config>().unwrap().engine(|_| None).unwrap();
+    assert!(matches!(&cluster.networks[0], NetworkConfig::Solana(cluster) if cluster.max_block_age == Duration::from_secs(5)));
 }
 
 #[tokio::test]
