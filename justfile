@@ -32,6 +32,10 @@ features:
 package *flags:
     cargo xtask package {{flags}}
 
+# Simulate gate, engine and client: N seeds, from SEED on
+sim n="10000" *seed:
+    cargo xtask sim {{n}} {{seed}}
+
 # Kill processes under load, N times; the result goes to docs/trials.md
 torture n="200" *seed:
     cargo xtask torture {{n}} {{seed}}
