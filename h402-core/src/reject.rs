@@ -120,6 +120,9 @@ pub enum Reject {
         /// Least amount.
         minimum: Amount,
     },
+    /// What was paid to settle for this payer has been wasted too often lately.
+    #[error("too many settlements for this payer failed lately")]
+    GasWasted,
     /// Nothing is settled to this payee here.
     #[error("payee is not settled to here")]
     Payee,
@@ -205,6 +208,7 @@ impl Reject {
             Self::TransactionKind(_) => (R::InvalidPayload, "unsupported_transaction_type"),
             Self::TooOld => (R::InvalidTransactionState, "payment_expired_for_claim"),
             Self::Cost { .. } | Self::BelowMinimum { .. } => (R::InvalidPaymentRequirements, "settlement_cost_exceeds_limit"),
+            Self::GasWasted => (R::InvalidTransactionState, "gas_wasted"),
             Self::Payee => (R::InvalidPaymentRequirements, "unsupported_payee"),
             Self::Resource => (R::InvalidPayload, "resource_mismatch"),
             Self::InProgress => (R::InvalidTransactionState, "payment_in_progress"),
@@ -256,6 +260,9 @@ pub enum Undecided {
     /// The chain answers, and makes no blocks.
     #[error("chain makes no blocks")]
     Halted,
+    /// The operator's daily budget for gas and fees is spent.
+    #[error("facilitator has spent its daily budget for gas")]
+    Budget,
     /// The facilitator's key cannot pay for gas.
     #[error("facilitator cannot pay for gas")]
     Gas,

@@ -3,10 +3,12 @@
 //! Nothing is decided here that the core could decide; nothing is sent that is not stored first.
 
 mod answer;
+mod budget;
 mod drive;
 #[cfg(feature = "evm")]
 mod evm;
 mod flight;
+mod insolvent;
 mod lease;
 mod local;
 mod network;
@@ -21,11 +23,12 @@ mod settle;
 mod signal;
 #[cfg(feature = "solana")]
 mod solana;
+mod strikes;
 mod verify;
 mod wait;
 
 #[cfg(feature = "evm")]
-pub use evm::{EvmNetwork, SignError, Signer};
+pub use evm::{CostLimit, EvmNetwork, SignError, Signer};
 pub use local::LocalFacilitator;
 pub use network::{NetworkConfig, NetworkReadiness, Readiness};
 pub use payees::Payees;
@@ -34,12 +37,13 @@ pub use solana::SolanaNetwork;
 
 pub(crate) use crate::chaos::crash_point;
 
-use crate::StartError;
+use crate::{StartError, limit::Limiter};
 use futures_util::future::join_all;
 use h402_core::{
-    Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, ReceiptKey, Store, Supported, SupportedKind, TransactionId, Undecided,
-    UnixSeconds,
+    Address, Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, ReceiptKey, Store, Supported, SupportedKind, TransactionId,
+    Undecided, UnixSeconds,
 };
+use insolvent::Insolvent;
 use network::NetworkEngine;
 use reserve::Reservations;
 use signal::Signal;
@@ -88,6 +92,10 @@ pub struct EngineConfig {
     pub max_open_per_payer: usize,
     /// Requests worked on at once; more are answered `busy`.
     pub max_concurrent: usize,
+    /// Times a second that the chains are asked about payments of one payer; more are answered `busy`.
+    pub reads_per_payer: u32,
+    /// The same of all payers together.
+    pub reads_overall: u32,
     /// Whether payments that the payer has already sent are accepted.
     pub accept_sent: bool,
     /// How long a settlement is waited for before it is answered as pending.
@@ -115,6 +123,8 @@ impl EngineConfig {
             callers: Callers::Guarded,
             max_open_per_payer: 16,
             max_concurrent: 1024,
+            reads_per_payer: 100,
+            reads_overall: 2000,
             accept_sent: false,
             answer_within: Duration::from_secs(25),
             receipt_key: None,
@@ -138,6 +148,8 @@ pub(crate) struct Shared<S, C> {
     assets: Assets,
     networks: BTreeMap<Network, NetworkEngine>,
     reservations: Reservations,
+    insolvent: Insolvent,
+    reads: Limiter<Address>,
     flights: flight::Flights,
     callers: Callers,
     max_open_per_payer: usize,
@@ -194,6 +206,8 @@ impl<S: Store, C: Clock> Engine<S, C> {
             assets: config.assets,
             networks,
             reservations: Reservations::default(),
+            insolvent: Insolvent::default(),
+            reads: Limiter::new(config.reads_per_payer, config.reads_overall, 1),
             flights: flight::Flights::default(),
             callers: config.callers,
             max_open_per_payer: config.max_open_per_payer,
@@ -273,6 +287,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
                 drives: engine.payments().term().is_some(),
                 state: engine.ready(&self.shared.assets).await,
                 changed: engine.changed(),
+                burnt: engine.burnt(),
             });
         }
         Readiness { stopping, store, networks }
@@ -306,6 +321,15 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Resolves once lanes and watchers are to end.
     async fn stopped(&self) {
         self.phase.wait_for(|phase| *phase == Phase::Stopped).await;
+    }
+
+    /// Refuses to ask a chain about a payment for which that is too much, or known to be in vain (T161).
+    fn may_ask(&self, payment: &h402_core::Matched) -> Result<(), h402_core::VerifyError> {
+        let asset = payment.requirements().offer.asset.id;
+        if payment.class() == h402_core::PaymentClass::Payload {
+            self.insolvent.refuse(payment.payer(), asset, payment.amount(), self.clock.now())?;
+        }
+        if self.reads.take(Some(payment.payer()), 1) { Ok(()) } else { Err(Undecided::Busy.into()) }
     }
 
     /// One of the bounded places to work at.

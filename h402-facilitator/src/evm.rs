@@ -8,6 +8,7 @@ mod blocks;
 mod code;
 mod facts;
 mod fees;
+mod l1;
 mod plan;
 mod quantity;
 mod question;
@@ -77,6 +78,7 @@ struct Inner {
     times: BlockTimes,
     highest: Highest,
     fees: fees::Cache,
+    l1_fee: l1::Cache,
 }
 
 impl EvmChain {
@@ -84,9 +86,9 @@ impl EvmChain {
     #[must_use]
     pub fn new(config: EvmConfig) -> Self {
         let EvmConfig { chain_id, multicall3, simulate_from, rpc } = config;
-        let (window, times, fees) = Default::default();
+        let (window, times, fees, l1_fee) = Default::default();
         let highest = Highest::new(blocks::NEAR);
-        Self { inner: Arc::new(Inner { chain_id, multicall3, simulate_from, rpc, window, times, highest, fees }) }
+        Self { inner: Arc::new(Inner { chain_id, multicall3, simulate_from, rpc, window, times, highest, fees, l1_fee }) }
     }
 
     /// The configured network.

@@ -25,6 +25,8 @@ mod engine;
 pub mod evm;
 #[cfg(any(feature = "evm", feature = "solana"))]
 mod highest;
+#[cfg(any(feature = "evm", feature = "solana"))]
+mod limit;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod rpc;
@@ -47,6 +49,6 @@ pub use engine::SolanaNetwork;
 #[cfg(any(feature = "evm", feature = "solana"))]
 pub use engine::{Callers, Engine, EngineConfig, LocalFacilitator, NetworkConfig, NetworkReadiness, Payees, Readiness};
 #[cfg(feature = "evm")]
-pub use engine::{EvmNetwork, SignError, Signer};
+pub use engine::{CostLimit, EvmNetwork, SignError, Signer};
 #[cfg(any(feature = "evm", feature = "solana"))]
 pub use start::StartError;

@@ -63,7 +63,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
             tracing::error!(payment.id = %row.key, "a payment that was told as failed is in a block after all");
             next.answer = None;
         }
-        let mined = |transaction: TransactionId, done| SentState { network: payments.network(), id: transaction, done, cost: None };
+        let mined = |transaction: TransactionId, done| {
+            let cost = payments.cost(&transaction);
+            SentState { network: payments.network(), id: transaction, done, cost }
+        };
         let sent = match event {
             SettlementEvent::Paid { transaction, .. } | SettlementEvent::Failed { transaction, .. } => vec![mined(transaction, true)],
             // Its nonce is free again, and later ones wait for it.
@@ -126,6 +129,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
             }
             Settlement::Rejected | Settlement::Abandoned { .. } | Settlement::Reverted { .. } | Settlement::Failed { .. } => {
                 self.reservations.release(row.payer, row.asset, &row.key);
+                if let (Settlement::Reverted { transaction, .. }, Ok(network)) = (row.state, self.network(payments.network())) {
+                    network.wasted(row, &transaction, now);
+                }
             }
             // The money is its payer's again, and promised again.
             Settlement::Reorged { .. } if !is_sent_kind(row.kind) => {

@@ -1,5 +1,6 @@
 //! Settling on EVM chains: a lane of nonces for each of the facilitator's keys, and a watcher that looks block by block.
 
+mod budget;
 mod bump;
 mod carriers;
 mod code;
@@ -14,27 +15,35 @@ mod settle;
 mod shows;
 mod sign;
 mod signer;
+mod wasted;
 mod watch;
+mod worth;
 
 pub(super) use code::run as watch_code;
 pub(super) use recover::begin;
 pub use signer::{SignError, Signer};
+pub use worth::CostLimit;
 
 use super::{
     network::{Compared, on},
     open::OpenPayments,
     progress::Progress,
+    strikes::Strikes,
 };
 use crate::{
     Payees, StartError,
     evm::{CodePin, EvmChain},
 };
+use alloy_primitives::U256;
 use carriers::Carriers;
 use code::Changed;
 use h402_core::{Address, Amount, Assets, EvmAddress, Network, Undecided};
 use lane::KeyLane;
 use queue::Job;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::sync::Notify;
 
 /// How payments are settled on one EVM chain.
@@ -68,6 +77,12 @@ pub struct EvmNetwork {
     pub check_code: Duration,
     /// Whom payments are settled to.
     pub payees: Payees,
+    /// The most wei that each key spends on gas within a day. With more nothing is taken on, and nothing is signed.
+    pub daily_budget: Option<U256>,
+    /// How much of a payment settling it may cost. Of payments in assets that are pegged to the dollar.
+    pub cost_limit: Option<CostLimit>,
+    /// Whether the chain below takes a fee for data, as on OP-stack chains: it is asked for and counted.
+    pub l1_fee: bool,
 }
 
 impl EvmNetwork {
@@ -88,6 +103,9 @@ impl EvmNetwork {
             pins: Vec::new(),
             check_code: Duration::from_secs(60),
             payees: Payees::default(),
+            daily_budget: None,
+            cost_limit: None,
+            l1_fee: false,
         }
     }
 }
@@ -105,6 +123,10 @@ pub(super) struct EvmEngine {
     progress: Progress,
     compared: Compared,
     changed: Changed,
+    /// Payers for whom gas was burnt.
+    strikes: Strikes,
+    /// Wei that transactions have cost which failed, since the start.
+    burnt: Mutex<U256>,
 }
 
 impl EvmEngine {
@@ -131,6 +153,8 @@ impl EvmEngine {
             progress: Progress::default(),
             compared,
             changed: Changed::default(),
+            strikes: Strikes::two_an_hour(),
+            burnt: Mutex::default(),
         })
     }
 

@@ -6,7 +6,11 @@ use super::evm::{EvmEngine, EvmNetwork};
 use super::solana::{SolanaEngine, SolanaNetwork};
 use super::{Shared, open::OpenPayments, payees::Payees, settle::Start};
 use crate::StartError;
-use h402_core::{Address, Amount, Asset, Assets, Clock, Network, Offer, PaymentRow, Reject, SolanaHints, Store, Undecided, VerifyError};
+use alloy_primitives::U256;
+use h402_core::{
+    Address, Amount, Asset, Assets, Clock, Network, Offer, PaymentRow, Reject, SolanaHints, Store, TransactionId, Undecided, UnixMillis,
+    VerifyError,
+};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -73,6 +77,8 @@ pub struct NetworkReadiness {
     pub state: Result<(), Undecided>,
     /// Assets whose contract is not the pinned one any more: nothing is taken in them.
     pub changed: Vec<Address>,
+    /// What transactions of ours that failed have cost since the start, in the coin's smallest unit. Only of EVM networks.
+    pub burnt: U256,
 }
 
 impl Readiness {
@@ -199,6 +205,27 @@ impl NetworkEngine {
             return Err(Undecided::AssetChanged.into());
         }
         Ok(())
+    }
+
+    /// What failed transactions have cost since the start.
+    pub(super) fn burnt(&self) -> U256 {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.burnt(),
+            #[cfg(feature = "solana")]
+            Self::Solana(_) => U256::ZERO,
+        }
+    }
+
+    /// A settlement has failed on the chain, at our cost if a key of ours paid for it.
+    pub(super) fn wasted(&self, row: &PaymentRow, transaction: &TransactionId, now: UnixMillis) {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.wasted(row, transaction, now),
+            // Noted where it is known who has paid the fee.
+            #[cfg(feature = "solana")]
+            Self::Solana(_) => {}
+        }
     }
 
     fn payees(&self) -> &Payees {

@@ -1,9 +1,10 @@
 //! The payments that are open on one network.
 
 use super::{lease::Term, signal::Signal};
-use h402_core::{Fence, Network, PaymentKey, PaymentRow};
+use alloy_primitives::U256;
+use h402_core::{Fence, Network, PaymentKey, PaymentRow, TransactionId};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -25,6 +26,7 @@ pub(super) struct OpenPayments {
     network: Network,
     recovered: AtomicBool,
     driven: Mutex<Driven>,
+    costs: Mutex<VecDeque<(TransactionId, U256)>>,
 }
 
 #[derive(Default)]
@@ -33,9 +35,12 @@ struct Driven {
     open: BTreeMap<PaymentKey, Arc<OpenPayment>>,
 }
 
+/// How many costs are remembered until they are stored.
+const COSTS: usize = 4096;
+
 impl OpenPayments {
     pub(super) fn new(network: Network) -> Self {
-        Self { network, recovered: AtomicBool::new(false), driven: Mutex::default() }
+        Self { network, recovered: AtomicBool::new(false), driven: Mutex::default(), costs: Mutex::default() }
     }
 
     pub(super) fn network(&self) -> Network {
@@ -94,6 +99,27 @@ impl OpenPayments {
     /// As they are now, in the order of their keys: the same ledger is worked on in the same order.
     pub(super) fn each(&self) -> Vec<Arc<OpenPayment>> {
         self.driven().open.values().cloned().collect()
+    }
+
+    /// Notes what a transaction of ours has cost, to be stored with what it brought; `true` if that is news.
+    pub(super) fn note_cost(&self, transaction: TransactionId, cost: U256) -> bool {
+        let mut costs = self.costs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = costs.iter_mut().find(|(known, _)| *known == transaction) {
+            // After a reorg it may have cost something else.
+            known.1 = cost;
+            return false;
+        }
+        if costs.len() >= COSTS {
+            costs.pop_front();
+        }
+        costs.push_back((transaction, cost));
+        true
+    }
+
+    /// What a transaction has cost, if that was noted lately.
+    pub(super) fn cost(&self, transaction: &TransactionId) -> Option<U256> {
+        let costs = self.costs.lock().unwrap_or_else(PoisonError::into_inner);
+        costs.iter().rev().find(|(known, _)| known == transaction).map(|(_, cost)| *cost)
     }
 
     fn driven(&self) -> MutexGuard<'_, Driven> {

@@ -159,6 +159,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         caller: Option<CallerKey>,
     ) -> Result<(Prepared, Start), VerifyError> {
         self.untaken(checked).await?;
+        self.may_ask(checked.matched())?;
         match network {
             #[cfg(feature = "evm")]
             NetworkEngine::Evm(evm) => self.prepare_evm(evm, checked, caller).await,

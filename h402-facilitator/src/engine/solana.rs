@@ -13,9 +13,11 @@ mod watch;
 pub(super) use recover::begin;
 
 use super::{
+    budget::Spent,
     network::{Compared, on},
     open::OpenPayments,
     progress::Progress,
+    strikes::Strikes,
 };
 use crate::{
     Payees, StartError,
@@ -24,7 +26,6 @@ use crate::{
 use h402_core::{Address, AllowedExtensions, Amount, Assets, Network, SolanaAddress, SolanaHints, SolanaKey, SolanaPolicy, Undecided};
 use seen::Seen;
 use std::time::Duration;
-use wasted::Wasted;
 
 /// How payments are settled on one Solana cluster.
 ///
@@ -61,6 +62,8 @@ pub struct SolanaNetwork {
     pub poll: Duration,
     /// Whom payments are settled to.
     pub payees: Payees,
+    /// The most lamports of fees that are paid for others within a day, each counted as `max_fee_lamports`.
+    pub daily_budget: Option<u64>,
 }
 
 impl SolanaNetwork {
@@ -79,6 +82,7 @@ impl SolanaNetwork {
             max_block_age: super::MAX_BLOCK_AGE,
             poll: Duration::from_millis(400),
             payees: Payees::default(),
+            daily_budget: None,
         }
     }
 
@@ -106,7 +110,9 @@ pub(super) struct SolanaEngine {
     /// What verifies have read lately.
     seen: Seen,
     /// Fees that were paid for nothing.
-    wasted: Wasted,
+    wasted: Strikes,
+    /// What was paid for others lately.
+    spent: Spent,
 }
 
 impl SolanaEngine {
@@ -119,7 +125,8 @@ impl SolanaEngine {
             progress: Progress::default(),
             compared,
             seen: Seen::default(),
-            wasted: Wasted::default(),
+            wasted: Strikes::two_an_hour(),
+            spent: Spent::default(),
         })
     }
 

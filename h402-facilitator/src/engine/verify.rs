@@ -97,6 +97,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Asks the chain, judges, and reserves for a minute.
     async fn vouch(&self, network: &NetworkEngine, checked: &Checked, caller: Option<CallerKey>) -> Result<Attestation, VerifyError> {
         self.untaken(checked).await?;
+        self.may_ask(checked.matched())?;
         let holder = caller.map_or(Holder::Nobody, Holder::Key);
         match network {
             #[cfg(feature = "evm")]

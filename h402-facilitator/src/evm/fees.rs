@@ -22,6 +22,15 @@ pub struct Fees {
     pub legacy: bool,
 }
 
+impl Fees {
+    /// What a unit of gas costs in a block like the last.
+    #[must_use]
+    pub fn price_now(&self) -> u128 {
+        let tip = self.max_priority_fee_per_gas;
+        if self.legacy { self.max_fee_per_gas } else { (self.max_fee_per_gas.saturating_sub(tip) / 2).saturating_add(tip) }
+    }
+}
+
 /// The last fees and when they were read. Those who need them meanwhile wait for the one who asks.
 pub(super) type Cache = Mutex<Option<(Instant, Fees)>>;
 

@@ -52,6 +52,10 @@ pub struct Config {
     pub max_open_per_payer: Option<usize>,
     /// Requests worked on at once.
     pub max_concurrent: Option<usize>,
+    /// Times a second that the chains are asked about payments of one payer.
+    pub reads_per_payer: Option<u32>,
+    /// The same of all payers together.
+    pub reads_overall: Option<u32>,
     /// The networks.
     #[serde(default)]
     pub network: Vec<NetworkSection>,
@@ -128,6 +132,15 @@ pub struct NetworkSection {
     /// Payees of some assets, in place of that, by symbol.
     #[serde(default)]
     pub payees_of: BTreeMap<String, Vec<String>>,
+    /// The most that each key spends within a day on gas or on fees of others, in the network's coin as text.
+    pub daily_budget: Option<String>,
+    /// EVM: what a coin of the network costs in dollars, as text.
+    pub coin_usd: Option<String>,
+    /// EVM: hundredths of a payment in a pegged asset that settling it may cost, once `coin_usd` is given; 50 if it is not said.
+    pub max_cost_percent: Option<u32>,
+    /// EVM: whether the chain below takes a fee for data, as below OP-stack chains.
+    #[serde(default)]
+    pub l1_fee: bool,
     /// EVM: Keccak-256 of the code that must stand at tokens, by symbol; `check-config --chain` shows what does.
     #[serde(default)]
     pub code_hash: BTreeMap<String, String>,
@@ -275,9 +288,15 @@ impl Config {
             networks.push(match network {
                 Network::Evm(chain_id) => {
                     let pins = section.pins(network, &allowed)?;
-                    EvmNetwork { minimums, payees, large_amounts, pins, ..section.evm(chain_id, &env)? }.into()
+                    let (daily_budget, cost_limit) = (section.coins(18)?.map(Amount::to_u256), section.cost_limit()?);
+                    let l1_fee = section.l1_fee;
+                    let policy = section.evm(chain_id, &env)?;
+                    EvmNetwork { minimums, payees, large_amounts, pins, daily_budget, cost_limit, l1_fee, ..policy }.into()
                 }
-                Network::Solana(genesis) => SolanaNetwork { minimums, payees, large_amounts, ..section.solana(genesis, &env)? }.into(),
+                Network::Solana(genesis) => {
+                    let daily_budget = section.coins(9)?.map(|coins| u64::try_from(coins.to_u256()).unwrap_or(u64::MAX));
+                    SolanaNetwork { minimums, payees, large_amounts, daily_budget, ..section.solana(genesis, &env)? }.into()
+                }
                 _ => return Err(value(format!("network {network}"), "is of a kind that is not supported")),
             });
         }
@@ -291,6 +310,8 @@ impl Config {
             receipt_key: self.receipt_key(&env)?,
             max_open_per_payer: self.max_open_per_payer.unwrap_or(defaults.max_open_per_payer),
             max_concurrent: self.max_concurrent.unwrap_or(defaults.max_concurrent),
+            reads_per_payer: self.reads_per_payer.unwrap_or(defaults.reads_per_payer),
+            reads_overall: self.reads_overall.unwrap_or(defaults.reads_overall),
             ..defaults
         })
     }

@@ -1,6 +1,7 @@
 //! The facilitator under attack, over its own sockets.
 
 mod authorization;
+mod budget;
 mod crash;
 mod kinds;
 mod ledger;

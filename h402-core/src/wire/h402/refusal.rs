@@ -12,7 +12,7 @@ const PENDING: &str = "settlement_pending";
 const MAX_TEXT: usize = 256;
 
 /// Every refusal that is nothing but its word.
-const PLAIN: [Reject; 24] = [
+const PLAIN: [Reject; 25] = [
     Reject::Version,
     Reject::Scheme,
     Reject::Asset,
@@ -23,6 +23,7 @@ const PLAIN: [Reject; 24] = [
     Reject::AuthorizationUsed,
     Reject::TransferNotObserved,
     Reject::TooOld,
+    Reject::GasWasted,
     Reject::Payee,
     Reject::Resource,
     Reject::InProgress,

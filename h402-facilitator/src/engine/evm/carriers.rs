@@ -69,7 +69,12 @@ impl Carriers {
 
     /// What the transactions of a key can cost together from a nonce on. Of rivals for a nonce the dearest counts.
     pub(super) fn most_from(&self, sender: EvmAddress, nonce: u64) -> u128 {
-        let mut dearest: BTreeMap<u64, u128> = BTreeMap::new();
+        self.most_with(sender, nonce, [])
+    }
+
+    /// The same if others were signed besides, each given by its nonce and the most that it can cost.
+    pub(super) fn most_with(&self, sender: EvmAddress, nonce: u64, others: impl IntoIterator<Item = (u64, u128)>) -> u128 {
+        let mut dearest: BTreeMap<u64, u128> = others.into_iter().collect();
         for carrier in self.known().by_hash.values().filter(|carrier| carrier.sender == sender && carrier.nonce >= nonce) {
             let most = dearest.entry(carrier.nonce).or_default();
             *most = carrier.most.max(*most);

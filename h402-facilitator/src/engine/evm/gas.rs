@@ -1,6 +1,6 @@
 //! Whether a key can still pay for gas.
 
-use super::{EvmEngine, lane::KeyLane};
+use super::{EvmEngine, lane::KeyLane, worth};
 use crate::evm::Fees;
 use h402_core::Undecided;
 use std::{
@@ -51,6 +51,11 @@ impl GasTank {
         self.level().map_or(0, |level| level.left)
     }
 
+    /// What one settlement could cost at most when that was last asked.
+    pub(super) fn one(&self) -> u128 {
+        self.level().map_or(0, |level| level.one)
+    }
+
     fn level(&self) -> MutexGuard<'_, Option<Level>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,7 +90,7 @@ impl EvmEngine {
     /// do, the first of equals.
     pub(super) fn lane_for_one(&self) -> Option<&Arc<KeyLane>> {
         let work = |lane: &KeyLane| lane.queue.len() + lane.depth();
-        self.lanes.iter().min_by_key(|lane| (!lane.gas.has_enough(), work(lane)))
+        self.lanes.iter().min_by_key(|lane| (!lane.gas.has_enough() || lane.is_over_budget(), work(lane)))
     }
 
     /// Whether a key can pay for a transaction that costs so much at most. Asks the chain if it seems not to.
@@ -105,6 +110,16 @@ impl EvmEngine {
             return Err(Undecided::Gas);
         }
         Ok(fees)
+    }
+
+    /// What one settlement costs at most, the fee of the chain below included.
+    pub(super) async fn one_settlement(&self) -> Result<u128, Undecided> {
+        let gas = self.worth_of(1, self.fees().await?);
+        if !self.config.l1_fee {
+            return Ok(gas);
+        }
+        let below = self.config.chain.l1_fee(worth::USUAL).await?;
+        Ok(gas.saturating_add(u128::try_from(below).unwrap_or(u128::MAX)))
     }
 
     /// What so many settlements cost at most.

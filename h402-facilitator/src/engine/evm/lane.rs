@@ -1,7 +1,7 @@
 //! A lane: what one key settles. It gives nonces, and works on whatever queued while its last send was under way.
 
 use super::{
-    super::{Shared, crash_point},
+    super::{Shared, budget::Spent, crash_point},
     EvmEngine,
     carriers::Carrier,
     gas::GasTank,
@@ -12,7 +12,10 @@ use super::{
 use crate::chaos::sabotaged;
 use h402_core::{Clock, EvmAddress, Lane, Settlement, Store};
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,17 +31,36 @@ pub(super) struct KeyLane {
     pub signer: Signer,
     pub queue: JobQueue,
     pub gas: GasTank,
+    /// What it has spent lately.
+    pub spent: Spent,
+    over_budget: AtomicBool,
     /// Empty until the lane is open.
     nonces: Mutex<Lane>,
 }
 
 impl KeyLane {
     pub(super) fn new(signer: Signer) -> Self {
-        Self { signer, queue: JobQueue::default(), gas: GasTank::default(), nonces: Mutex::new(Lane::open(0, None, [])) }
+        Self {
+            signer,
+            queue: JobQueue::default(),
+            gas: GasTank::default(),
+            spent: Spent::default(),
+            over_budget: AtomicBool::new(false),
+            nonces: Mutex::new(Lane::open(0, None, [])),
+        }
     }
 
     pub(super) fn address(&self) -> EvmAddress {
         self.signer.address()
+    }
+
+    /// Notes whether it may spend no more for now.
+    pub(super) fn set_over_budget(&self, over: bool) {
+        self.over_budget.store(over, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_over_budget(&self) -> bool {
+        self.over_budget.load(Ordering::Relaxed)
     }
 
     /// Goes on from where the chain and the ledger are.

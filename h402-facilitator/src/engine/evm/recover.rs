@@ -34,7 +34,9 @@ async fn recover<S: Store, C: Clock>(shared: &Arc<Shared<S, C>>, evm: &EvmEngine
     let mut waiting = Vec::new();
     for lane in &evm.lanes {
         waiting.extend(open_lane(shared, evm, lane).await?);
+        shared.load_spent(evm, lane).await?;
     }
+    shared.load_strikes(evm).await?;
     recover::enter_all(shared, &evm.payments, |row| evm.resume(row)).await?;
     // A stored transaction keeps its nonce whatever became of its payments, so its bytes go out again.
     for row in waiting {

@@ -26,9 +26,6 @@ impl<S: Store, C: Clock> Shared<S, C> {
         caller: Option<CallerKey>,
     ) -> Result<(Prepared, Start), VerifyError> {
         let payment = checked.matched();
-        if matches!(payment.proof(), Proof::Authorization { .. }) {
-            evm.can_pay().await?;
-        }
         let (attestation, facts) = self.judge_evm(evm, checked, Holder::Settlement).await?;
         let start = match payment.proof() {
             Proof::Authorization { .. } => {

@@ -70,6 +70,13 @@ impl<S: Store, C: Clock> Shared<S, C> {
             Carried::Over(_) => None,
         });
         let term = in_term.or_else(|| evm.payments.term()).ok_or(Unstored)?;
+        let most = |draft: &Draft| {
+            let price = draft.fees.max_fee_per_gas.min(evm.config.max_fee_per_gas);
+            (draft.nonce, u128::from(draft.gas_limit).saturating_mul(price))
+        };
+        if !self.may_sign(evm, lane, &drafts.iter().map(most).collect::<Vec<_>>()) {
+            return Err(Unstored);
+        }
         let mut prepared = Vec::with_capacity(drafts.len());
         for draft in drafts {
             prepared.push(self.prepare_signed(evm, lane, draft).await?);

@@ -176,6 +176,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             && let Some(lane) = self.evm.lane_of(carrier.sender)
         {
             lane.mined(carrier.nonce.saturating_add(1));
+            self.shared.note_cost(self.evm, lane, hash, &receipt);
         }
         let seen = payments.iter().map(|open| self.seen_one(hash, open, &receipt));
         futures_util::future::join_all(seen).await.into_iter().collect()

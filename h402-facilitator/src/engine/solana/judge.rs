@@ -40,6 +40,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if sponsored && solana.wasted.is_too_much(payment.payer(), now) {
             return Err(Reject::from(SolanaReject::FeeWasted).into());
         }
+        if sponsored {
+            solana.within_budget(now)?;
+        }
         let judge = |reserved| checked.judge_solana(&read.facts, &self.solana_policy(solana, reserved));
         let attestation = if settles && is_sent(payment) {
             // The money has moved: nothing is promised any more.

@@ -25,6 +25,7 @@ pub(in crate::engine) async fn begin<S: Store, C: Clock>(
 
 async fn recover<S: Store, C: Clock>(shared: &Shared<S, C>, solana: &SolanaEngine) -> Result<(), Undecided> {
     solana.ensure_checked(&shared.assets).await?;
+    shared.load_fees(solana).await?;
     // What is open has its bytes stored: the watcher looks for all of it, and sends again what is not there.
     recover::enter_all(shared, &solana.payments, |row| solana.resume(row)).await
 }

@@ -128,7 +128,8 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         let mut events = Vec::new();
         let failure = status.failure.filter(|_| !sabotaged("receipt.status"));
         let was_failed = matches!(row.state, Settlement::Reverted { .. });
-        let wasted = failure.is_some() && !was_failed && self.solana.pays_for(&row);
+        let first = !row.state.is_settled() && !was_failed && self.solana.pays_for(&row);
+        let wasted = failure.is_some() && first;
         if row.state.is_decided() && was_failed != failure.is_some() {
             // Its block was dropped, and in the one that took its place it fares otherwise.
             events.push((SettlementEvent::Vanished, None));
@@ -151,6 +152,9 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
                 tracing::warn!(payment.id = %row.key, %error, "what the cluster shows of a payment is not settled yet");
                 return;
             }
+        }
+        if first {
+            self.solana.note_fee(self.shared.clock.now());
         }
         if wasted {
             self.solana.wasted.note(row.payer, self.shared.clock.now());

@@ -1,9 +1,12 @@
 //! What an operator allows: payees, and the code of assets.
 
 use super::{ConfigError, NetworkSection, value};
-use crate::{Payees, evm::CodePin};
+use crate::{CostLimit, Payees, evm::CodePin};
 use alloy_primitives::B256;
-use h402_core::{Address, Assets, EvmAddress, Network, asset_id};
+use h402_core::{Address, Amount, Assets, EvmAddress, Network, asset_id};
+
+/// Hundredths of a payment that settling it may cost, if it is not said.
+const HALF: u32 = 50;
 
 impl NetworkSection {
     /// Whom payments are settled to.
@@ -22,6 +25,26 @@ impl NetworkSection {
             by_asset.push((asset.id.address, read("payees_of", texts)?));
         }
         Ok(Payees { any_asset, by_asset })
+    }
+
+    /// The daily budget, in the smallest unit of the network's coin.
+    pub(super) fn coins(&self, decimals: u8) -> Result<Option<Amount>, ConfigError> {
+        let key = || format!("network {} daily_budget", self.id);
+        self.daily_budget.as_deref().map(|text| Amount::from_units(text, decimals).map_err(|why| value(key(), why))).transpose()
+    }
+
+    /// How much of a payment settling it may cost.
+    pub(super) fn cost_limit(&self) -> Result<Option<CostLimit>, ConfigError> {
+        let key = |part: &str| format!("network {} {part}", self.id);
+        match (self.coin_usd.as_deref(), self.max_cost_percent) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(value(key("max_cost_percent"), "needs coin_usd, too")),
+            (Some(_), Some(0)) => Err(value(key("max_cost_percent"), "is at least 1")),
+            (Some(text), percent) => {
+                let coin_usd = Amount::from_units(text, 18).map_err(|why| value(key("coin_usd"), why))?;
+                Ok(Some(CostLimit { coin_usd, percent: percent.unwrap_or(HALF) }))
+            }
+        }
     }
 
     /// The code that must stand behind tokens.

@@ -48,6 +48,9 @@ impl NetworkSection {
             ("final_depth", self.final_depth.is_some()),
             ("max_gas", self.max_gas.is_some()),
             ("max_fee_gwei", self.max_fee_gwei.is_some()),
+            ("coin_usd", self.coin_usd.is_some()),
+            ("max_cost_percent", self.max_cost_percent.is_some()),
+            ("l1_fee", self.l1_fee),
             ("code_hash", !self.code_hash.is_empty()),
             ("implementation_hash", !self.implementation_hash.is_empty()),
         ];

@@ -55,6 +55,10 @@ async fn mistakes_are_named() {
         (format!("{GOOD}\nmulticall3 = \"yes\""), "multicall3"),
         (format!("{GOOD}\n[network.minimum]\nUSDT = \"1\""), "USDT is not among the assets"),
         (format!("{GOOD}\n[network.minimum]\nUSDC = \"0.0000001\""), "fraction digits"),
+        (format!("{GOOD}\ndaily_budget = \"1e3\""), "daily_budget"),
+        (format!("{GOOD}\ncoin_usd = \"-1\""), "coin_usd"),
+        (format!("{GOOD}\nmax_cost_percent = 10"), "needs coin_usd"),
+        (format!("{GOOD}\ncoin_usd = \"1\"\nmax_cost_percent = 0"), "at least 1"),
         (format!("{GOOD}\npayees = [\"0x12\"]"), "payees 0x12"),
         (format!("{GOOD}\n[network.payees_of]\nUSDT = []"), "USDT is not among the assets"),
         (format!("{GOOD}\n[network.code_hash]\nUSDC = \"12\""), "code_hash USDC: is not 0x and 64 hex digits"),
@@ -82,6 +86,11 @@ async fn what_an_operator_allows_is_read() {
     assert_eq!((usdc.to_string().as_str(), pin.implementation), ("0x036CbD53842c5426634e7929541eC2318f3dCF7e", Some([0xab; 32].into())));
     let (payees, payee) = (&evm(&engine).payees, "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266".parse().unwrap());
     assert!(payees.allow(Address::Evm(Default::default()), payee) && !payees.allow(usdc.into(), payee));
+    let text = format!("{GOOD}\ndaily_budget = \"0.05\"\ncoin_usd = \"2500.5\"\nl1_fee = true");
+    let engine = text.parse::<Config>().unwrap().engine(with_key).unwrap();
+    assert_eq!(evm(&engine).daily_budget.unwrap().to_string(), "50000000000000000");
+    let limit = evm(&engine).cost_limit.unwrap();
+    assert_eq!((limit.coin_usd.to_string().as_str(), limit.percent, evm(&engine).l1_fee), ("2500500000000000000000", 50, true));
     let open = GOOD.parse::<Config>().unwrap().engine(with_key).unwrap();
     assert!(evm(&open).pins.is_empty() && evm(&open).payees.allow(usdc.into(), payee));
 }
@@ -189,6 +198,7 @@ async fn mistakes_about_a_cluster_are_named() {
         (CLUSTER.replace("transfer_fee", "transfer_tax"), "unknown variant `transfer_tax`"),
         (CLUSTER.replace("USDC = \"100\"", "USDT = \"100\""), "USDT is not among the assets"),
         (CLUSTER.replace("max_fee_lamports", "max_fee_gwei"), "is of EVM networks"),
+        (CLUSTER.replace("max_fee_lamports = 20000", "coin_usd = \"1\""), "is of EVM networks"),
         (CLUSTER.replace("max_fee_lamports = 20000", "multicall3 = \"none\""), "is of EVM networks"),
         (GOOD.replace("assets =", "min_blocks_left = 3\nassets ="), "is of Solana networks"),
         (CLUSTER.replace("rpc = [\"https://api.devnet.solana.com\"]", ""), "H402_RPC_EtWTRABZaYq6iMfeYKouRu166VU2xqa1"),

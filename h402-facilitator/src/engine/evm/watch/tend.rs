@@ -70,8 +70,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
     async fn look_at_past(&self, evm: &EvmEngine, sender: EvmAddress, head: Head, past: &[TransactionRow]) -> Result<(), Undecided> {
         let rivals = past.chunk_by(|one, next| one.nonce == next.nonce);
         let (named, over): (Vec<_>, Vec<_>) = rivals.partition(|rivals| rivals.iter().any(|row| is_named(evm, row)));
-        let done = |row: &TransactionRow| SentState { network: row.network, id: row.id, done: true, cost: None };
-        let sent: Vec<SentState> = over.into_iter().flatten().map(done).collect();
+        let over: Vec<&TransactionRow> = over.into_iter().flatten().collect();
+        self.learn_costs(evm, sender, &over).await?;
+        let done = |row: &TransactionRow| SentState { network: row.network, id: row.id, done: true, cost: evm.payments.cost(&row.id) };
+        let sent: Vec<SentState> = over.into_iter().map(done).collect();
         let Some(term) = evm.payments.term() else { return Ok(()) };
         let change = Change { sent, fence: Some(term.fence()), ..Change::default() };
         if !change.sent.is_empty() && self.store.apply(change).await? == Applied::Fenced {
