@@ -40,7 +40,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ) -> Result<(), Undecided> {
         let fees = evm.config.chain.fees().await?;
         let mut drafts: Vec<Draft> = holes.iter().map(|nonce| nothing(lane, *nonce, fees)).collect();
-        for rivals in open.chunk_by(|one, next| one.nonce == next.nonce) {
+        // The first are the ones that all others wait for.
+        for rivals in open.chunk_by(|one, next| one.nonce == next.nonce).take(TOGETHER) {
             let holds_up = rivals.first().map(|row| row.nonce) == open.first().map(|row| row.nonce);
             drafts.extend(self.raised(evm, lane, head, fees, rivals, holds_up));
         }
@@ -69,7 +70,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
         }
         let old = EvmTransaction::decode(&last.raw).ok()?;
         let unaffordable = head.base_fee.is_some_and(|base_fee| old.max_fee_per_gas < base_fee);
-        if !(unaffordable || holds_up && age >= UNWANTED) {
+        // Where nothing at all is mined more money helps nobody.
+        let unwanted = holds_up && age >= UNWANTED && evm.progress.ensure(UNWANTED).is_ok();
+        if !(unaffordable || unwanted) {
             return None;
         }
         let network = evm.network();

@@ -308,10 +308,13 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         if !self.evm.payments.each().iter().any(waits) || !self.tending.is_due() {
             return Ok(());
         }
+        let began = Instant::now();
+        let mut tended = Ok(());
         for lane in &self.evm.lanes {
-            self.shared.tend(self.evm, lane, head, &mut self.tending).await?;
+            tended = tended.and(self.shared.tend(self.evm, lane, head, &mut self.tending).await);
         }
-        Ok(())
+        self.tending.done(began);
+        tended
     }
 
     /// Sends the stored bytes of what is not in a block again, the less often the longer it waits; a transaction that

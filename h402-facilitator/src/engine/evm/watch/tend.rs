@@ -15,24 +15,29 @@ use tokio::time::Instant;
 const PAUSE: Duration = Duration::from_secs(2);
 /// After this nothing can be coming any more for a nonce that nothing is stored for, while later ones are.
 const HOLE: Duration = Duration::from_secs(5);
+/// Nonces that are worked on at once, the first ones: all others wait for them.
+const AT_ONCE: usize = 64;
 /// Blocks, its own included, after which a stranger's use of a nonce is believed.
 const BELIEVED: u64 = 2;
 
 /// What is remembered from one look to the next.
 #[derive(Default)]
 pub(super) struct Tending {
-    last: Option<Instant>,
+    /// Not to be looked after again before this.
+    next: Option<Instant>,
     /// Nonces that nothing is stored for, and since when that is known.
     holes: BTreeMap<(EvmAddress, u64), Instant>,
 }
 
 impl Tending {
-    pub(super) fn is_due(&mut self) -> bool {
-        let due = self.last.is_none_or(|last| last.elapsed() >= PAUSE);
-        if due {
-            self.last = Some(Instant::now());
-        }
-        due
+    pub(super) fn is_due(&self) -> bool {
+        self.next.is_none_or(|next| next <= Instant::now())
+    }
+
+    /// Notes that all lanes were looked after since `began`: the longer that takes, the less often it is done.
+    pub(super) fn done(&mut self, began: Instant) {
+        let now = Instant::now();
+        self.next = Some(now + PAUSE.max(now.duration_since(began).saturating_mul(10)));
     }
 
     /// Those of a key's holes that stay.
@@ -96,7 +101,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Sends once more what was signed for payments that have ended: lapsed, or carried by another transaction. Every later
     /// nonce of the key waits for it.
     async fn fill(&self, evm: &EvmEngine, open: &[TransactionRow]) {
-        for rivals in open.chunk_by(|one, next| one.nonce == next.nonce) {
+        for rivals in open.chunk_by(|one, next| one.nonce == next.nonce).take(AT_ONCE) {
             let Some(last) = rivals.iter().max_by_key(|row| row.signed_at) else { continue };
             if last.payments.iter().all(|payment| evm.payments.find(payment).is_none_or(|open| open.news.borrow().state.is_decided())) {
                 tracing::info!(nonce = last.nonce, transaction = %last.id, "filling a nonce");
@@ -111,11 +116,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
 fn holes(mined: u64, open: &[TransactionRow]) -> Vec<u64> {
     let stored: BTreeSet<u64> = open.iter().map(|row| row.nonce).collect();
     let end = stored.last().copied().unwrap_or(mined);
-    (mined..end).filter(|nonce| !stored.contains(nonce)).take(MOST_HOLES).collect()
+    (mined..end).filter(|nonce| !stored.contains(nonce)).take(AT_ONCE).collect()
 }
-
-/// More are filled later.
-const MOST_HOLES: usize = 16;
 
 fn hash(row: &TransactionRow) -> Option<B256> {
     match row.id {
