@@ -4,14 +4,15 @@ mod receipt;
 
 use super::{
     SolanaRpc,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Database},
 };
 use crate::{
     Engine, EngineConfig, NetworkConfig, StartError, SystemClock,
-    sqlite::{OpenOptions, SqliteStore},
+    postgres::{self, PostgresStore},
+    sqlite::{self, SqliteStore},
 };
 use clap::{Parser, Subcommand};
-use h402_core::BadReceipt;
+use h402_core::{BadReceipt, Store};
 use std::{
     ffi::OsString,
     io::{IsTerminal as _, Write},
@@ -155,9 +156,28 @@ async fn compare(engine: &EngineConfig) -> Result<(), CliError> {
 }
 
 async fn serve(config: Config) -> Result<(), CliError> {
-    let store = SqliteStore::open(&config.database, OpenOptions::default()).await.map_err(|error| CliError::Store(error.to_string()))?;
+    match &config.database {
+        Database::File(path) => {
+            let store = SqliteStore::open(path, sqlite::OpenOptions::default()).await.map_err(ledger)?;
+            serve_from(&config, store.clone()).await?;
+            store.close().await.map_err(ledger)
+        }
+        Database::Postgres(url) => {
+            let store = PostgresStore::open(url.reveal(), postgres::OpenOptions::default()).await.map_err(ledger)?;
+            serve_from(&config, store.clone()).await?;
+            store.close().await;
+            Ok(())
+        }
+    }
+}
+
+fn ledger(error: impl std::fmt::Display) -> CliError {
+    CliError::Store(error.to_string())
+}
+
+async fn serve_from<S: Store>(config: &Config, store: S) -> Result<(), CliError> {
     let solana_rpc = config.solana_rpc.as_ref().map(|section| section.proxy(from_env)).transpose()?.map(SolanaRpc::new);
-    let engine = Engine::start(config.engine(from_env)?, store.clone(), SystemClock).await?;
+    let engine = Engine::start(config.engine(from_env)?, store, SystemClock).await?;
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(io(&format!("listen on {}", config.listen)))?;
     let address = listener.local_addr().map_err(io("listen"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(io("listen for SIGTERM"))?;
@@ -170,8 +190,7 @@ async fn serve(config: Config) -> Result<(), CliError> {
         }
         tracing::info!("stopping");
     };
-    super::serve_with(listener, engine, solana_rpc, stop).await.map_err(io("serve"))?;
-    store.close().await.map_err(|error| CliError::Store(error.to_string()))
+    super::serve_with(listener, engine, solana_rpc, stop).await.map_err(io("serve"))
 }
 
 fn log_to_stderr() {

@@ -1,6 +1,7 @@
 //! Configuration: one TOML file, overridden by the environment. Unknown keys are refused, secrets never shown.
 
 mod asset;
+mod database;
 mod evm;
 mod keystore;
 mod policy;
@@ -8,6 +9,7 @@ mod receipts;
 mod solana;
 mod solana_rpc;
 
+pub use database::Database;
 pub use asset::{AssetSection, DomainSection, PegWord, TokenProgramWord};
 pub use receipts::ReceiptsSection;
 pub use solana::{CommitmentWord, ExtensionWord};
@@ -26,6 +28,13 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromS
 #[serde(transparent)]
 pub struct Secret(String);
 
+impl Secret {
+    /// The text, for whoever it is meant for.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(secret)")
@@ -39,9 +48,9 @@ pub struct Config {
     /// Where to listen. Anything but loopback needs `--public`.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
-    /// The ledger's file.
-    #[serde(default = "default_database")]
-    pub database: PathBuf,
+    /// The ledger: a file, or the `postgres://` URL of a database that other facilitators share.
+    #[serde(default)]
+    pub database: Database,
     /// `guarded` or `trusted`: whether callers without an `Idempotency-Key` exclude each other.
     #[serde(default)]
     pub callers: CallersWord,
@@ -177,10 +186,6 @@ fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8402))
 }
 
-fn default_database() -> PathBuf {
-    "h402.sqlite".into()
-}
-
 /// The network with this name, or with this CAIP-2 id.
 ///
 /// # Errors
@@ -265,6 +270,7 @@ impl Config {
         }
         let mut allowed = Assets::none();
         let mut networks: Vec<NetworkConfig> = Vec::new();
+        self.database.check()?;
         if self.network.is_empty() {
             return Err(value("network", "at least one [[network]] is needed"));
         }

@@ -114,6 +114,9 @@ async fn ready<S: Store, C: Clock>(State(engine): State<Engine<S, C>>) -> Answer
         let changed = network.changed.iter().map(|asset| (format!("{}/{asset}", network.network), Undecided::AssetChanged.to_string()));
         parts.extend(changed);
     }
+    // Both are ready: who follows verifies and claims, and another process settles.
+    let role = |drives| if drives { "drives" } else { "follows" }.to_owned();
+    parts.extend(readiness.networks.iter().map(|network| (format!("{} role", network.network), role(network.drives))));
     if readiness.stopping {
         parts.push(("shutdown".to_owned(), Undecided::ShuttingDown.to_string()));
     }
