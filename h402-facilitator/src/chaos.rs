@@ -65,6 +65,13 @@ static ARMED: LazyLock<Option<(String, u64)>> = LazyLock::new(|| {
     Some((point.to_owned(), count.parse().unwrap_or(1)))
 });
 
+static WRONG: LazyLock<i64> = LazyLock::new(|| std::env::var("H402_CLOCK").ok().and_then(|text| text.parse().ok()).unwrap_or(0));
+
+/// The time as a clock shows it that is wrong by as many milliseconds as `H402_CLOCK` says.
+pub(crate) fn wrong(now: h402_core::UnixMillis) -> h402_core::UnixMillis {
+    h402_core::UnixMillis(now.0.saturating_add_signed(*WRONG))
+}
+
 /// Ends the process if `H402_CHAOS` names this point: `H402_CHAOS=send.pre` the first time it is reached,
 /// `send.pre:3` the third time.
 pub(crate) fn crash_point(name: &'static str) {

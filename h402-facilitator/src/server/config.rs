@@ -9,8 +9,8 @@ mod receipts;
 mod solana;
 mod solana_rpc;
 
-pub use database::Database;
 pub use asset::{AssetSection, DomainSection, PegWord, TokenProgramWord};
+pub use database::Database;
 pub use receipts::ReceiptsSection;
 pub use solana::{CommitmentWord, ExtensionWord};
 pub use solana_rpc::SolanaRpcSection;

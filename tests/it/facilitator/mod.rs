@@ -11,6 +11,7 @@ mod races;
 mod reorg;
 mod replicas;
 mod restart;
+mod scale_out;
 mod secrets;
 mod sent;
 mod shutdown;
