@@ -1,4 +1,4 @@
-//! Who drives a network: the holder of its lease, for as long as it holds it (ADR 0003).
+//! Who drives a network: the holder of its lease, for as long as it holds it (ADR 0006).
 //!
 //! Every process verifies and claims. Lanes, watchers and recovery run in one at a time, and everything they write carries
 //! the epoch of the lease they run under: what comes from a lease that is over, the store refuses.
