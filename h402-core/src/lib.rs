@@ -27,6 +27,7 @@ mod payload;
 mod ports;
 mod reason;
 mod receipt;
+mod reconcile;
 mod reject;
 mod settlement;
 pub mod solana;
@@ -53,11 +54,12 @@ pub use payload::{
 };
 pub use ports::{
     Applied, Change, Claim, Claimed, Clock, Exposure, Facilitator, Fence, Grants, Hints, HintsNeeded, LanePosition, LeaseAnswer, LeaseAsk,
-    Lookup, NewGrant, NewPayment, PaymentKind, PaymentRow, PaymentUpdate, SentState, SettlementAnswer, Store, StoreUnavailable,
-    StoredAnswer, Supported, SupportedKind, TransactionHints, TransactionRow,
+    Lookup, NewGrant, NewPayment, PaymentKind, PaymentRow, PaymentTotal, PaymentUpdate, Reconciled, Reconciliation, ReconciliationPass,
+    SentState, SettlementAnswer, Store, StoreUnavailable, StoredAnswer, Supported, SupportedKind, TransactionHints, TransactionRow,
 };
 pub use reason::ErrorReason;
 pub use receipt::{BadReceipt, BadReceiptKey, ReceiptIssuer, ReceiptKey, ReceiptPurpose, SignedReceipt, Statement};
+pub use reconcile::{Difference, DifferenceKind, Movement, ShownTransaction, differences};
 pub use reject::{Reject, SettleError, Undecided, VerifyError};
 pub use settlement::{BlockRef, Settlement, SettlementEvent, SettlementOutOfOrder};
 pub use solana::{BadSolanaKey, MintFacts, SolanaHints, SolanaKey, SolanaReject, TokenAccountFacts, TokenExtension};

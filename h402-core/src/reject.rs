@@ -263,6 +263,9 @@ pub enum Undecided {
     /// The operator's daily budget for gas and fees is spent.
     #[error("facilitator has spent its daily budget for gas")]
     Budget,
+    /// More differs between ledger and chain than the operator lets pass.
+    #[error("ledger and chain differ; an operator has to look")]
+    Unreconciled,
     /// The facilitator's key cannot pay for gas.
     #[error("facilitator cannot pay for gas")]
     Gas,

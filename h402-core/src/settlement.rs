@@ -162,6 +162,16 @@ impl Settlement {
         }
     }
 
+    /// All words of [`Settlement::as_str`], in the order of a settlement's life.
+    pub const WORDS: [&'static str; 9] =
+        ["claimed", "signed", "broadcast", "included", "final", "reorged", "reverted", "rejected", "abandoned"];
+
+    /// Finds a word of [`Settlement::as_str`].
+    #[must_use]
+    pub fn word(text: &str) -> Option<&'static str> {
+        Self::WORDS.into_iter().find(|word| *word == text)
+    }
+
     /// The transaction, once there is one.
     #[must_use]
     pub const fn transaction(&self) -> Option<TransactionId> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod columns;
+pub(crate) mod differences;
 pub(crate) mod grants;
 pub(crate) mod job;
 pub(crate) mod payments;

@@ -20,6 +20,7 @@ mod lock;
 mod open;
 mod payments;
 mod reader;
+mod reconciliation;
 mod schema;
 mod statement;
 mod transactions;
@@ -32,7 +33,8 @@ use crate::sql::{self, columns, distinct};
 use alloy_primitives::U256;
 use h402_core::{
     Address, Applied, AssetId, Change, Claim, Claimed, EvmAddress, Exposure, Grant, Grants, LanePosition, LeaseAnswer, LeaseAsk, Network,
-    NewGrant, PaymentKey, PaymentRow, Store, StoreUnavailable, StoredAnswer, TransactionId, TransactionRow, UnixMillis, Verified,
+    NewGrant, PaymentKey, PaymentRow, PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable, StoredAnswer,
+    TransactionId, TransactionRow, UnixMillis, Verified,
 };
 use open::Database;
 use std::path::Path;
@@ -160,7 +162,9 @@ impl Store for SqliteStore {
         match self.0.write(Job::Change(Box::new(change))).await? {
             Outcome::Done => Ok(Applied::Applied),
             Outcome::Fenced => Ok(Applied::Fenced),
-            Outcome::Conflict | Outcome::Known(_) | Outcome::TooManyUnsettled | Outcome::Lease(_) => Ok(Applied::Conflict),
+            Outcome::Conflict | Outcome::Known(_) | Outcome::TooManyUnsettled | Outcome::Lease(_) | Outcome::Count(_) => {
+                Ok(Applied::Conflict)
+            }
         }
     }
 
@@ -226,6 +230,39 @@ impl Store for SqliteStore {
         read(payments::signed_since(lent.connection()?, network, since, after, limit).await)
     }
 
+    async fn finals(
+        &self,
+        network: Network,
+        after: Option<(UnixMillis, PaymentKey)>,
+        until: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(payments::finals(lent.connection()?, network, after, until, limit).await)
+    }
+
+    async fn reconciliation(&self, network: Network) -> Result<Reconciliation, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(reconciliation::load(lent.connection()?, network).await)
+    }
+
+    async fn reconcile(&self, pass: ReconciliationPass) -> Result<(), StoreUnavailable> {
+        columns::storable(pass.reached.block)?;
+        self.0.write(Job::Reconcile(Box::new(pass))).await.map(|_| ())
+    }
+
+    async fn accept_differences(&self, network: Network, now: UnixMillis) -> Result<u64, StoreUnavailable> {
+        match self.0.write(Job::Accept(network, now)).await? {
+            Outcome::Count(accepted) => Ok(accepted),
+            _ => Err(StoreUnavailable("differences were neither accepted nor not".to_owned())),
+        }
+    }
+
+    async fn totals(&self) -> Result<Vec<PaymentTotal>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(reconciliation::totals(lent.connection()?).await)
+    }
+
     fn is_shared(&self) -> bool {
         // One process has the file open.
         false
@@ -249,7 +286,7 @@ impl Grants for SqlGrants {
             Outcome::Done => Ok(Claim::New(Claimed::assertion(verified.matched().clone(), row))),
             Outcome::Known(grant) => Ok(Claim::Known(grant)),
             Outcome::TooManyUnsettled => Ok(Claim::TooManyUnsettled),
-            Outcome::Conflict | Outcome::Fenced | Outcome::Lease(_) => {
+            Outcome::Conflict | Outcome::Fenced | Outcome::Lease(_) | Outcome::Count(_) => {
                 Err(StoreUnavailable("a claim was neither taken nor refused".to_owned()))
             }
         }

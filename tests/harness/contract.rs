@@ -6,6 +6,7 @@ mod ended;
 mod fixture;
 mod grants;
 mod lease;
+mod reconciled;
 mod store;
 
 pub use grants::{grants_answers_expire, grants_contract, grants_survive};

@@ -1,5 +1,7 @@
 use super::StoreUnavailable;
-use crate::{Address, Amount, AssetId, CallerKey, EvmAddress, Network, PaymentKey, Settlement, TransactionId, UnixMillis, UnixSeconds};
+use crate::{
+    Address, Amount, AssetId, CallerKey, Difference, EvmAddress, Network, PaymentKey, Settlement, TransactionId, UnixMillis, UnixSeconds,
+};
 use alloy_primitives::{Bytes, U256};
 use core::{future::Future, time::Duration};
 
@@ -83,11 +85,85 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<PaymentRow>, StoreUnavailable>> + Send;
 
+    /// The payments of a network that are final, in the order in which they became it and by key within it, after `after`,
+    /// none that became it later than `until`, at most `limit`.
+    fn finals(
+        &self,
+        network: Network,
+        after: Option<(UnixMillis, PaymentKey)>,
+        until: UnixMillis,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<PaymentRow>, StoreUnavailable>> + Send;
+
+    /// How far a network's ledger was compared with its chain, and the differences that nobody has accepted yet.
+    fn reconciliation(&self, network: Network) -> impl Future<Output = Result<Reconciliation, StoreUnavailable>> + Send;
+
+    /// Stores what came of comparing, all of it or none. A difference that is known already stays as it is, and how far it got
+    /// never goes back, so that a pass may be stored twice.
+    fn reconcile(&self, pass: ReconciliationPass) -> impl Future<Output = Result<(), StoreUnavailable>> + Send;
+
+    /// Accepts all differences of a network that are not accepted yet, and says how many those were.
+    fn accept_differences(&self, network: Network, now: UnixMillis) -> impl Future<Output = Result<u64, StoreUnavailable>> + Send;
+
+    /// How many payments of each network are in each state, all as of one moment. As cheap with many payments as with few.
+    fn totals(&self) -> impl Future<Output = Result<Vec<PaymentTotal>, StoreUnavailable>> + Send;
+
     /// Whether other processes may work on it at the same time.
     fn is_shared(&self) -> bool;
 
     /// Whether the store can be written now.
     fn ready(&self) -> impl Future<Output = Result<(), StoreUnavailable>> + Send;
+}
+
+/// How many payments of a network are in a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaymentTotal {
+    /// Network.
+    pub network: Network,
+    /// [`Settlement::as_str`].
+    pub state: &'static str,
+    /// So many.
+    pub count: u64,
+}
+
+/// How far ledger and chain were compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// The last block, or slot, in which transactions of ours were looked for; none before the first pass.
+    pub block: Option<u64>,
+    /// The last final payment that was looked for on chain: when it became final, and its key.
+    pub row: Option<(UnixMillis, PaymentKey)>,
+}
+
+/// How ledger and chain stand to each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reconciliation {
+    /// How far they were compared.
+    pub reached: Reconciled,
+    /// When that was stored last.
+    pub at: Option<UnixMillis>,
+    /// How many differences nobody has accepted yet.
+    pub open: u64,
+    /// The first [`Reconciliation::SHOWN`] of them, oldest first.
+    pub differences: Vec<Difference>,
+}
+
+impl Reconciliation {
+    /// Most differences that are shown.
+    pub const SHOWN: u32 = 100;
+}
+
+/// What came of comparing a network's ledger with its chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReconciliationPass {
+    /// Network.
+    pub network: Network,
+    /// How far it got.
+    pub reached: Reconciled,
+    /// What differs.
+    pub found: Vec<Difference>,
+    /// When.
+    pub at: UnixMillis,
 }
 
 /// All that alters in one transaction of the store.

@@ -1,7 +1,8 @@
 //! What waits to be written, and what of it can share a statement.
 
 use h402_core::{
-    Address, AssetId, Change, Grant, LeaseAnswer, LeaseAsk, Network, NewGrant, NewPayment, PaymentKey, PaymentRow, StoredAnswer, UnixMillis,
+    Address, AssetId, Change, Grant, LeaseAnswer, LeaseAsk, Network, NewGrant, NewPayment, PaymentKey, PaymentRow, ReconciliationPass,
+    StoredAnswer, UnixMillis,
 };
 use std::collections::HashSet;
 
@@ -15,6 +16,10 @@ pub(crate) enum Job {
     Lease(LeaseAsk, UnixMillis),
     /// Gives a lease back.
     Release(Network, [u8; 16]),
+    /// Stores what came of comparing ledger and chain.
+    Reconcile(Box<ReconciliationPass>),
+    /// Accepts what differs.
+    Accept(Network, UnixMillis),
     /// Writes one row, to find out whether that can be done.
     Touch(UnixMillis),
 }
@@ -32,6 +37,8 @@ pub(crate) enum Outcome {
     Fenced,
     /// Who has the lease.
     Lease(LeaseAnswer),
+    /// How many rows it was about.
+    Count(u64),
 }
 
 /// Which jobs of a batch go into a statement together, as places in the batch.
@@ -59,7 +66,9 @@ impl Plan {
                     let first = keys.insert((false, new.grant.key));
                     if alone && first && new.aliases.is_empty() { &mut plan.grants } else { &mut plan.single }
                 }
-                Job::Update(..) | Job::Lease(..) | Job::Release(..) | Job::Touch(_) => &mut plan.single,
+                Job::Update(..) | Job::Lease(..) | Job::Release(..) | Job::Reconcile(_) | Job::Accept(..) | Job::Touch(_) => {
+                    &mut plan.single
+                }
             };
             group.push(at);
         }

@@ -3,7 +3,7 @@
 //! Plain claims are one statement for all of them. Everything else runs one by one, each all or nothing under its
 //! own savepoint. A batch that is one statement needs no transaction around it.
 
-use super::{answers, grants, leases, payments, transactions};
+use super::{answers, grants, leases, payments, reconciliation, transactions};
 use crate::chaos::crash_point;
 use crate::sql::job::{Job, Outcome, Plan, plain_claim};
 use h402_core::{Change, NewGrant, NewPayment, PaymentKey, PaymentRow, UnixMillis};
@@ -26,9 +26,9 @@ fn is_one_statement(job: &Job) -> bool {
             let Change { claim, updates, transactions, sent, fence } = &**change;
             claim.is_none() && transactions.is_empty() && fence.is_none() && updates.len() + sent.len() <= 1
         }
-        Job::Claim(_) | Job::Lease(..) => false,
+        Job::Claim(_) | Job::Lease(..) | Job::Reconcile(_) => false,
         Job::Update(_, answer) => answer.is_none(),
-        Job::Release(..) | Job::Touch(_) => true,
+        Job::Release(..) | Job::Accept(..) | Job::Touch(_) => true,
     }
 }
 
@@ -137,14 +137,16 @@ async fn not_claimed(conn: &mut SqliteConnection, new: &NewGrant) -> sqlx::Resul
 async fn all_or_nothing(conn: &mut SqliteConnection, job: &Job) -> sqlx::Result<Outcome> {
     command(conn, "SAVEPOINT job").await?;
     let outcome = one(conn, job).await?;
-    if matches!(outcome, Outcome::Done | Outcome::Lease(_)) {
+    if matches!(outcome, Outcome::Done | Outcome::Lease(_) | Outcome::Count(_)) {
         command(conn, "RELEASE job").await?;
         return Ok(outcome);
     }
     command(conn, "ROLLBACK TO job; RELEASE job").await?;
     match job {
         Job::Claim(new) => not_claimed(conn, new).await,
-        Job::Change(_) | Job::Update(..) | Job::Lease(..) | Job::Release(..) | Job::Touch(_) => Ok(outcome),
+        Job::Change(_) | Job::Update(..) | Job::Lease(..) | Job::Release(..) | Job::Reconcile(_) | Job::Accept(..) | Job::Touch(_) => {
+            Ok(outcome)
+        }
     }
 }
 
@@ -171,6 +173,11 @@ async fn one(conn: &mut SqliteConnection, job: &Job) -> sqlx::Result<Outcome> {
             leases::release(conn, *network, holder).await?;
             true
         }
+        Job::Reconcile(pass) => {
+            reconciliation::store(conn, pass).await?;
+            true
+        }
+        Job::Accept(network, now) => return Ok(Outcome::Count(reconciliation::accept(conn, *network, *now).await?)),
         Job::Touch(now) => touch(conn, *now).await?,
     };
     Ok(if done { Outcome::Done } else { Outcome::Conflict })

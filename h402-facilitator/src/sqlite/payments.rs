@@ -117,3 +117,25 @@ pub(super) async fn untouched(
         .bind(i64::from(limit));
     page.fetch_all(conn).await?.iter().map(|row| Columns(row).key("key")).collect()
 }
+
+/// A page of the final payments of a network, in the order in which they became it.
+pub(super) async fn finals(
+    conn: &mut SqliteConnection,
+    network: Network,
+    after: Option<(UnixMillis, PaymentKey)>,
+    until: UnixMillis,
+    limit: u32,
+) -> sqlx::Result<Vec<PaymentRow>> {
+    let page = match after {
+        None => sqlx::query(
+            "SELECT * FROM payments WHERE state = 'final' AND network = ?1 AND updated_at <= ?2 ORDER BY updated_at, key LIMIT ?3",
+        ),
+        Some(_) => sqlx::query(
+            "SELECT * FROM payments WHERE state = 'final' AND network = ?1 AND updated_at <= ?2 AND (updated_at, key) > (?4, ?5) \
+             ORDER BY updated_at, key LIMIT ?3",
+        ),
+    };
+    let page = page.bind(network.to_string()).bind(stored_millis(until)).bind(i64::from(limit));
+    let page = page.bind(after.map(|(time, _)| stored_millis(time))).bind(after.as_ref().map(|(_, key)| key.as_bytes().as_slice()));
+    page.fetch_all(conn).await?.iter().map(read).collect()
+}

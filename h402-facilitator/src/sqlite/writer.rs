@@ -186,6 +186,13 @@ fn answer_bytes(job: &Job) -> u64 {
             let headers: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
             u64::try_from(answer.body.len() + headers).unwrap_or(u64::MAX)
         }
-        Job::Change(_) | Job::Claim(_) | Job::Update(_, None) | Job::Lease(..) | Job::Release(..) | Job::Touch(_) => 0,
+        Job::Change(_)
+        | Job::Claim(_)
+        | Job::Update(_, None)
+        | Job::Lease(..)
+        | Job::Release(..)
+        | Job::Reconcile(_)
+        | Job::Accept(..)
+        | Job::Touch(_) => 0,
     }
 }

@@ -1,5 +1,5 @@
 use super::fixture::{BASE, Names, address, hash, key, payment, shared};
-use super::{ended, lease};
+use super::{ended, lease, reconciled};
 use alloy_primitives::{B256, U256};
 use h402_core::{
     Address, Amount, Applied, AssetId, BlockRef, Change, EvmAddress, LanePosition, Network, NewPayment, PaymentKey, PaymentKind,
@@ -22,6 +22,9 @@ pub async fn store_contract<S: Store>(make: impl AsyncFn() -> S) {
     ended::failed_payments_are_found(make().await).await;
     ended::signed_payments_come_in_pages(make().await).await;
     many_kinds_of_change_at_once(make().await).await;
+    reconciled::final_payments_come_in_pages(make().await).await;
+    reconciled::differences_are_kept_until_they_are_accepted(make().await).await;
+    reconciled::totals_are_of_what_is_stored(make().await).await;
     lease::one_holder_at_a_time(make().await).await;
     lease::one_of_eight_holders_wins(make().await).await;
     lease::leases_lapse_by_themselves(make().await).await;

@@ -3,8 +3,8 @@
 use super::{PRICE, Reply, transfers_to_payee};
 use alloy_primitives::U256;
 use h402_core::{
-    Applied, Assets, Change, EvmAddress, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow, Store, StoreUnavailable,
-    TransactionId, TransactionRow, UnixMillis, wire::h402,
+    Applied, Assets, Change, EvmAddress, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow, PaymentTotal,
+    Reconciliation, ReconciliationPass, Store, StoreUnavailable, TransactionId, TransactionRow, UnixMillis, wire::h402,
 };
 use h402_devnet::evm::{Chain, account};
 use h402_facilitator::{
@@ -107,6 +107,32 @@ impl Store for Failing {
         limit: u32,
     ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
         self.store.signed_since(network, since, after, limit).await
+    }
+
+    async fn finals(
+        &self,
+        network: Network,
+        after: Option<(UnixMillis, PaymentKey)>,
+        until: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.store.finals(network, after, until, limit).await
+    }
+
+    async fn reconciliation(&self, network: Network) -> Result<Reconciliation, StoreUnavailable> {
+        self.store.reconciliation(network).await
+    }
+
+    async fn reconcile(&self, pass: ReconciliationPass) -> Result<(), StoreUnavailable> {
+        self.store.reconcile(pass).await
+    }
+
+    async fn accept_differences(&self, network: Network, now: UnixMillis) -> Result<u64, StoreUnavailable> {
+        self.store.accept_differences(network, now).await
+    }
+
+    async fn totals(&self) -> Result<Vec<PaymentTotal>, StoreUnavailable> {
+        self.store.totals().await
     }
 
     fn is_shared(&self) -> bool {

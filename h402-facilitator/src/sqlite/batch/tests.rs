@@ -136,7 +136,8 @@ impl Model {
                 self.lease.0.take_if(|had| had == holder);
                 true
             }
-            Job::Touch(_) => true,
+            Job::Reconcile(_) | Job::Touch(_) => true,
+            Job::Accept(..) => return Outcome::Count(0),
         };
         if done { Outcome::Done } else { Outcome::Conflict }
     }
