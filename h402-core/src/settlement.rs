@@ -163,8 +163,8 @@ impl Settlement {
     }
 
     /// All words of [`Settlement::as_str`], in the order of a settlement's life.
-    pub const WORDS: [&'static str; 9] =
-        ["claimed", "signed", "broadcast", "included", "final", "reorged", "reverted", "rejected", "abandoned"];
+    pub const WORDS: [&'static str; 10] =
+        ["claimed", "signed", "broadcast", "included", "final", "reorged", "reverted", "failed", "rejected", "abandoned"];
 
     /// Finds a word of [`Settlement::as_str`].
     #[must_use]

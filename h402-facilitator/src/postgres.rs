@@ -24,6 +24,7 @@ mod grants;
 mod leases;
 mod open;
 mod payments;
+mod reconciliation;
 mod schema;
 mod statement;
 mod transactions;
@@ -37,7 +38,8 @@ use alloy_primitives::U256;
 use connect::in_time;
 use h402_core::{
     Address, Applied, AssetId, Change, Claim, Claimed, EvmAddress, Exposure, Grant, Grants, LanePosition, LeaseAnswer, LeaseAsk, Network,
-    NewGrant, PaymentKey, PaymentRow, Store, StoreUnavailable, StoredAnswer, TransactionId, TransactionRow, UnixMillis, Verified,
+    NewGrant, PaymentKey, PaymentRow, PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable, StoredAnswer,
+    TransactionId, TransactionRow, UnixMillis, Verified,
 };
 use open::Database;
 use std::sync::Arc;
@@ -133,7 +135,9 @@ impl Store for PostgresStore {
         match self.0.write(Job::Change(Box::new(change))).await? {
             Outcome::Done => Ok(Applied::Applied),
             Outcome::Fenced => Ok(Applied::Fenced),
-            Outcome::Conflict | Outcome::Known(_) | Outcome::TooManyUnsettled | Outcome::Lease(_) => Ok(Applied::Conflict),
+            Outcome::Conflict | Outcome::Known(_) | Outcome::TooManyUnsettled | Outcome::Lease(_) | Outcome::Count(_) => {
+                Ok(Applied::Conflict)
+            }
         }
     }
 
@@ -190,6 +194,36 @@ impl Store for PostgresStore {
         read!(self.0, payments::signed_since(network, since, after, limit))
     }
 
+    async fn finals(
+        &self,
+        network: Network,
+        after: Option<(UnixMillis, PaymentKey)>,
+        until: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        read!(self.0, payments::finals(network, after, until, limit))
+    }
+
+    async fn reconciliation(&self, network: Network) -> Result<Reconciliation, StoreUnavailable> {
+        read!(self.0, reconciliation::load(network))
+    }
+
+    async fn reconcile(&self, pass: ReconciliationPass) -> Result<(), StoreUnavailable> {
+        columns::storable(pass.reached.block)?;
+        self.0.write(Job::Reconcile(Box::new(pass))).await.map(|_| ())
+    }
+
+    async fn accept_differences(&self, network: Network, now: UnixMillis) -> Result<u64, StoreUnavailable> {
+        match self.0.write(Job::Accept(network, now)).await? {
+            Outcome::Count(accepted) => Ok(accepted),
+            _ => Err(StoreUnavailable("differences were neither accepted nor not".to_owned())),
+        }
+    }
+
+    async fn totals(&self) -> Result<Vec<PaymentTotal>, StoreUnavailable> {
+        read!(self.0, reconciliation::totals())
+    }
+
     fn is_shared(&self) -> bool {
         true
     }
@@ -212,7 +246,7 @@ impl Grants for PostgresGrants {
             Outcome::Done => Ok(Claim::New(Claimed::assertion(verified.matched().clone(), row))),
             Outcome::Known(grant) => Ok(Claim::Known(grant)),
             Outcome::TooManyUnsettled => Ok(Claim::TooManyUnsettled),
-            Outcome::Conflict | Outcome::Fenced | Outcome::Lease(_) => {
+            Outcome::Conflict | Outcome::Fenced | Outcome::Lease(_) | Outcome::Count(_) => {
                 Err(StoreUnavailable("a claim was neither taken nor refused".to_owned()))
             }
         }

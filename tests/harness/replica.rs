@@ -3,8 +3,8 @@
 
 use alloy_primitives::U256;
 use h402_core::{
-    Applied, Change, EvmAddress, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow, Store, StoreUnavailable,
-    TransactionId, TransactionRow, UnixMillis,
+    Applied, Change, EvmAddress, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow, PaymentTotal, Reconciliation,
+    ReconciliationPass, Store, StoreUnavailable, TransactionId, TransactionRow, UnixMillis,
 };
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
@@ -127,6 +127,37 @@ impl<S: Store + Clone> Store for Replica<S> {
     ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
         self.pass(Held::All).await;
         self.store.signed_since(network, since, after, limit).await
+    }
+
+    async fn finals(
+        &self,
+        network: Network,
+        after: Option<(UnixMillis, PaymentKey)>,
+        until: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.finals(network, after, until, limit).await
+    }
+
+    async fn reconciliation(&self, network: Network) -> Result<Reconciliation, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.reconciliation(network).await
+    }
+
+    async fn reconcile(&self, pass: ReconciliationPass) -> Result<(), StoreUnavailable> {
+        self.pass(Held::Driver).await;
+        self.store.reconcile(pass).await
+    }
+
+    async fn accept_differences(&self, network: Network, now: UnixMillis) -> Result<u64, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.accept_differences(network, now).await
+    }
+
+    async fn totals(&self) -> Result<Vec<PaymentTotal>, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.totals().await
     }
 
     fn is_shared(&self) -> bool {

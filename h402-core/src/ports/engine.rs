@@ -105,7 +105,7 @@ pub trait Store: Send + Sync + 'static {
     /// Accepts all differences of a network that are not accepted yet, and says how many those were.
     fn accept_differences(&self, network: Network, now: UnixMillis) -> impl Future<Output = Result<u64, StoreUnavailable>> + Send;
 
-    /// How many payments of each network are in each state, all as of one moment. As cheap with many payments as with few.
+    /// How many payments of each network are in each state, all as of one moment.
     fn totals(&self) -> impl Future<Output = Result<Vec<PaymentTotal>, StoreUnavailable>> + Send;
 
     /// Whether other processes may work on it at the same time.

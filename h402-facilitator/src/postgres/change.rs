@@ -1,7 +1,7 @@
 //! What waits is written: plain claims many at a time, in one statement; everything else one by one, each in a
 //! transaction of its own.
 
-use super::{fault, grants, leases, payments, statement, transactions};
+use super::{fault, grants, leases, payments, reconciliation, statement, transactions};
 use crate::sql::{
     columns::stored_millis,
     job::{Job, Outcome, plain_claim},
@@ -22,7 +22,7 @@ pub(super) enum Part<'a> {
 impl<'a> Part<'a> {
     /// Whether it says something of a payment, and so has crash points.
     pub(super) fn is_of_a_payment(&self) -> bool {
-        !matches!(self, Self::Single(Job::Lease(..) | Job::Release(..) | Job::Touch(_)))
+        !matches!(self, Self::Single(Job::Lease(..) | Job::Release(..) | Job::Reconcile(_) | Job::Accept(..) | Job::Touch(_)))
     }
 
     /// Those of the jobs that are claims of payments.
@@ -79,6 +79,10 @@ async fn single(conn: &mut PgConnection, job: &Job) -> sqlx::Result<Option<Outco
             leases::release(conn, *network, holder).await?;
             true
         }
+        Job::Reconcile(pass) => {
+            in_transaction(conn, async |conn| Ok((reconciliation::store(conn, pass).await?, true))).await.map(|()| true)?
+        }
+        Job::Accept(network, now) => return Ok(Some(Outcome::Count(reconciliation::accept(conn, *network, *now).await?))),
         Job::Touch(now) => {
             let touch = sqlx::query("UPDATE liveness SET at = $1 WHERE id = 1").bind(stored_millis(*now));
             touch.execute(conn).await?.rows_affected() == 1

@@ -104,6 +104,24 @@ pub(super) async fn failed(conn: &mut PgConnection, network: Network, since: Uni
     page(conn, latest.bind(network.to_string()).bind(stored_millis(since)).bind(i64::from(limit))).await
 }
 
+/// A page of the final payments of a network, in the order in which they became it.
+pub(super) async fn finals(
+    conn: &mut PgConnection,
+    network: Network,
+    after: Option<(UnixMillis, PaymentKey)>,
+    until: UnixMillis,
+    limit: u32,
+) -> sqlx::Result<Vec<PaymentRow>> {
+    let first = "SELECT * FROM payments WHERE state = 'final' AND network = $1 AND updated_at <= $3 ORDER BY updated_at, key LIMIT $2";
+    let next = "SELECT * FROM payments WHERE state = 'final' AND network = $1 AND updated_at <= $3 AND (updated_at, key) > ($4, $5) \
+                ORDER BY updated_at, key LIMIT $2";
+    let start = |text: &'static str| sqlx::query(text).bind(network.to_string()).bind(i64::from(limit)).bind(stored_millis(until));
+    match after {
+        None => page(conn, start(first)).await,
+        Some((time, key)) => page(conn, start(next).bind(stored_millis(time)).bind(key.as_bytes().to_vec())).await,
+    }
+}
+
 /// A page of the payments by a payer's signed Solana transaction, by age and then by key.
 pub(super) async fn signed_since(
     conn: &mut PgConnection,

@@ -6,8 +6,9 @@ use super::{
 };
 use alloy_primitives::U256;
 use h402_core::{
-    Applied, Change, EvmAddress, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentKind, PaymentRow, SentState, Store,
-    StoreUnavailable, TransactionId, TransactionRow, UnixMillis,
+    Applied, Change, Difference, EvmAddress, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentKind, PaymentRow,
+    PaymentTotal, Reconciled, Reconciliation, ReconciliationPass, SentState, Store, StoreUnavailable, TransactionId, TransactionRow,
+    UnixMillis,
 };
 use std::{
     cmp::Reverse,
@@ -24,6 +25,7 @@ pub struct Ledger {
     names: BTreeMap<PaymentKey, Option<PaymentKey>>,
     pub transactions: Vec<TransactionRow>,
     leases: BTreeMap<Network, Lease>,
+    compared: BTreeMap<Network, Compared>,
     waiting: VecDeque<Waiting>,
     next: u64,
     done: BTreeMap<u64, Applied>,
@@ -40,6 +42,14 @@ struct Lease {
     holder: Option<[u8; 16]>,
     epoch: u64,
     until: UnixMillis,
+}
+
+/// How far a network was compared with its chain, and what differs; accepted or not.
+#[derive(Debug, Clone, Default)]
+struct Compared {
+    reached: Reconciled,
+    at: Option<UnixMillis>,
+    found: BTreeMap<[u8; 32], (Difference, bool)>,
 }
 
 impl Ledger {
@@ -256,6 +266,71 @@ impl Store for SimStore {
             rows.sort_by_key(|row| (Reverse(row.updated_at), row.key));
             rows.truncate(usize::try_from(limit).expect("small"));
             rows
+        })
+        .await
+    }
+
+    async fn finals(
+        &self,
+        network: Network,
+        after: Option<(UnixMillis, PaymentKey)>,
+        until: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.read(|ledger| {
+            let place = |row: &PaymentRow| (row.updated_at, row.key);
+            let wanted = |row: &&PaymentRow| {
+                let is_final = row.asset.network == network && row.state.as_str() == "final";
+                is_final && row.updated_at <= until && after.is_none_or(|after| place(row) > after)
+            };
+            let mut rows: Vec<PaymentRow> = ledger.payments.values().filter(wanted).cloned().collect();
+            rows.sort_by_key(place);
+            rows.truncate(usize::try_from(limit).expect("small"));
+            rows
+        })
+        .await
+    }
+
+    async fn reconciliation(&self, network: Network) -> Result<Reconciliation, StoreUnavailable> {
+        self.read(|ledger| {
+            let compared = ledger.compared.get(&network).cloned().unwrap_or_default();
+            let mut open: Vec<([u8; 32], Difference)> =
+                compared.found.into_iter().filter(|(_, (_, accepted))| !accepted).map(|(id, (difference, _))| (id, difference)).collect();
+            open.sort_by_key(|(id, difference)| (difference.found_at, *id));
+            let count = open.len() as u64;
+            open.truncate(usize::try_from(Reconciliation::SHOWN).expect("small"));
+            let differences = open.into_iter().map(|(_, difference)| difference).collect();
+            Reconciliation { reached: compared.reached, at: compared.at, open: count, differences }
+        })
+        .await
+    }
+
+    async fn reconcile(&self, pass: ReconciliationPass) -> Result<(), StoreUnavailable> {
+        self.read(|_| ()).await?;
+        let mut ledger = lock(&self.0.world().ledger);
+        let compared = ledger.compared.entry(pass.network).or_default();
+        compared.reached.block = compared.reached.block.max(pass.reached.block);
+        compared.reached.row = compared.reached.row.max(pass.reached.row);
+        compared.at = Some(pass.at);
+        for difference in pass.found {
+            compared.found.entry(difference.id(pass.network)).or_insert((difference, false));
+        }
+        Ok(())
+    }
+
+    async fn accept_differences(&self, network: Network, _: UnixMillis) -> Result<u64, StoreUnavailable> {
+        self.read(|_| ()).await?;
+        let mut ledger = lock(&self.0.world().ledger);
+        let compared = ledger.compared.entry(network).or_default();
+        let open = compared.found.values_mut().filter(|(_, accepted)| !*accepted);
+        Ok(open.map(|(_, accepted)| *accepted = true).count() as u64)
+    }
+
+    async fn totals(&self) -> Result<Vec<PaymentTotal>, StoreUnavailable> {
+        self.read(|ledger| {
+            let mut counts = BTreeMap::<(Network, &'static str), u64>::new();
+            ledger.payments.values().for_each(|row| *counts.entry((row.asset.network, row.state.as_str())).or_default() += 1);
+            counts.into_iter().map(|((network, state), count)| PaymentTotal { network, state, count }).collect()
         })
         .await
     }
