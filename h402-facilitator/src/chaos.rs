@@ -17,6 +17,7 @@ use std::{
 /// their own, `intent.pre_fsync` and `intent.post_fsync`: the statements of a change have run and nothing is durable;
 /// all of it is durable, and nobody has been told.
 pub const POINTS: &[&str] = &[
+    "lease.renew",
     "recover.mid",
     "claim.pre",
     "intent.pre_fsync",

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod contract;
 pub mod dice;
 pub mod http;
+pub mod market;
 pub mod node;
 pub mod postgres;
 pub mod process;

@@ -151,9 +151,15 @@ impl Process {
         self.child.kill().await.unwrap();
     }
 
+    /// Asks it to end, as `kill` does.
+    pub fn ask_to_end(&self) {
+        let status = std::process::Command::new("kill").arg("-TERM").arg(self.id.to_string()).status();
+        assert!(status.unwrap().success());
+    }
+
     /// Asks it to end, as `kill` does, and waits until it has.
     pub async fn terminate(&mut self) -> ExitStatus {
-        assert!(Command::new("kill").arg("-TERM").arg(self.id.to_string()).status().await.unwrap().success());
+        self.ask_to_end();
         self.ended().await
     }
 }

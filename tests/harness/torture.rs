@@ -2,20 +2,20 @@
 //! payment until its outcome is known, and at the end of every round a comparison of all that can be compared.
 
 mod audit;
-mod market;
 mod relay;
 
 use crate::{
     dice::Dice,
+    market::{Kind, Market},
     process::{Place, Process, ProcessOptions},
     raw::{Ask, Line, Reply},
     rig::Folder,
     shop::{
-        is_wait,
-        process::{Counter, ShopProcess, ShopSetup},
+        header, is_wait,
+        process::{Counter, ShopProcess, ShopSetup, buy},
     },
 };
-use market::{Market, Purchase};
+use h402_core::PaymentPayload;
 use relay::Relay;
 use std::{
     fmt,
@@ -31,6 +31,8 @@ use std::{
 const ROUND: u64 = 50;
 /// Payers at work at once.
 const WORKERS: usize = 16;
+/// Accounts that they pay from.
+const PAYERS: usize = 6;
 /// How long a payment may go without an outcome while processes die, and after the last one did.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -97,7 +99,8 @@ pub async fn run(programs: &Programs<'_>, kills: u64, dice: &mut Dice, mut after
         if left == 0 {
             break;
         }
-        let market = if number % 2 == 0 { Market::evm().await } else { Market::solana().await };
+        let kind = if number % 2 == 0 { Kind::Authorization } else { Kind::SolanaSigned };
+        let market = Market::of(kind).await;
         tally.add(round(programs, market, left.min(ROUND).min(kills.div_ceil(2)), dice).await);
         after_round(&tally);
     }
@@ -132,6 +135,27 @@ impl Street {
             }
         };
         tokio::time::timeout(PATIENCE, decided).await.ok()
+    }
+}
+
+/// A payment, and what it is known by.
+struct Purchase {
+    payment: PaymentPayload,
+    key: String,
+    ask: Ask,
+}
+
+impl Purchase {
+    /// A fresh one, settled before or after the handler in turn; on Solana, with a fee that is the payer's or ours.
+    async fn new(market: &Market, worker: usize, number: usize) -> Self {
+        let kind = match market {
+            Market::Evm { .. } => Kind::Authorization,
+            Market::Solana { .. } if number.is_multiple_of(3) => Kind::SolanaSponsored,
+            Market::Solana { .. } => Kind::SolanaSigned,
+        };
+        let payment = market.payment(kind, worker % PAYERS, "").await;
+        let upfront = (worker + number).is_multiple_of(2);
+        Self { key: market.key(&payment), ask: buy(upfront, &header(&payment)), payment }
     }
 }
 
@@ -219,7 +243,7 @@ fn address(url: &str) -> SocketAddr {
 async fn keep_buying(street: Arc<Street>, worker: usize, mut dice: Dice) -> Vec<Bought> {
     let mut bought = Vec::new();
     while !street.closing.load(Ordering::SeqCst) {
-        let purchase = street.market.purchase(worker, bought.len());
+        let purchase = Purchase::new(&street.market, worker, bought.len()).await;
         let mut told = Vec::new();
         let times = if dice.roll(4) == 0 { 2 } else { 1 };
         for _ in 0..times {

@@ -3,6 +3,7 @@
 
 mod captures;
 mod chains;
+mod crash;
 mod facilitator;
 mod gate;
 mod postgres;

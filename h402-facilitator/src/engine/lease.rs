@@ -3,7 +3,7 @@
 //! Every process verifies and claims. Lanes, watchers and recovery run in one at a time, and everything they write carries
 //! the epoch of the lease they run under: what comes from a lease that is over, the store refuses.
 
-use super::{Shared, network::NetworkEngine, recover, signal::Signal};
+use super::{Shared, crash_point, network::NetworkEngine, recover, signal::Signal};
 use h402_core::{Clock, Fence, Lease, LeaseAnswer, LeaseAsk, LeaseEffect, LeaseEvent, LeaseTerms, Network, Store, StoreUnavailable};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -114,6 +114,9 @@ async fn ask<S: Store, C: Clock>(
     pause: Duration,
 ) -> (Duration, Result<LeaseAnswer, StoreUnavailable>) {
     sleep(pause).await;
+    if !pause.is_zero() {
+        crash_point("lease.renew");
+    }
     let asked = birth.elapsed();
     let question = shared.store.lease(LeaseAsk { network, holder, ttl: TERMS.ttl });
     let answer = timeout(TERMS.ttl, question).await;

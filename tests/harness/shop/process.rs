@@ -138,6 +138,11 @@ impl ShopProcess {
         Line::try_open(self.address).await?.ask(ask).await
     }
 
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap()
@@ -179,7 +184,8 @@ async fn serve() {
     let price = Price::offers([Offer::new(token.into(), Amount::from_atomic(PRICE), payee).unwrap()]).unwrap();
     let gate = |price| {
         let facilitator = RemoteFacilitator::new(&told("SHOP_FACILITATOR")).unwrap();
-        Gate::new(facilitator, grants.clone(), Origin::parse(ORIGIN).unwrap(), price).build().unwrap()
+        let gate = Gate::new(facilitator, grants.clone(), Origin::parse(ORIGIN).unwrap(), price);
+        gate.accept_sent_payments([7; 32]).build().unwrap()
     };
     let counter: SocketAddr = told("SHOP_COUNTER").parse().unwrap();
     let sold = Runs::default();

@@ -13,19 +13,16 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Compares everything that was bought.
 pub(super) async fn audit(street: &Street, facilitator: &Process, bought: &[Bought]) -> Tally {
     let mut tally = Tally { payments: bought.len(), ..Tally::default() };
+    let network = street.market.asset().id.network;
     let mut paid_in_all = 0;
     let mut known = HashSet::new();
     for Bought { purchase, told } in bought {
         let end = street.until_decided(&purchase.ask).await;
         let (state, transaction) = ledger(facilitator, &purchase.key).await;
-        let paid = street.market.is_paid(purchase, transaction.as_deref());
+        let paid = street.market.is_paid(&purchase.payment, transaction.as_deref());
         let runs = street.counter.runs(&purchase.key);
         let find = |what: &str| {
-            format!(
-                "{}, {}: {what}; {state}, paid: {paid}, {runs} runs, told {told:?}, at last {end:?}",
-                street.market.name(),
-                purchase.key
-            )
+            format!("{}, {}: {what}; {state}, paid: {paid}, {runs} runs, told {told:?}, at last {end:?}", network, purchase.key)
         };
         let settled = matches!(&*state, "included" | "final");
         let Some(end) = &end else {
@@ -63,12 +60,12 @@ pub(super) async fn audit(street: &Street, facilitator: &Process, bought: &[Boug
     if received != paid_in_all {
         let wrong = usize::try_from(received.abs_diff(paid_in_all)).unwrap_or(usize::MAX);
         *(if received > paid_in_all { &mut tally.double } else { &mut tally.lost }) += wrong;
-        tally.findings.push(format!("{}: {received} payments received, {paid_in_all} were made", street.market.name()));
+        tally.findings.push(format!("{}: {received} payments received, {paid_in_all} were made", network));
     }
     let carriers = street.market.carriers();
     for unknown in carriers.symmetric_difference(&known) {
         tally.contradicted += 1;
-        tally.findings.push(format!("{}: {unknown} is known to one of ledger and chain", street.market.name()));
+        tally.findings.push(format!("{}: {unknown} is known to one of ledger and chain", network));
     }
     tally
 }

@@ -2,9 +2,9 @@
 
 mod authorization;
 mod budget;
-mod crash;
 mod kinds;
 mod ledger;
+mod load;
 mod outcome;
 mod policy;
 mod races;

@@ -2,7 +2,6 @@
 
 mod brought;
 mod claims;
-mod crash;
 mod expiry;
 mod outcome;
 mod reorg;

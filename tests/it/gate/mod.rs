@@ -1,7 +1,6 @@
 //! The gate under attack: real shops, real sockets, a real facilitator on a real chain.
 
 mod caching;
-mod crash;
 mod delivery;
 mod exposure;
 mod facilitator;
