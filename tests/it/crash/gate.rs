@@ -59,10 +59,14 @@ impl Flow {
     const BOTH: [Self; 2] = [Self::Capture, Self::Upfront];
 }
 
+/// Points that a payment comes to only after many failures, tried where those are made.
+const ELSEWHERE: [&str; 1] = ["credit.post"];
+
 /// Every point is tried, and none that there is not.
 #[test]
 fn the_table_of_the_gates_crashes_is_complete() {
-    let tried: HashSet<&str> = TABLE.iter().map(|(point, ..)| *point).filter(|point| !point.starts_with("intent.")).collect();
+    let tried: HashSet<&str> =
+        TABLE.iter().map(|(point, ..)| *point).filter(|point| !point.starts_with("intent.")).chain(ELSEWHERE).collect();
     assert_eq!(tried, POINTS.iter().copied().collect());
 }
 
