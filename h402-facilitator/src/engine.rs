@@ -261,7 +261,8 @@ impl<S: Store, C: Clock> Engine<S, C> {
         Ok(self.shared.store.payment(key).await?)
     }
 
-    /// How the payment stands that a transaction of this network carries: a payer's own, or one of ours.
+    /// How the payment stands that a transaction of this network carries: a payer's own, or one of ours. None if it
+    /// carries several, which have to be asked for by their keys.
     ///
     /// # Errors
     /// [`Undecided::Store`].
@@ -270,9 +271,9 @@ impl<S: Store, C: Clock> Engine<S, C> {
             return Ok(Some(row));
         }
         let carrier = self.shared.store.transaction(network, transaction).await?;
-        match carrier.and_then(|carrier| carrier.payments.first().copied()) {
-            Some(key) => self.payment(&key).await,
-            None => Ok(None),
+        match carrier.as_ref().map(|carrier| carrier.payments.as_slice()) {
+            Some([key]) => self.payment(key).await,
+            Some(_) | None => Ok(None),
         }
     }
 

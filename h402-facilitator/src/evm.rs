@@ -3,6 +3,7 @@
 //! The chain's id comes with every read, in the same HTTP request: a node of another chain decides nothing.
 
 mod abi;
+mod aggregate;
 mod authorization;
 mod blocks;
 mod code;
@@ -18,6 +19,7 @@ mod revert;
 mod send;
 mod start;
 
+pub use aggregate::{DryBatch, Prospect};
 pub use authorization::{AuthorizationLog, AuthorizationTrace};
 pub use blocks::Head;
 pub use code::{CodePin, FoundCode};

@@ -1,5 +1,7 @@
 //! Settling on EVM chains: a lane of nonces for each of the facilitator's keys, and a watcher that looks block by block.
 
+mod alone;
+mod batch;
 mod budget;
 mod bump;
 mod carriers;
@@ -10,6 +12,7 @@ mod landed;
 mod lane;
 mod queue;
 mod recover;
+mod round;
 mod send;
 mod settle;
 mod shows;
@@ -191,9 +194,8 @@ impl EvmEngine {
         self.is_fuelled().await
     }
 
-    /// Hands a payment to the lane that is to settle it.
+    /// Hands a payment to the lane that is to settle it. What waits in a queue already waits once.
     fn put(&self, job: Job) {
-        // It waits in one queue or none.
         let key = job.key();
         if self.lanes.iter().any(|lane| lane.queue.has(&key)) {
             return;

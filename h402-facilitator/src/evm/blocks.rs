@@ -24,6 +24,8 @@ pub struct Head {
     pub time: UnixSeconds,
     /// Base fee in wei per gas; none before EIP-1559.
     pub base_fee: Option<u128>,
+    /// The gas that its transactions may use together; none if the node does not say.
+    pub gas_limit: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -34,6 +36,8 @@ struct WireHeader {
     timestamp: Quantity<u64>,
     #[serde(default)]
     base_fee_per_gas: Option<Quantity<u128>>,
+    #[serde(default)]
+    gas_limit: Option<Quantity<u64>>,
 }
 
 impl<'de> Deserialize<'de> for Head {
@@ -44,6 +48,7 @@ impl<'de> Deserialize<'de> for Head {
             hash: wire.hash.0,
             time: UnixSeconds(wire.timestamp.0),
             base_fee: wire.base_fee_per_gas.map(|fee| fee.0),
+            gas_limit: wire.gas_limit.map(|gas| gas.0),
         })
     }
 }

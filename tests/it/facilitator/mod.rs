@@ -1,6 +1,7 @@
 //! The facilitator under attack, over its own sockets.
 
 mod authorization;
+mod batch;
 mod budget;
 mod kinds;
 mod ledger;

@@ -42,7 +42,7 @@ impl GasTank {
     }
 
     /// Whether one more settlement can be paid for, as far as is known.
-    fn has_enough(&self) -> bool {
+    pub(super) fn has_enough(&self) -> bool {
         self.level().is_some_and(|level| level.left >= level.one)
     }
 
@@ -93,13 +93,13 @@ impl EvmEngine {
         self.lanes.iter().min_by_key(|lane| (!lane.gas.has_enough() || lane.is_over_budget(), work(lane)))
     }
 
-    /// Whether a key can pay for a transaction that costs so much at most. Asks the chain if it seems not to.
-    pub(super) async fn affords(&self, lane: &KeyLane, cost: u128) -> Result<bool, Undecided> {
-        if lane.gas.fresh().is_some_and(|left| left >= cost) {
-            return Ok(true);
+    /// What a key has left. Asks the chain if that seems to be less than `needed`, or is old news.
+    pub(super) async fn left(&self, lane: &KeyLane, needed: u128) -> Result<u128, Undecided> {
+        if let Some(left) = lane.gas.fresh().filter(|left| *left >= needed) {
+            return Ok(left);
         }
         self.fill(lane).await?;
-        Ok(lane.gas.left() >= cost)
+        Ok(lane.gas.left())
     }
 
     async fn fees(&self) -> Result<Fees, Undecided> {

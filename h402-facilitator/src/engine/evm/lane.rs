@@ -1,30 +1,24 @@
 //! A lane: what one key settles. It gives nonces, and works on whatever queued while its last send was under way.
 
 use super::{
-    super::{Shared, budget::Spent, crash_point},
+    super::{Shared, budget::Spent},
     EvmEngine,
     carriers::Carrier,
     gas::GasTank,
-    queue::{Job, JobQueue},
-    sign::{Carried, Draft, RETRY, Stored},
+    queue::JobQueue,
+    round,
+    sign::RETRY,
     signer::Signer,
 };
-use crate::chaos::sabotaged;
-use h402_core::{Clock, EvmAddress, Lane, Settlement, Store};
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use crate::chaos::{crash_point, sabotaged};
+use h402_core::{Clock, EvmAddress, Lane, Store};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
-/// Jobs that are signed and stored together.
-const TOGETHER: usize = 64;
 /// Beyond this many nonces the lane asks which of them are mined.
 const REMEMBERED: usize = 1024;
-/// How long a lane waits for the node to take what it has sent. It is on its way all the same.
-const LONGEST_SEND: Duration = Duration::from_secs(2);
 
 /// One key, its nonces, and what waits to be settled by it.
 pub(super) struct KeyLane {
@@ -68,6 +62,23 @@ impl KeyLane {
         *self.nonces() = nonces;
     }
 
+    /// Gives out the next nonce.
+    pub(super) fn assign(&self) -> u64 {
+        let nonce = self.nonces().assign();
+        crash_point("nonce.alloc");
+        if sabotaged("nonce.reuse") {
+            self.nonces().take_back(nonce);
+        }
+        nonce
+    }
+
+    /// Takes the last nonces back, nothing having been stored under them.
+    pub(super) fn take_back(&self, nonces: impl DoubleEndedIterator<Item = u64>) {
+        for nonce in nonces.rev() {
+            self.nonces().take_back(nonce);
+        }
+    }
+
     /// Notes that all nonces below `mined` are.
     pub(super) fn mined(&self, mined: u64) {
         self.nonces().mined(mined);
@@ -95,6 +106,8 @@ impl KeyLane {
 }
 
 /// Works a lane's queue until the engine stops.
+///
+/// Nothing waits for company: what is there is sent, and what comes while the node takes it goes together after it.
 pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>, lane: Arc<KeyLane>) {
     loop {
         tokio::select! {
@@ -107,88 +120,20 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<
         {
             lane.mined(mined);
         }
-        let sending = match round(&shared, &evm, &lane).await {
-            Ok(stored) => stored.into_iter().map(|stored| {
-                let (shared, evm) = (shared.clone(), evm.clone());
-                tokio::spawn(async move { shared.send_carrier(&evm, stored).await })
-            }),
-            Err(Trouble) => {
-                tokio::select! {
-                    biased;
-                    () = shared.stopped() => return,
-                    () = tokio::time::sleep(RETRY) => {}
+        let pause = async {
+            match round::work(&shared, &evm, &lane).await {
+                Ok(stored) => {
+                    let sending = stored.into_iter().map(|stored| tokio::spawn(shared.clone().send_carrier(evm.clone(), stored)));
+                    // As long as the node's client has patience.
+                    drop(futures_util::future::join_all(sending).await);
                 }
-                continue;
+                Err(round::Trouble) => tokio::time::sleep(RETRY).await,
             }
         };
-        let sending = futures_util::future::join_all(sending);
         tokio::select! {
             biased;
             () = shared.stopped() => return,
-            // What queues meanwhile goes together.
-            sent = tokio::time::timeout(LONGEST_SEND, sending) => drop(sent),
+            () = pause => {}
         }
-    }
-}
-
-/// The store, the chain or the signer did not do its part; the jobs are back in the queue and their nonces free.
-struct Trouble;
-
-/// Takes what waits, and stores transactions for it.
-async fn round<S: Store, C: Clock>(shared: &Arc<Shared<S, C>>, evm: &EvmEngine, lane: &KeyLane) -> Result<Vec<Stored>, Trouble> {
-    let mut jobs = Vec::new();
-    for job in lane.queue.take(TOGETHER) {
-        if is_wanted(shared, &job) {
-            jobs.push(job);
-        }
-    }
-    if jobs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let Ok(fees) = evm.config.chain.fees().await else {
-        lane.queue.put_back(jobs);
-        return Err(Trouble);
-    };
-    let mut drafts = Vec::with_capacity(jobs.len());
-    let mut drafted = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        let row = job.open.news.borrow().clone();
-        let (Some(to), Some(input)) = (row.asset.address.evm(), row.raw) else { continue };
-        let nonce = lane.nonces().assign();
-        crash_point("nonce.alloc");
-        if sabotaged("nonce.reuse") {
-            lane.nonces().take_back(nonce);
-        }
-        // A third more than the simulation used: storage touched by others meanwhile may cost more.
-        let gas_limit = job.gas.saturating_add(job.gas / 3);
-        drafts.push(Draft { nonce, to, input, gas_limit, fees, payments: vec![Carried::Open(job.open.clone())] });
-        drafted.push(job);
-    }
-    let nonces: Vec<u64> = drafts.iter().map(|draft| draft.nonce).collect();
-    match shared.sign_and_store(evm, lane, drafts).await {
-        Ok(stored) => Ok(stored),
-        Err(_) => {
-            for nonce in nonces.into_iter().rev() {
-                lane.nonces().take_back(nonce);
-            }
-            lane.queue.put_back(drafted);
-            Err(Trouble)
-        }
-    }
-}
-
-/// Whether a payment still needs what it was queued for.
-fn is_wanted<S: Store, C: Clock>(shared: &Shared<S, C>, job: &Job) -> bool {
-    if job.open.term.is_over() {
-        return false;
-    }
-    let row = job.open.news.borrow();
-    // What has expired would only burn gas; the watcher ends it once the chain's clock agrees.
-    if row.expires.is_some_and(|expires| shared.clock.now().seconds() >= expires) {
-        return false;
-    }
-    match (job.after, row.state) {
-        (None, state) => state == Settlement::Claimed,
-        (Some(after), state) => !state.is_decided() && state.transaction() == Some(h402_core::TransactionId::Evm(after)),
     }
 }

@@ -95,8 +95,12 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if !is_stored(self, &term, &change).await {
             for (open, _) in prepared.iter().flat_map(|item| &item.updates) {
                 let mut row = open.row.lock().await;
-                if let Ok(Some(stored)) = self.store.payment(&row.key).await {
+                if let Ok(Some(stored)) = self.store.payment(&row.key).await
+                    && stored.version > row.version
+                {
+                    let was = row.state;
                     *row = stored;
+                    self.publish(&evm.payments, open, was, &row);
                 }
             }
             return Err(Unstored);
@@ -178,11 +182,13 @@ impl<S: Store, C: Clock> Shared<S, C> {
         Ok(Prepared { row, updates })
     }
 
-    /// Sends a stored transaction of ours and notes that of all its payments. Whatever the node says proves nothing:
-    /// from here on they are looked for on chain.
-    pub(super) async fn send_carrier(&self, evm: &EvmEngine, stored: Stored) {
-        let sent = self.send_raw(evm, &stored.raw, &stored.carrier.hash).await;
-        futures_util::future::join_all(stored.payments.iter().map(|open| self.note_sent(evm, open, sent))).await;
+    /// Sends a stored transaction of ours; that it was sent is noted of all its payments afterwards.
+    pub(super) async fn send_carrier(self: Arc<Self>, evm: Arc<EvmEngine>, stored: Stored) {
+        let sent = self.send_raw(&evm, &stored.raw, &stored.carrier.hash).await;
+        // The lane waits for the send only.
+        tokio::spawn(async move {
+            futures_util::future::join_all(stored.payments.iter().map(|open| self.note_sent(&evm, open, sent))).await;
+        });
     }
 }
 

@@ -6,6 +6,7 @@ mod tend;
 use super::{
     super::{Shared, drive::Failure, open::OpenPayment},
     EvmEngine,
+    carriers::Carrier as OurCarrier,
     landed::Carrier,
 };
 use crate::{chaos::sabotaged, evm::Head};
@@ -30,7 +31,7 @@ const LONGEST_RESEND: Duration = Duration::from_secs(300);
 /// Seconds of chain time after which an expired authorization cannot come back with a reorg.
 const EXPIRED_FOR_GOOD: u64 = 60;
 /// Blocks after which a node has indexed the log of a used authorization, if there is one.
-const INDEXED: u64 = 6;
+pub(super) const INDEXED: u64 = 6;
 
 /// Looks until the engine stops.
 pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>) {
@@ -159,15 +160,16 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
 
     /// Asks once for each transaction, however many payments it carries.
     async fn look(&mut self, open: Vec<(B256, Vec<Arc<OpenPayment>>)>) -> Result<(), Undecided> {
+        let mut looked = Ok(());
         for chunk in open.chunks(CHUNK) {
             let hashes: Vec<B256> = chunk.iter().map(|(hash, _)| *hash).collect();
             let receipts = self.evm.config.chain.receipts(&hashes).await?;
             self.asked.extend(&hashes);
             let seen = chunk.iter().zip(receipts).filter_map(|((hash, open), receipt)| Some((*hash, open, receipt?)));
             let seen = futures_util::future::join_all(seen.map(|(hash, open, receipt)| self.seen(hash, open, receipt))).await;
-            seen.into_iter().collect::<Result<(), Undecided>>()?;
+            looked = seen.into_iter().fold(looked, |looked, seen| looked.and(seen));
         }
-        Ok(())
+        looked
     }
 
     /// A transaction is in a block: are its payments in it, too?
@@ -182,10 +184,10 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         futures_util::future::join_all(seen).await.into_iter().collect()
     }
 
-    async fn seen_one(&self, hash: B256, open: &OpenPayment, receipt: &ReceiptFacts) -> Result<(), Undecided> {
+    async fn seen_one(&self, hash: B256, open: &Arc<OpenPayment>, receipt: &ReceiptFacts) -> Result<(), Undecided> {
         let row = open.news.borrow().clone();
         let block = BlockRef { number: receipt.block, hash: receipt.block_hash };
-        if !self.is_deep_enough(&row, block) {
+        if !is_deep_enough(self.evm, self.head, &row, block) {
             return Ok(());
         }
         let transaction = TransactionId::Evm(hash);
@@ -211,23 +213,18 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         last == hash || rivals().unwrap_or(false)
     }
 
-    /// Whether a block has as many on top of it as are wanted before what became of a payment counts.
-    fn is_deep_enough(&self, row: &PaymentRow, block: BlockRef) -> bool {
-        let depth = self.head.map_or(1, |head| head.number.saturating_add(1).saturating_sub(block.number));
-        depth.max(1) >= self.evm.depth_for(row.asset.address, row.amount) || sabotaged("depth.ignore")
-    }
-
     /// Our transaction did not carry the payment. Perhaps somebody else's did (T010).
     async fn without_payment(
         &self,
-        open: &OpenPayment,
+        open: &Arc<OpenPayment>,
         row: &PaymentRow,
         transaction: TransactionId,
         block: BlockRef,
         receipt: &ReceiptFacts,
     ) -> Result<(), Undecided> {
+        let shared = self.is_shared(transaction).await?;
         match self.shared.carrier(self.evm, row, block.number).await? {
-            Carrier::Other(_, block) if !self.is_deep_enough(row, block) => return Ok(()),
+            Carrier::Other(_, block) if !is_deep_enough(self.evm, self.head, row, block) => return Ok(()),
             Carrier::Other(carrier, block) => {
                 return self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction: carrier, block }, None).await;
             }
@@ -235,16 +232,33 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             Carrier::Hidden if self.head.is_none_or(|head| head.number < block.number.saturating_add(INDEXED)) => {
                 return Err(Undecided::Chain);
             }
+            Carrier::None if shared => {
+                return self.shared.look_after(self.evm, open, row, transaction, block).await;
+            }
             Carrier::Hidden | Carrier::None => {}
         }
-        let reject = if receipt.success { Reject::TransferNotObserved } else { Reject::Reverts("the transaction failed on chain".into()) };
+        let reject = if receipt.success && !shared { Reject::TransferNotObserved } else { Reject::Reverts("it failed on chain".into()) };
         let failure = Failure { word: reject.word(), text: reject.to_string() };
         self.shared.advance(&self.evm.payments, open, SettlementEvent::Failed { transaction, block }, Some(failure)).await
     }
 
+    /// Whether a transaction of ours carries several payments. One that has carried others is not remembered for ever.
+    async fn is_shared(&self, transaction: TransactionId) -> Result<bool, Undecided> {
+        let TransactionId::Evm(hash) = transaction else { return Ok(false) };
+        let known = match self.evm.carriers.find(&hash) {
+            Some(carrier) => Some(carrier),
+            None => {
+                let stored = self.shared.store.transaction(self.evm.network(), &transaction).await?;
+                stored.as_ref().and_then(OurCarrier::of).map(|carrier| self.evm.carriers.enter(carrier))
+            }
+        };
+        Ok(known.is_some_and(|carrier| carrier.payments.len() > 1))
+    }
+
     /// What is in a block becomes final with depth, or loses its block; whether any has lost it.
     async fn deepen(&self, all: &[Arc<OpenPayment>], head: Head) -> Result<bool, Undecided> {
-        let mut hashes: HashMap<u64, Option<B256>> = HashMap::new();
+        let mut hashes: BTreeMap<u64, Option<B256>> = BTreeMap::new();
+        let mut events = Vec::new();
         let mut dropped = false;
         for open in all {
             let (Settlement::Included { block, .. } | Settlement::Reverted { block, .. }) = open.news.borrow().state else { continue };
@@ -261,11 +275,14 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
                 tracing::warn!(payment.id = %open.news.borrow().key, block = block.number, "block is gone");
                 dropped = true;
                 self.evm.config.chain.dropped(&block.hash);
-                self.shared.advance(&self.evm.payments, open, SettlementEvent::Vanished, None).await?;
+                events.push((open, SettlementEvent::Vanished));
             } else if depth >= self.evm.config.final_depth {
-                self.shared.advance(&self.evm.payments, open, SettlementEvent::Deep, None).await?;
+                events.push((open, SettlementEvent::Deep));
             }
         }
+        // Together, so that they share the store's commits.
+        let advanced = events.into_iter().map(|(open, event)| self.shared.advance(&self.evm.payments, open, event, None));
+        futures_util::future::join_all(advanced).await.into_iter().collect::<Result<(), Undecided>>()?;
         Ok(dropped)
     }
 
@@ -281,7 +298,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             let carrier =
                 if sabotaged("expiry.unproven") { Ok(Carrier::None) } else { self.shared.carrier(self.evm, &row, head.number).await };
             let result = match carrier {
-                Ok(Carrier::Other(_, block)) if !self.is_deep_enough(&row, block) => continue,
+                Ok(Carrier::Other(_, block)) if !is_deep_enough(self.evm, self.head, &row, block) => continue,
                 Ok(Carrier::Other(transaction, block)) => {
                     self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction, block }, None).await
                 }
@@ -344,4 +361,10 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             tokio::spawn(resend::send_again(self.shared.clone(), self.evm.clone(), payments, hash));
         }
     }
+}
+
+/// Whether a block has as many on top of it as are wanted before what became of a payment counts.
+pub(super) fn is_deep_enough(evm: &EvmEngine, head: Option<Head>, row: &PaymentRow, block: BlockRef) -> bool {
+    let depth = head.map_or(1, |head| head.number.saturating_add(1).saturating_sub(block.number));
+    depth.max(1) >= evm.depth_for(row.asset.address, row.amount) || sabotaged("depth.ignore")
 }

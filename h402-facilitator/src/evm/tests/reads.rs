@@ -87,7 +87,7 @@ async fn fees_follow_the_base_fee_and_are_kept_for_a_while() {
     let bench = Bench::start().await;
     bench.chain.set_next_base_fee(7_000_000_000);
     bench.chain.mine().await;
-    let want = Fees { max_fee_per_gas: 14_001_000_000, max_priority_fee_per_gas: 1_000_000, legacy: false };
+    let want = Fees { max_fee_per_gas: 14_001_000_000, max_priority_fee_per_gas: 1_000_000, legacy: false, block_gas: Some(30_000_000) };
     let (asked, fees) = requests(&bench.chain, bench.evm.fees()).await;
     assert_eq!((asked, fees), (1, Ok(want)));
     let (asked, fees) = requests(&bench.chain, bench.evm.fees()).await;
@@ -117,7 +117,7 @@ async fn fees_follow_the_base_fee_and_are_kept_for_a_while() {
     let header = json!({ "number": "0x1", "hash": B256::ZERO, "timestamp": "0x1" });
     bench.chain.faults().once("eth_getBlockByNumber", Fault::Answer(header));
     bench.chain.faults().once("eth_gasPrice", Fault::Answer(json!("0x3b9aca00")));
-    let legacy = Fees { max_fee_per_gas: 1_000_000_000, max_priority_fee_per_gas: 1_000_000_000, legacy: true };
+    let legacy = Fees { max_fee_per_gas: 1_000_000_000, max_priority_fee_per_gas: 1_000_000_000, legacy: true, block_gas: None };
     assert_eq!(bench.plainly().fees().await, Ok(legacy));
 }
 
