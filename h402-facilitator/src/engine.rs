@@ -294,6 +294,13 @@ impl<S: Store, C: Clock> Engine<S, C> {
         Readiness { stopping, store, networks }
     }
 
+    /// Payments of a network that are claimed and wait to be signed for: more than a moment's worth means that its keys,
+    /// its node or the ledger do not keep up.
+    #[must_use]
+    pub fn waiting(&self, network: Network) -> usize {
+        self.shared.networks.get(&network).map_or(0, NetworkEngine::waiting)
+    }
+
     /// Takes no new work, waits until running requests have their answers or `deadline` has passed, and stops.
     ///
     /// What is not finished stays in the ledger for the next start.

@@ -3,8 +3,8 @@
 use super::{Shared, open::OpenPayments, settle::Taken, verify::is_same};
 use crate::chaos::sabotaged;
 use h402_core::{
-    Applied, CallerKey, Change, Clock, Matched, PaymentRow, PaymentUpdate, Receipt, Reject, SettleError, SettlementAnswer, SolanaReject,
-    Store, Undecided,
+    Amount, Applied, CallerKey, Change, Clock, Matched, PaymentRow, PaymentUpdate, Receipt, Reject, SettleError, SettlementAnswer,
+    SolanaReject, Store, Undecided,
 };
 
 impl<S: Store, C: Clock> Shared<S, C> {
@@ -105,6 +105,9 @@ fn stored_refusal(word: &str, text: &str) -> Reject {
         Reject::ExpiresTooSoon { left: 0, required: 0 },
         SolanaReject::Expires { left: 0, required: 0 }.into(),
         Reject::Lost,
+        Reject::AuthorizationUsed,
+        Reject::InsufficientFunds { held: Amount::ZERO, required: Amount::ZERO },
+        Reject::Cost { cost: 0, limit: 0 },
         reverted.clone(),
     ];
     let kind = kinds.into_iter().find(|kind| kind.word() == word).unwrap_or(reverted);

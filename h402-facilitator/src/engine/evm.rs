@@ -205,6 +205,10 @@ impl EvmEngine {
         }
     }
 
+    pub(super) fn waiting(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.queue.len()).sum()
+    }
+
     /// Forgets what is mined and carries no open payment.
     fn forget_carriers(&self) {
         self.carriers.forget(|carrier| {

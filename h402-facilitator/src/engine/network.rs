@@ -171,6 +171,17 @@ impl NetworkEngine {
         }
     }
 
+    /// Claimed payments that wait to be signed for.
+    pub(super) fn waiting(&self) -> usize {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.waiting(),
+            // There a settlement is signed when it is claimed.
+            #[cfg(feature = "solana")]
+            Self::Solana(_) => 0,
+        }
+    }
+
     /// What payers on Solana may want to know.
     pub(super) async fn hints(&self) -> Option<SolanaHints> {
         match self {
