@@ -1,7 +1,7 @@
 use super::*;
-use crate::engine::open::OpenPayment;
+use crate::engine::{lease::Term, open::OpenPayment};
 use alloy_primitives::B256;
-use h402_core::{Address, Amount, AssetId, Network, PaymentKey, PaymentKind, PaymentRow, Settlement, UnixMillis};
+use h402_core::{Address, Amount, AssetId, Fence, Network, PaymentKey, PaymentKind, PaymentRow, Settlement, UnixMillis};
 use std::sync::Arc;
 
 const NOW: UnixSeconds = UnixSeconds(1_000);
@@ -28,7 +28,8 @@ fn job(number: u16, gas: u64) -> Job {
         updated_at: UnixMillis(0),
         version: 1,
     };
-    let open = Arc::new(OpenPayment { news: tokio::sync::watch::Sender::new(row.clone()), row: tokio::sync::Mutex::new(row) });
+    let term = Arc::new(Term::new(Fence { network: Network::Evm(1), epoch: 1 }));
+    let open = Arc::new(OpenPayment { news: tokio::sync::watch::Sender::new(row.clone()), row: tokio::sync::Mutex::new(row), term });
     Job { open, gas, company: true, after: None }
 }
 
