@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::{lease::Term, open::OpenPayment};
+use crate::engine::{lease::Term, open::OpenPayment, signal::Signal};
 use alloy_primitives::B256;
 use h402_core::{Address, Amount, AssetId, Fence, Network, PaymentKey, PaymentKind, PaymentRow, Settlement, UnixMillis};
 use std::sync::Arc;
@@ -29,12 +29,13 @@ fn job(number: u16, gas: u64) -> Job {
         version: 1,
     };
     let term = Arc::new(Term::new(Fence { network: Network::Evm(1), epoch: 1 }));
-    let open = Arc::new(OpenPayment { news: tokio::sync::watch::Sender::new(row.clone()), row: tokio::sync::Mutex::new(row), term });
+    let open = Arc::new(OpenPayment { news: Signal::new(row.clone()), row: tokio::sync::Mutex::new(row), term });
     Job { open, gas, company: true, after: None }
 }
 
 fn expiring(job: Job, left: u64) -> Job {
-    job.open.news.send_modify(|row| row.expires = Some(UnixSeconds(NOW.0 + left)));
+    let row = job.open.news.borrow().clone();
+    job.open.news.send_replace(PaymentRow { expires: Some(UnixSeconds(NOW.0 + left)), ..row });
     job
 }
 
