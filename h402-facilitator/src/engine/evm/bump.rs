@@ -53,7 +53,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             for stored in stored {
                 tracing::info!(network = %evm.network(), nonce, transaction = %stored.carrier.hash, "fee raised, or a hole filled");
                 let (shared, evm) = (self.clone(), evm.clone());
-                tokio::spawn(async move { shared.send_carrier(&evm, stored).await });
+                tokio::spawn(shared.send_carrier(evm, stored));
             }
         }
         Ok(())
@@ -84,6 +84,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             max_fee_per_gas: fees.max_fee_per_gas.max(an_eighth_more(old.max_fee_per_gas)),
             max_priority_fee_per_gas: fees.max_priority_fee_per_gas.max(an_eighth_more(old.max_priority_fee_per_gas)),
             legacy: fees.legacy,
+            block_gas: None,
         };
         let cap = evm.config.max_fee_per_gas;
         if an_eighth_more(old.max_fee_per_gas) > cap || an_eighth_more(old.max_priority_fee_per_gas) > cap {

@@ -35,7 +35,7 @@ fn job(number: u16, gas: u64) -> Job {
 
 fn expiring(job: Job, left: u64) -> Job {
     let row = job.open.news.borrow().clone();
-    job.open.news.send_replace(PaymentRow { expires: Some(UnixSeconds(NOW.0 + left)), ..row });
+    job.open.news.set(PaymentRow { expires: Some(UnixSeconds(NOW.0 + left)), ..row });
     job
 }
 
