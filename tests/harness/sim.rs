@@ -145,6 +145,10 @@ async fn mine(world: Arc<World>) {
         if world.has(Fault::Stall) && second % 45 >= 35 {
             continue;
         }
+        // Long enough for authorizations to expire.
+        if world.has(Fault::LongStall) && (12..100).contains(&second) {
+            continue;
+        }
         let mut chain = lock(&world.chain);
         chain.base_fee = if world.has(Fault::FeeSpike) && second % 30 >= 18 { 8_000_000_000 } else { 1_000_000_000 };
         if world.has(Fault::Evict) {
@@ -156,14 +160,17 @@ async fn mine(world: Arc<World>) {
                 stays
             });
         }
+        if world.has(Fault::Frontrunner) {
+            frontrun(&world, &mut chain);
+        }
         let picky = world.has(Fault::PickyBlocks);
         let lucky = |_: &chain::Tx| !picky || world.roll(100) < 60;
         let now = world.now().seconds().0;
         let mut blocks = 1;
-        if world.chance(Fault::Reorg, 25) {
+        if world.chance(Fault::Reorg, 60) {
             let depth = 1 + scenario::size_of(&world, 3);
-            blocks += depth;
-            chain.unwind(depth, |_| world.roll(100) < 80);
+            blocks += depth; // The other branch is longer.
+            chain.unwind(depth, |_| world.roll(100) < 65);
             world.tell(format_args!("{depth} blocks are gone"));
         }
         for _ in 0..blocks {
@@ -178,9 +185,27 @@ async fn mine(world: Arc<World>) {
     }
 }
 
+/// Somebody who watches the pool brings an authorization from there to the chain first (T010).
+fn frontrun(world: &World, chain: &mut Chain) {
+    let stranger = account("stranger", 0).address();
+    let seen: Vec<chain::Tx> = chain.pool.values().filter(|tx| tx.sender != stranger && tx.to == token::TOKEN).cloned().collect();
+    for tx in seen {
+        if tx.authorizations().is_empty() || world.roll(100) >= 15 {
+            continue;
+        }
+        let next = chain.head().state.nonces.get(&stranger).copied().unwrap_or_default();
+        let nonce = (next..).find(|nonce| !chain.pool.contains_key(&(stranger, *nonce))).unwrap_or(next);
+        let hash = token::hash_of(&[b"stranger", tx.hash.as_slice(), &nonce.to_be_bytes()]);
+        let outcome =
+            chain.add(chain::Tx { hash, sender: stranger, nonce, gas_limit: 400_000, max_fee: tx.max_fee * 4, tip: tx.tip, ..tx });
+        world.tell(format_args!("a stranger copies it as {hash}: {outcome:?}"));
+    }
+}
+
 fn genesis(dice: &mut Dice, scenario: &Scenario) -> Chain {
     let mut state = token::State::default();
     state.wei.insert(account("gas", 0).address(), U256::from(10u64.pow(18)) * U256::from(100));
+    state.wei.insert(account("stranger", 0).address(), U256::from(10u64.pow(18)) * U256::from(100));
     for index in 0..scenario.payers {
         let payer = account("payer", index).address();
         state.wei.insert(payer, U256::from(10u64.pow(18)));

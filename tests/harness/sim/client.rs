@@ -76,7 +76,8 @@ impl Net {
         if world.chance(Fault::NetDuplicate, 120) {
             let (net, copy) = (self.clone(), copy(&request));
             tokio::spawn(async move {
-                net.town.world.pause(2_000).await;
+                let most = if net.town.world.roll(2) == 0 { 2_000 } else { 40 };
+                net.town.world.pause(most).await;
                 drop(net.reach(copy, false).await);
             });
         }
@@ -207,7 +208,7 @@ async fn betray(town: Arc<Town>, key: EvmKey, nonce: B256, treason: Treason, aft
         Treason::Cancel => (Vec::new(), Some(nonce)),
         Treason::Drain => (token::transferCall { to: sender.create(7), value: balance }.abi_encode(), None),
     };
-    let hash = hash_of(&[sender.as_slice(), nonce.as_slice(), b"treason"]);
+    let hash = hash_of(&[sender.as_slice(), nonce.as_slice(), &free.to_be_bytes()]);
     let fee = 50_000_000_000;
     let tx = Tx { hash, sender, nonce: free, to: TOKEN, input: input.into(), gas_limit: 200_000, max_fee: fee, tip: fee, cancels };
     let outcome = chain.add(tx);

@@ -167,8 +167,8 @@ pub fn left(world: &World, call: usize, shop: usize, route: Route, answer: &Resp
     let before = oracle.released.get(&call).cloned().unwrap_or_default();
     if status.is_success() {
         let Some(run) = run else { return world.violate("I8", format_args!("call {call} was served without a handler")) };
-        if oracle.runs[run].call != call {
-            world.violate("I2", format_args!("call {call} got the answer of another call"));
+        if oracle.runs[run].call != call || oracle.runs[run].route != route {
+            world.violate("I2", format_args!("call {call} got the answer of another request, of run {run}"));
         }
         oracle.released.entry(call).or_default().insert(run);
         oracle.served.insert((call, shop, route));
@@ -350,7 +350,8 @@ pub fn at_the_end(world: &World) {
             if is_charged && !debt(&signed.nonce) && charged.insert(signed.nonce, grant.amount.to_u256()).is_some() {
                 world.violate("I11", format_args!("call {call} is charged at two shops, the last of them {shop}"));
             }
-            if matches!(grant.state, GrantState::Settling) {
+            // A refusal that could not be recorded is told again by the facilitator, should anybody ask.
+            if matches!(grant.state, GrantState::Settling) && !oracle.refused.contains_key(call) {
                 world.violate("I12", format_args!("call {call} is still {:?} at shop {shop}", grant.state));
             }
         }

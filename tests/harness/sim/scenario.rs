@@ -19,7 +19,7 @@ faults! {
     // The node.
     RpcSlow, RpcDropRequest, RpcDropAnswer, RpcError, RpcStale, RpcWrongId, RpcOutage,
     // The chain.
-    Reorg, Evict, FeeSpike, Stall, PickyBlocks,
+    Reorg, Evict, FeeSpike, Stall, LongStall, PickyBlocks, Frontrunner,
     // Stores.
     LedgerSlow, LedgerFails, GrantsSlow, GrantsFail,
     // Processes and clocks.

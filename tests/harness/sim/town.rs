@@ -180,6 +180,7 @@ async fn facility(life: &Life) -> Result<Facility, StartError> {
     network.accept_depth = scenario.accept_depth;
     network.final_depth = scenario.final_depth;
     network.max_gas = MAX_GAS;
+    network.poll = Duration::from_secs(1);
     network.max_fee_per_gas = MAX_FEE;
     let config = EngineConfig::new(Assets::none().with(usdc()), vec![network.into()]);
     Engine::start(config, SimStore(life.clone()), life.clone()).await
