@@ -117,13 +117,17 @@ impl PostgresGrants {
     }
 }
 
-/// One read, over a connection on loan.
+/// One read, over a connection on loan; over another one if that had ended while it rested.
 macro_rules! read {
-    ($database:expr, $module:ident::$read:ident ($($argument:expr),*)) => {{
-        let mut lent = $database.readers.lend().await?;
-        let read = in_time($module::$read(&mut lent.conn, $($argument),*)).await;
-        lent.finish(read)
-    }};
+    ($database:expr, $module:ident::$read:ident ($($argument:expr),*)) => {
+        loop {
+            let mut lent = $database.readers.lend().await?;
+            let read = in_time($module::$read(&mut lent.conn, $($argument),*)).await;
+            if let Some(read) = lent.finish(read) {
+                break read;
+            }
+        }
+    };
 }
 
 impl Store for PostgresStore {

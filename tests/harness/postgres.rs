@@ -41,6 +41,15 @@ impl Database {
         &self.url
     }
 
+    /// All of it as SQL, without what only `psql` understands.
+    pub fn dump(&self) -> String {
+        let mut dump = Command::new(programs().unwrap().join("pg_dump"));
+        let dumped = dump.args(["--inserts", "--no-owner", "--no-privileges", "--dbname", &self.url]).output().unwrap();
+        assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
+        let text = String::from_utf8(dumped.stdout).unwrap();
+        text.lines().filter(|line| !line.starts_with(['\\', '-']) && !line.is_empty()).flat_map(|line| [line, "\n"]).collect()
+    }
+
     /// A connection beside whatever is tested.
     pub async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.unwrap()
@@ -114,7 +123,10 @@ fn programs() -> Option<PathBuf> {
     let on_path = std::env::var_os("PATH").into_iter().flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
     let mut installed: Vec<_> = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     installed.sort_by_key(|path| std::cmp::Reverse(path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok())));
-    on_path.chain(installed.into_iter().map(|path| path.join("bin"))).find(|path| path.join("initdb").is_file())
+    on_path.chain(installed.into_iter().map(|path| path.join("bin"))).find(|path| {
+        let whole = ["initdb", "pg_ctl", "pg_dump"];
+        whole.iter().all(|program| path.join(program).is_file())
+    })
 }
 
 /// Whom the server runs as if we are root, as which it will not run.

@@ -6,6 +6,7 @@ mod chains;
 mod crash;
 mod facilitator;
 mod gate;
+mod golden;
 mod postgres;
 mod proxy;
 mod settle;

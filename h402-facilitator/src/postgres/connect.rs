@@ -1,6 +1,6 @@
 //! Connections: made when they are needed, asked whether they still stand after a rest, thrown away after any error.
 
-use super::fault::{closed, timed_out, unavailable};
+use super::fault::{closed, has_ended, timed_out, unavailable};
 use h402_core::StoreUnavailable;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 use std::sync::{Mutex, PoisonError};
@@ -98,8 +98,9 @@ impl Readers {
     pub(super) async fn lend(&self) -> Result<Lent<'_>, StoreUnavailable> {
         let permit = self.permits.acquire().await.map_err(|_| closed())?;
         let rested = self.rested.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let has_rested = rested.is_some();
         let conn = self.connector.wake(rested).await.map_err(|error| unavailable(&error))?;
-        Ok(Lent { readers: self, conn, _permit: permit })
+        Ok(Lent { readers: self, conn, has_rested, _permit: permit })
     }
 
     /// Waits for the reads that run, and closes.
@@ -118,14 +119,21 @@ impl Readers {
 pub(super) struct Lent<'a> {
     readers: &'a Readers,
     pub(super) conn: PgConnection,
+    has_rested: bool,
     _permit: SemaphorePermit<'a>,
 }
 
 impl Lent<'_> {
-    /// Gives the connection back, unless the read has failed.
-    pub(super) fn finish<T>(self, read: sqlx::Result<T>) -> Result<T, StoreUnavailable> {
-        let value = read.map_err(|error| unavailable(&error))?;
-        self.readers.rested.lock().unwrap_or_else(PoisonError::into_inner).push(Rested::now(self.conn));
-        Ok(value)
+    /// Gives the connection back, unless the read has failed. `None` if it failed because the connection had ended while
+    /// it rested, so that the read is to be made over another one.
+    pub(super) fn finish<T>(self, read: sqlx::Result<T>) -> Option<Result<T, StoreUnavailable>> {
+        match read {
+            Ok(value) => {
+                self.readers.rested.lock().unwrap_or_else(PoisonError::into_inner).push(Rested::now(self.conn));
+                Some(Ok(value))
+            }
+            Err(error) if self.has_rested && has_ended(&error) => None,
+            Err(error) => Some(Err(unavailable(&error))),
+        }
     }
 }
