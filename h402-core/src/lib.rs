@@ -39,8 +39,8 @@ pub use amount::{Amount, AmountError, AmountFormat, WireAmount};
 pub use asset::{Asset, AssetId, Assets, Peg, TokenDomain, TokenProgram, asset_id};
 pub use evm::{BadKey, EvmKey, SignedTransaction};
 pub use exact::{
-    AllowedExtensions, Attestation, CheckPolicy, Checked, EvmFacts, JudgePolicy, Matched, NativeChange, Proof, ReceiptFacts, SentFacts,
-    Simulation, SolanaFacts, SolanaPolicy, SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog, Verified,
+    AllowedExtensions, Attestation, CheckPolicy, Checked, EvmFacts, JudgePolicy, Matched, NativeChange, PayerSignature, Proof,
+    ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy, SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog, Verified,
 };
 pub use grant::{Flow, Grant, GrantEvent, GrantOutOfOrder, GrantState};
 pub use identity::{BadPaymentKey, CallerKey, Fingerprint, PaymentId, PaymentKey};

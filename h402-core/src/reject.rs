@@ -123,6 +123,9 @@ pub enum Reject {
     /// What was paid to settle for this payer has been wasted too often lately.
     #[error("too many settlements for this payer failed lately")]
     GasWasted,
+    /// The payer's contract is still to be deployed, by a contract that is not called here.
+    #[error("payer's contract is made by a factory that is not allowed here")]
+    Factory,
     /// Nothing is settled to this payee here.
     #[error("payee is not settled to here")]
     Payee,
@@ -209,6 +212,7 @@ impl Reject {
             Self::TooOld => (R::InvalidTransactionState, "payment_expired_for_claim"),
             Self::Cost { .. } | Self::BelowMinimum { .. } => (R::InvalidPaymentRequirements, "settlement_cost_exceeds_limit"),
             Self::GasWasted => (R::InvalidTransactionState, "gas_wasted"),
+            Self::Factory => (R::EvmSignature, "eip6492_factory_not_allowed"),
             Self::Payee => (R::InvalidPaymentRequirements, "unsupported_payee"),
             Self::Resource => (R::InvalidPayload, "resource_mismatch"),
             Self::InProgress => (R::InvalidTransactionState, "payment_in_progress"),

@@ -233,6 +233,12 @@ impl<S: Store, C: Clock> Engine<S, C> {
         &self.shared.assets
     }
 
+    /// Whether payers on a network may be contracts.
+    #[must_use]
+    pub fn takes_contracts(&self, network: Network) -> bool {
+        self.shared.networks.get(&network).is_some_and(NetworkEngine::takes_contracts)
+    }
+
     /// The networks that payments are settled on.
     pub fn networks(&self) -> impl Iterator<Item = Network> {
         self.shared.networks.keys().copied()

@@ -7,6 +7,7 @@ mod aggregate;
 mod authorization;
 mod blocks;
 mod code;
+mod contract;
 mod facts;
 mod fees;
 mod l1;
@@ -23,6 +24,7 @@ pub use aggregate::{DryBatch, Prospect};
 pub use authorization::{AuthorizationLog, AuthorizationTrace};
 pub use blocks::Head;
 pub use code::{CodePin, FoundCode};
+pub use contract::ContractPayers;
 pub use fees::Fees;
 pub use send::{SendRefusal, Sent};
 
@@ -34,7 +36,7 @@ use crate::{
 use alloy_primitives::{Bytes, U256};
 use alloy_sol_types::SolCall;
 use blocks::BlockTimes;
-use h402_core::{EvmAddress, EvmFacts, Matched, Network, Proof, Undecided, evm::Erc20};
+use h402_core::{EvmAddress, EvmFacts, Matched, Network, PayerSignature, Proof, Undecided, evm::Erc20};
 use quantity::{Quantity, read};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -146,18 +148,22 @@ impl EvmChain {
     pub fn settlement_call(payment: &Matched) -> Option<(EvmAddress, Bytes)> {
         let Proof::Authorization { authorization, signature } = payment.proof() else { return None };
         let token = payment.requirements().offer.asset.id.address.evm()?;
-        let call = Erc20::transferWithAuthorizationCall {
-            from: authorization.from,
-            to: authorization.to,
-            value: authorization.value.to_u256(),
-            validAfter: authorization.valid_after,
-            validBefore: authorization.valid_before,
-            nonce: authorization.nonce,
-            v: 27 + u8::from(signature.v()),
-            r: signature.r().into(),
-            s: signature.s().into(),
+        let input = match signature {
+            PayerSignature::Account(signature) => Erc20::transferWithAuthorizationCall {
+                from: authorization.from,
+                to: authorization.to,
+                value: authorization.value.to_u256(),
+                validAfter: authorization.valid_after,
+                validBefore: authorization.valid_before,
+                nonce: authorization.nonce,
+                v: 27 + u8::from(signature.v()),
+                r: signature.r().into(),
+                s: signature.s().into(),
+            }
+            .abi_encode(),
+            PayerSignature::Contract(signature) => contract::transfer(authorization, signature.clone()),
         };
-        Some((token, call.abi_encode().into()))
+        Some((token, input.into()))
     }
 }
 

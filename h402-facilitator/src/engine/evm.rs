@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     Payees, StartError,
-    evm::{CodePin, EvmChain},
+    evm::{CodePin, ContractPayers, EvmChain},
 };
 use alloy_primitives::U256;
 use carriers::Carriers;
@@ -84,6 +84,8 @@ pub struct EvmNetwork {
     pub daily_budget: Option<U256>,
     /// How much of a payment settling it may cost. Of payments in assets that are pegged to the dollar.
     pub cost_limit: Option<CostLimit>,
+    /// Whether payers may be contracts, and how far; none refuses them all.
+    pub contract_payers: Option<ContractPayers>,
     /// Whether the chain below takes a fee for data, as on OP-stack chains: it is asked for and counted.
     pub l1_fee: bool,
 }
@@ -108,6 +110,7 @@ impl EvmNetwork {
             payees: Payees::default(),
             daily_budget: None,
             cost_limit: None,
+            contract_payers: None,
             l1_fee: false,
         }
     }
@@ -128,6 +131,8 @@ pub(super) struct EvmEngine {
     changed: Changed,
     /// Payers for whom gas was burnt.
     strikes: Strikes,
+    /// Contracts for which it was.
+    contract_strikes: Strikes,
     /// Wei that transactions have cost which failed, since the start.
     burnt: Mutex<U256>,
 }
@@ -157,6 +162,7 @@ impl EvmEngine {
             compared,
             changed: Changed::default(),
             strikes: Strikes::two_an_hour(),
+            contract_strikes: Strikes::new(1, Duration::from_secs(600)),
             burnt: Mutex::default(),
         })
     }

@@ -228,6 +228,16 @@ impl NetworkEngine {
         }
     }
 
+    /// Whether payers may be contracts.
+    pub(super) fn takes_contracts(&self) -> bool {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.config.contract_payers.is_some(),
+            #[cfg(feature = "solana")]
+            Self::Solana(_) => false,
+        }
+    }
+
     /// A settlement has failed on the chain, at our cost if a key of ours paid for it.
     pub(super) fn wasted(&self, row: &PaymentRow, transaction: &TransactionId, now: UnixMillis) {
         match self {

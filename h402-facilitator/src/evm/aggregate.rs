@@ -116,5 +116,5 @@ impl EvmChain {
 }
 
 fn dry(from: EvmAddress, to: EvmAddress, input: &Bytes) -> DryCall {
-    DryCall { from: Some(from.to_string()), to: Some(to.to_string()), value: None, data: hex::encode_prefixed(input) }
+    DryCall { from: Some(from.to_string()), to: Some(to.to_string()), data: hex::encode_prefixed(input), ..DryCall::default() }
 }

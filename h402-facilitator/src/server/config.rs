@@ -150,6 +150,12 @@ pub struct NetworkSection {
     /// EVM: whether the chain below takes a fee for data, as below OP-stack chains.
     #[serde(default)]
     pub l1_fee: bool,
+    /// EVM: whether payers may be contracts (ERC-1271, EIP-7702).
+    #[serde(default)]
+    pub contract_payers: bool,
+    /// EVM: contracts that may be called to deploy payers (ERC-6492), besides.
+    #[serde(default)]
+    pub factories: Vec<String>,
     /// EVM: Keccak-256 of the code that must stand at tokens, by symbol; `check-config --chain` shows what does.
     #[serde(default)]
     pub code_hash: BTreeMap<String, String>,
@@ -295,9 +301,9 @@ impl Config {
                 Network::Evm(chain_id) => {
                     let pins = section.pins(network, &allowed)?;
                     let (daily_budget, cost_limit) = (section.coins(18)?.map(Amount::to_u256), section.cost_limit()?);
-                    let l1_fee = section.l1_fee;
+                    let (l1_fee, contract_payers) = (section.l1_fee, section.contract_payers()?);
                     let policy = section.evm(chain_id, &env)?;
-                    EvmNetwork { minimums, payees, large_amounts, pins, daily_budget, cost_limit, l1_fee, ..policy }.into()
+                    EvmNetwork { minimums, payees, large_amounts, pins, daily_budget, cost_limit, l1_fee, contract_payers, ..policy }.into()
                 }
                 Network::Solana(genesis) => {
                     let daily_budget = section.coins(9)?.map(|coins| u64::try_from(coins.to_u256()).unwrap_or(u64::MAX));

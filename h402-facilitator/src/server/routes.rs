@@ -170,6 +170,7 @@ async fn read<S: Store, C: Clock>(engine: &Engine<S, C>, body: Body) -> Result<R
         error(status, "invalid_request", unread.text())
     })?;
     match h402::decode_request(&body, engine.assets()) {
+        Ok(request) if engine.takes_contracts(request.network()) => Ok(request.matched_with_contracts()),
         Ok(request) => Ok(request.matched()),
         Err(RequestError::Malformed(why)) => Err(error(StatusCode::BAD_REQUEST, "invalid_request", why)),
         Err(RequestError::Rejected(reject)) => Ok(Err(reject)),

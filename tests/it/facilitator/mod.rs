@@ -3,6 +3,7 @@
 mod authorization;
 mod batch;
 mod budget;
+mod contracts;
 mod kinds;
 mod ledger;
 mod load;

@@ -12,7 +12,7 @@ const PENDING: &str = "settlement_pending";
 const MAX_TEXT: usize = 256;
 
 /// Every refusal that is nothing but its word.
-const PLAIN: [Reject; 25] = [
+const PLAIN: [Reject; 26] = [
     Reject::Version,
     Reject::Scheme,
     Reject::Asset,
@@ -24,6 +24,7 @@ const PLAIN: [Reject; 25] = [
     Reject::TransferNotObserved,
     Reject::TooOld,
     Reject::GasWasted,
+    Reject::Factory,
     Reject::Payee,
     Reject::Resource,
     Reject::InProgress,

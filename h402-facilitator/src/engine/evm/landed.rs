@@ -56,7 +56,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             return Ok(None);
         }
         let payment = checked.matched();
-        let row = self.evm_row(payment, payment.key(), None, caller)?;
+        let row = self.evm_row(evm, payment, payment.key(), None, caller)?;
         let head = evm.config.chain.head().await?;
         let found = match payment.proof() {
             Proof::Authorization { .. } => match self.carrier(evm, &row, head.number).await? {

@@ -88,7 +88,7 @@ enum Tried {
 }
 
 async fn tried(evm: &EvmEngine, lane: &KeyLane, jobs: Vec<Job>) -> Tried {
-    let Some(batch) = calls(&jobs).and_then(|calls| evm.config.chain.batch_call(&calls)) else { return Tried::Alone(jobs) };
+    let Some(batch) = calls(evm, &jobs).and_then(|calls| evm.config.chain.batch_call(&calls)) else { return Tried::Alone(jobs) };
     match evm.config.chain.dry_batch(lane.address(), &batch, jobs.len(), gas_limit(&jobs)).await {
         Ok(DryBatch::Runs(succeed)) => {
             let (mut good, mut doubtful) = (Vec::new(), Vec::new());
@@ -105,10 +105,11 @@ async fn tried(evm: &EvmEngine, lane: &KeyLane, jobs: Vec<Job>) -> Tried {
     }
 }
 
-fn calls(jobs: &[Job]) -> Option<Vec<(EvmAddress, Bytes)>> {
+fn calls(evm: &EvmEngine, jobs: &[Job]) -> Option<Vec<(EvmAddress, Bytes)>> {
     let call = |job: &Job| {
         let row = job.open.news.borrow();
-        Some((row.asset.address.evm()?, row.raw.clone()?))
+        let input = row.raw.clone()?;
+        Some((evm.config.chain.settles_at(row.asset.address.evm()?, &input)?, input))
     };
     jobs.iter().map(call).collect()
 }
@@ -159,7 +160,7 @@ async fn store<S: Store, C: Clock>(
 ) -> Result<Vec<Stored>, Trouble> {
     let mut drafts = Vec::with_capacity(portions.len());
     for jobs in &portions {
-        let call = match calls(jobs).as_deref() {
+        let call = match calls(evm, jobs).as_deref() {
             Some([(to, input)]) => Some((*to, input.clone())),
             Some(several) => evm.config.chain.batch_call(several),
             None => None,

@@ -8,9 +8,9 @@ use super::{
         settle::{Kept, Prepared, Start},
     },
     EvmEngine,
+    judge::is_for_contract,
     queue::Job,
 };
-use crate::evm::EvmChain;
 use h402_core::{
     BlockRef, CallerKey, Checked, Clock, EvmFacts, Matched, PaymentKey, PaymentKind, PaymentRow, Proof, Settlement, Simulation, Store,
     TransactionId, Undecided, VerifyError,
@@ -34,18 +34,19 @@ impl<S: Store, C: Clock> Shared<S, C> {
                     Some(Simulation::Reverts { .. }) | None => evm.config.max_gas,
                 };
                 // A payer with code may do anything when it is paid from: it shares no transaction with others.
-                Start::Lane { gas, company: !facts.payer_has_code }
+                Start::Lane { gas, company: !facts.payer_has_code && !is_for_contract(payment) }
             }
             Proof::EvmTransaction { .. } => Start::Send,
             Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => Start::Nothing,
         };
-        let row = self.evm_row(payment, attestation.key, Some(&facts), caller)?;
+        let row = self.evm_row(evm, payment, attestation.key, Some(&facts), caller)?;
         Ok((Prepared { row, aliases: payment.aliases() }, start))
     }
 
     /// What is stored when a payment is claimed.
     pub(super) fn evm_row(
         &self,
+        evm: &EvmEngine,
         payment: &Matched,
         key: PaymentKey,
         facts: Option<&EvmFacts>,
@@ -56,7 +57,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 kind: PaymentKind::Authorization,
                 nonce: Some(authorization.nonce.0),
                 // The call is kept so that a restart can sign and send it without the payer.
-                raw: EvmChain::settlement_call(payment).map(|(_, input)| input),
+                raw: evm.config.chain.settling_call(payment).map(|(_, input)| input),
                 state: Settlement::Claimed,
                 last_block_height: None,
             },
@@ -104,14 +105,19 @@ impl EvmEngine {
             && claimed
         {
             // What its simulation said is not in the ledger: it goes alone, with all the gas that it may use.
-            self.put(Job { open, gas: self.config.max_gas, company: false, after: None });
+            self.put(Job { open, gas: self.greatest_gas(), company: false, after: None });
         }
+    }
+
+    /// The most that a settlement may use, whoever pays: what is known of it from its row alone.
+    fn greatest_gas(&self) -> u64 {
+        self.config.contract_payers.as_ref().map_or(0, |allowed| allowed.max_gas).max(self.config.max_gas)
     }
 
     /// How a payment goes to the chain that another process has claimed.
     pub(in crate::engine) fn start_of(&self, row: &PaymentRow) -> Start {
         match (row.state, row.kind) {
-            (Settlement::Claimed, _) => Start::Lane { gas: self.config.max_gas, company: false },
+            (Settlement::Claimed, _) => Start::Lane { gas: self.greatest_gas(), company: false },
             (Settlement::Signed { .. }, PaymentKind::EvmTransaction) => Start::Send,
             _ => Start::Nothing,
         }

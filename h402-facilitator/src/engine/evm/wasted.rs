@@ -18,6 +18,7 @@ impl EvmEngine {
             return;
         }
         self.strikes.note(row.payer, now);
+        self.contract_strikes.note(row.payer, now);
         let cost = self.payments.cost(transaction).unwrap_or_default();
         let mut burnt = self.burnt.lock().unwrap_or_else(PoisonError::into_inner);
         *burnt = burnt.saturating_add(cost);
@@ -38,6 +39,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         for row in self.store.failed(evm.network(), since, ENTERED).await? {
             if matches!((row.kind, row.state), (PaymentKind::Authorization, Settlement::Reverted { .. } | Settlement::Failed { .. })) {
                 evm.strikes.note(row.payer, row.updated_at);
+                evm.contract_strikes.note(row.payer, row.updated_at);
             }
         }
         Ok(())

@@ -60,7 +60,7 @@ impl EvmEngine {
         if !self.config.l1_fee {
             return Ok(cost);
         }
-        let input = crate::evm::EvmChain::settlement_call(checked.matched()).map_or(0, |(_, input)| input.len());
+        let input = self.config.chain.settling_call(checked.matched()).map_or(0, |(_, input)| input.len());
         Ok(cost.saturating_add(self.config.chain.l1_fee(input.saturating_add(ENVELOPE)).await?))
     }
 }

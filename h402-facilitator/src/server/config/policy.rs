@@ -1,7 +1,10 @@
 //! What an operator allows: payees, and the code of assets.
 
 use super::{ConfigError, NetworkSection, value};
-use crate::{CostLimit, Payees, evm::CodePin};
+use crate::{
+    CostLimit, Payees,
+    evm::{CodePin, ContractPayers},
+};
 use alloy_primitives::B256;
 use h402_core::{Address, Amount, Assets, EvmAddress, Network, asset_id};
 
@@ -45,6 +48,23 @@ impl NetworkSection {
                 Ok(Some(CostLimit { coin_usd, percent: percent.unwrap_or(HALF) }))
             }
         }
+    }
+
+    /// Whether payers may be contracts, and how far.
+    pub(super) fn contract_payers(&self) -> Result<Option<ContractPayers>, ConfigError> {
+        let key = |text: &str| format!("network {} factories {text}", self.id);
+        if !self.contract_payers {
+            return match self.factories.first() {
+                Some(text) => Err(value(key(text), "needs contract_payers, too")),
+                None => Ok(None),
+            };
+        }
+        let read = |text: &String| match text.parse() {
+            Ok(Address::Evm(address)) => Ok(address),
+            _ => Err(value(key(text), "is no address")),
+        };
+        let factories = self.factories.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Some(ContractPayers { factories, ..ContractPayers::default() }))
     }
 
     /// The code that must stand behind tokens.

@@ -51,6 +51,8 @@ impl NetworkSection {
             ("coin_usd", self.coin_usd.is_some()),
             ("max_cost_percent", self.max_cost_percent.is_some()),
             ("l1_fee", self.l1_fee),
+            ("contract_payers", self.contract_payers),
+            ("factories", !self.factories.is_empty()),
             ("code_hash", !self.code_hash.is_empty()),
             ("implementation_hash", !self.implementation_hash.is_empty()),
         ];
