@@ -413,6 +413,7 @@ async fn t024_fifty_promises_of_one_balance() {
     for verified_first in [true, false] {
         let before = rig.received();
         rig.chain.mint(rig.chain.usdc(), account(POOR).address, U256::from(PRICE)).unwrap();
+        rig.clock.advance(Duration::from_secs(5));
         let payments: Vec<_> = (0..50).map(|_| rig.payment(POOR, PRICE)).collect();
         let all = async |path: &'static str| {
             join_all(payments.iter().enumerate().map(|(shop, payment)| {
