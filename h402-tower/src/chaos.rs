@@ -42,7 +42,7 @@ pub const SABOTAGES: &[&str] = &[
     "failure.charged",    // charges for a handler that failed
     "answer.forget",      // keeps no answer
     "caller.shared",      // asks the facilitator under a key that every gate has
-    "expiry.margin",      // takes a payment that expires before it can be settled
+    "lifetime.short",     // takes a payment that expires before it can be settled
     "cap.ignore",         // pays any price
     "budget.ignore",      // pays any number of times
     "journal.skip",       // sends a payment that is not written down

@@ -1,5 +1,6 @@
 //! Thousands of simulated days, each from one seed. `just sim N` runs any number of them.
 
+mod sabotage;
 mod seeds;
 
 use h402_tests::sim::{self, Trace, Violation};

@@ -136,7 +136,7 @@ impl Limits {
 
     /// How strictly a payment's times are checked.
     pub(super) fn check_policy(&self, now: UnixMillis) -> CheckPolicy {
-        let margin = if sabotaged("expiry.margin") { 0 } else { Self::MIN_LEFT_MARGIN };
+        let margin = if sabotaged("lifetime.short") { 0 } else { Self::MIN_LEFT_MARGIN };
         CheckPolicy { now, min_left: self.handler_seconds() + margin, max_left: CheckPolicy::MAX_LEFT }
     }
 }
