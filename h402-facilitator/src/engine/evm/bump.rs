@@ -80,8 +80,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
             tracing::error!(%network, nonce = last.nonce, "a transaction is not mined, and its fee was raised often enough");
             return None;
         }
+        // What is known of fees may be older than the head.
+        let room = head.base_fee.unwrap_or_default().saturating_mul(2).saturating_add(fees.max_priority_fee_per_gas);
         let more = Fees {
-            max_fee_per_gas: fees.max_fee_per_gas.max(an_eighth_more(old.max_fee_per_gas)),
+            max_fee_per_gas: fees.max_fee_per_gas.max(room).max(an_eighth_more(old.max_fee_per_gas)),
             max_priority_fee_per_gas: fees.max_priority_fee_per_gas.max(an_eighth_more(old.max_priority_fee_per_gas)),
             legacy: fees.legacy,
             block_gas: None,
