@@ -6,12 +6,14 @@ use h402_core::{Network, PaymentPayload, Store, TransactionId, TransactionRow, e
 use h402_devnet::{
     Orphans,
     evm::{BlockTime, account},
+    fault::{Fault, Times},
 };
 use h402_facilitator::EngineConfig;
 use h402_tests::{
     rig::{self, GAS, PAYER, Rig, RigOptions},
     transactions::GWEI,
 };
+use serde_json::json;
 use std::time::Duration;
 
 const SPIKE: u64 = 30_000_000_000;
@@ -179,4 +181,24 @@ async fn t144_a_hole_in_the_nonces_is_filled() {
     let settled = settle_until_ended(&rig, &payment, Some("shop-1")).await;
     assert_eq!((settled.is_settled(), settled.transaction()), (true, Some(hash)), "{settled:?}");
     assert_eq!((broadcasts(&rig), transfers(&rig)), (2, 1));
+}
+
+/// T144, G09: a node that is behind tells an old count of the key's transactions, also at a start. No nonce is given twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn t144_an_old_count_lowers_no_nonce() {
+    let mut rig = Rig::start().await;
+    for restarted in [false, true] {
+        let settled = settle_until_ended(&rig, &rig.payment(PAYER, PRICE), Some("shop-1")).await;
+        assert!(settled.is_settled(), "{settled:?}");
+        rig.chain.faults().add("eth_getTransactionCount", Fault::Answer(json!("0x0")), Times::Always);
+        if restarted {
+            rig.restart().await;
+        }
+        for shop in ["shop-2", "shop-3"] {
+            let settled = settle_until_ended(&rig, &rig.payment(PAYER, PRICE), Some(shop)).await;
+            assert!(settled.is_settled(), "{settled:?}");
+        }
+        rig.chain.faults().clear();
+    }
+    assert_eq!((broadcasts(&rig), transfers(&rig)), (6, 6));
 }
