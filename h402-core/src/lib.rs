@@ -53,9 +53,10 @@ pub use payload::{
     SignedAuthorization, SignedEvmTransaction, SignedSolanaTransaction, SolanaClaim, TransactionId,
 };
 pub use ports::{
-    Applied, Change, Claim, Claimed, Clock, Exposure, Facilitator, Fence, Grants, Hints, HintsNeeded, LanePosition, LeaseAnswer, LeaseAsk,
-    Lookup, NewGrant, NewPayment, PaymentKind, PaymentRow, PaymentTotal, PaymentUpdate, Reconciled, Reconciliation, ReconciliationPass,
-    SentState, SettlementAnswer, Store, StoreUnavailable, StoredAnswer, Supported, SupportedKind, TransactionHints, TransactionRow,
+    Applied, Change, Claim, Claimed, Clock, Exposure, Facilitator, Fence, Grants, Hints, HintsNeeded, HoldAnswer, HoldAsk, LanePosition,
+    LeaseAnswer, LeaseAsk, Lookup, NewGrant, NewPayment, PaymentKind, PaymentRow, PaymentTotal, PaymentUpdate, Reconciled, Reconciliation,
+    ReconciliationPass, SentState, SettlementAnswer, Store, StoreUnavailable, StoredAnswer, Supported, SupportedKind, TransactionHints,
+    TransactionRow,
 };
 pub use reason::ErrorReason;
 pub use receipt::{BadReceipt, BadReceiptKey, ReceiptIssuer, ReceiptKey, ReceiptPurpose, SignedReceipt, Statement};

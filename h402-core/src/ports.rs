@@ -4,8 +4,8 @@ mod engine;
 mod gate;
 
 pub use engine::{
-    Applied, Change, Fence, LanePosition, LeaseAnswer, LeaseAsk, NewPayment, PaymentKind, PaymentRow, PaymentTotal, PaymentUpdate,
-    Reconciled, Reconciliation, ReconciliationPass, SentState, SettlementAnswer, Store, TransactionRow,
+    Applied, Change, Fence, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer, LeaseAsk, NewPayment, PaymentKind, PaymentRow, PaymentTotal,
+    PaymentUpdate, Reconciled, Reconciliation, ReconciliationPass, SentState, SettlementAnswer, Store, TransactionRow,
 };
 pub use gate::{
     Claim, Claimed, Exposure, Facilitator, Grants, Hints, HintsNeeded, Lookup, NewGrant, StoredAnswer, Supported, SupportedKind,

@@ -8,6 +8,7 @@ mod drive;
 #[cfg(feature = "evm")]
 mod evm;
 mod flight;
+mod holds;
 mod insolvent;
 mod lease;
 mod local;

@@ -21,6 +21,7 @@ mod change;
 mod connect;
 mod fault;
 mod grants;
+mod holds;
 mod leases;
 mod open;
 mod payments;
@@ -37,9 +38,9 @@ use crate::sql::{self, columns, distinct};
 use alloy_primitives::U256;
 use connect::in_time;
 use h402_core::{
-    Address, Applied, AssetId, Change, Claim, Claimed, EvmAddress, Exposure, Grant, Grants, LanePosition, LeaseAnswer, LeaseAsk, Network,
-    NewGrant, PaymentKey, PaymentRow, PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable, StoredAnswer,
-    TransactionId, TransactionRow, UnixMillis, Verified,
+    Address, Applied, AssetId, Change, Claim, Claimed, EvmAddress, Exposure, Grant, Grants, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer,
+    LeaseAsk, Network, NewGrant, PaymentKey, PaymentRow, PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable,
+    StoredAnswer, TransactionId, TransactionRow, UnixMillis, Verified,
 };
 use open::Database;
 use std::sync::Arc;
@@ -230,6 +231,18 @@ impl Store for PostgresStore {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    async fn hold(&self, ask: HoldAsk) -> Result<HoldAnswer, StoreUnavailable> {
+        read!(self.0, holds::hold(&ask))
+    }
+
+    async fn let_go(&self, key: &PaymentKey) -> Result<(), StoreUnavailable> {
+        read!(self.0, holds::let_go(key))
+    }
+
+    async fn is_held(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {
+        read!(self.0, holds::is_held(key))
     }
 
     async fn ready(&self) -> Result<(), StoreUnavailable> {

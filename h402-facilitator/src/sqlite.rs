@@ -32,9 +32,9 @@ use crate::sql::job::{Job, Outcome};
 use crate::sql::{self, columns, distinct};
 use alloy_primitives::U256;
 use h402_core::{
-    Address, Applied, AssetId, Change, Claim, Claimed, EvmAddress, Exposure, Grant, Grants, LanePosition, LeaseAnswer, LeaseAsk, Network,
-    NewGrant, PaymentKey, PaymentRow, PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable, StoredAnswer,
-    TransactionId, TransactionRow, UnixMillis, Verified,
+    Address, Applied, AssetId, Change, Claim, Claimed, EvmAddress, Exposure, Grant, Grants, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer,
+    LeaseAsk, Network, NewGrant, PaymentKey, PaymentRow, PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable,
+    StoredAnswer, TransactionId, TransactionRow, UnixMillis, Verified,
 };
 use open::Database;
 use std::path::Path;
@@ -130,6 +130,10 @@ impl SqlGrants {
     pub async fn close(&self) -> Result<(), StoreUnavailable> {
         self.0.close().await
     }
+}
+
+fn unshared() -> StoreUnavailable {
+    StoreUnavailable("whoever has the file open keeps its holds in memory".to_owned())
 }
 
 fn closed<T>(_: T) -> StoreUnavailable {
@@ -266,6 +270,18 @@ impl Store for SqliteStore {
     fn is_shared(&self) -> bool {
         // One process has the file open.
         false
+    }
+
+    async fn hold(&self, _: HoldAsk) -> Result<HoldAnswer, StoreUnavailable> {
+        Err(unshared())
+    }
+
+    async fn let_go(&self, _: &PaymentKey) -> Result<(), StoreUnavailable> {
+        Err(unshared())
+    }
+
+    async fn is_held(&self, _: &PaymentKey) -> Result<bool, StoreUnavailable> {
+        Err(unshared())
     }
 
     async fn ready(&self) -> Result<(), StoreUnavailable> {

@@ -5,6 +5,7 @@
 mod ended;
 mod fixture;
 mod grants;
+mod holds;
 mod lease;
 mod reconciled;
 mod store;

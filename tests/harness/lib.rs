@@ -4,6 +4,7 @@
 pub mod cluster;
 pub mod contract;
 pub mod dice;
+pub mod holds;
 pub mod http;
 pub mod market;
 pub mod node;

@@ -1,11 +1,13 @@
 //! One of several facilitators in this process that share a ledger, with its own way to it: which can be held up, as that of
 //! a process that was stopped, or of one behind a broken network.
 
+use crate::holds::Holds;
 use alloy_primitives::U256;
 use h402_core::{
-    Applied, Change, EvmAddress, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow, PaymentTotal, Reconciliation,
-    ReconciliationPass, Store, StoreUnavailable, TransactionId, TransactionRow, UnixMillis,
+    Applied, Change, Clock, EvmAddress, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow,
+    PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable, TransactionId, TransactionRow, UnixMillis,
 };
+use h402_facilitator::SystemClock;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
@@ -24,14 +26,15 @@ pub enum Held {
 #[derive(Clone)]
 pub struct Replica<S> {
     store: S,
+    holds: Arc<Holds>,
     held: watch::Sender<Held>,
     late: Arc<Mutex<Vec<Applied>>>,
 }
 
 impl<S: Store + Clone> Replica<S> {
-    /// Another facilitator on this ledger.
-    pub fn of(store: S) -> Self {
-        Self { store, held: watch::Sender::new(Held::Nothing), late: Arc::default() }
+    /// Another facilitator on this ledger; those that share one have the same holds.
+    pub fn of(store: S, holds: Arc<Holds>) -> Self {
+        Self { store, holds, held: watch::Sender::new(Held::Nothing), late: Arc::default() }
     }
 
     /// Holds up what comes from now on, or lets go of it.
@@ -162,6 +165,28 @@ impl<S: Store + Clone> Store for Replica<S> {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    async fn hold(&self, ask: HoldAsk) -> Result<HoldAnswer, StoreUnavailable> {
+        self.pass(Held::All).await;
+        let unfinished = self.store.unfinished(ask.asset.network, None, 10_000).await?;
+        let answer = self.holds.hold(ask, SystemClock.now(), |key| unfinished.iter().any(|row| row.key == *key));
+        let HoldAnswer::Held { mut others, is_new } = answer else { return Ok(answer) };
+        let is_promised =
+            |row: &&PaymentRow| row.payer == ask.payer && row.asset == ask.asset && row.key != ask.key && !row.state.is_decided();
+        others.extend(unfinished.iter().filter(is_promised).map(|row| row.amount));
+        Ok(HoldAnswer::Held { others, is_new })
+    }
+
+    async fn let_go(&self, key: &PaymentKey) -> Result<(), StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.holds.let_go(key);
+        Ok(())
+    }
+
+    async fn is_held(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {
+        self.pass(Held::All).await;
+        Ok(self.holds.is_held(key, SystemClock.now()))
     }
 
     async fn ready(&self) -> Result<(), StoreUnavailable> {

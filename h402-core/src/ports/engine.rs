@@ -108,8 +108,23 @@ pub trait Store: Send + Sync + 'static {
     /// How many payments of each network are in each state, all as of one moment.
     fn totals(&self) -> impl Future<Output = Result<Vec<PaymentTotal>, StoreUnavailable>> + Send;
 
-    /// Whether other processes may work on it at the same time.
+    /// Whether other processes may work on it at the same time. If not, the one that does keeps in its memory what payments
+    /// promise, and [`Store::hold`] and those after it are not asked.
     fn is_shared(&self) -> bool;
+
+    /// Holds a payment that was found good, so that every process knows what it promises of its payer's balance, and answers
+    /// what else is promised. In one step: of any number of exclusive asks for a payment, one is told
+    /// [`HoldAnswer::Held`], and of two payments of a payer at least one learns of the other.
+    ///
+    /// A hold ends with its time, by the store's clock, and counts no more once its payment is claimed: then that counts.
+    /// It need not survive a crash of the store.
+    fn hold(&self, ask: HoldAsk) -> impl Future<Output = Result<HoldAnswer, StoreUnavailable>> + Send;
+
+    /// Ends a hold.
+    fn let_go(&self, key: &PaymentKey) -> impl Future<Output = Result<(), StoreUnavailable>> + Send;
+
+    /// Whether a payment is held now.
+    fn is_held(&self, key: &PaymentKey) -> impl Future<Output = Result<bool, StoreUnavailable>> + Send;
 
     /// Whether the store can be written now.
     fn ready(&self) -> impl Future<Output = Result<(), StoreUnavailable>> + Send;
@@ -210,6 +225,40 @@ pub struct LeaseAsk {
     pub holder: [u8; 16],
     /// For how long; a millisecond is the smallest part that counts.
     pub ttl: Duration,
+}
+
+/// What a payment that was found good promises of its payer's balance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HoldAsk {
+    /// The payment.
+    pub key: PaymentKey,
+    /// Who pays.
+    pub payer: Address,
+    /// What is paid with.
+    pub asset: AssetId,
+    /// How much is promised; zero for what has moved already.
+    pub amount: Amount,
+    /// Asked for by a caller without a name: another one is refused as long as this lasts.
+    pub exclusive: bool,
+    /// The block at which the payer's balance was read: what is settled in it or before shows there.
+    pub block: u64,
+    /// For how long.
+    pub ttl: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HoldAnswer {
+    /// It is held.
+    Held {
+        /// Each other hold of the payer in this asset, and each of its claimed payments that moves money which its balance still
+        /// shows.
+        others: Vec<Amount>,
+        /// Nobody held it before.
+        is_new: bool,
+    },
+    /// Another caller without a name holds it.
+    Taken,
 }
 
 /// Who drives a network.

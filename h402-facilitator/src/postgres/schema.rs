@@ -4,7 +4,7 @@ use super::OpenError;
 use sqlx::PgConnection;
 
 /// One entry per schema version, in order; an entry that was released never changes.
-const MIGRATIONS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const MIGRATIONS: [&str; 3] = [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
 
 /// What processes that start at once wait for each other by: "h402" and a few bytes more.
 const LOCK: i64 = 0x6834_3032_6d69_6772;

@@ -1,5 +1,5 @@
 use super::fixture::{BASE, Names, address, hash, key, payment, shared};
-use super::{ended, lease, reconciled};
+use super::{ended, holds, lease, reconciled};
 use alloy_primitives::{B256, U256};
 use h402_core::{
     Address, Amount, Applied, AssetId, BlockRef, Change, EvmAddress, LanePosition, Network, NewPayment, PaymentKey, PaymentKind,
@@ -30,6 +30,12 @@ pub async fn store_contract<S: Store>(make: impl AsyncFn() -> S) {
     lease::leases_lapse_by_themselves(make().await).await;
     lease::a_fenced_change_does_nothing(&make).await;
     lease::what_was_spent_adds_up(make().await).await;
+    holds::what_nobody_has_touched_is_found(make().await).await;
+    // Whoever has a store alone keeps them in memory.
+    if make().await.is_shared() {
+        holds::holds_and_claims_add_up(make().await).await;
+        holds::one_caller_without_a_name_holds_a_payment(make().await).await;
+    }
     let store = make().await;
     assert_eq!(store.apply(Change::default()).await, Ok(Applied::Applied), "no change at all");
     assert_eq!(store.ready().await, Ok(()));

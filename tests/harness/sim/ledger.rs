@@ -4,11 +4,12 @@ use super::{
     scenario::Fault,
     world::{Life, lock},
 };
+use crate::holds::Holds;
 use alloy_primitives::U256;
 use h402_core::{
-    Applied, Change, Difference, EvmAddress, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentKind, PaymentRow,
-    PaymentTotal, Reconciled, Reconciliation, ReconciliationPass, SentState, Store, StoreUnavailable, TransactionId, TransactionRow,
-    UnixMillis,
+    Applied, Change, Difference, EvmAddress, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentKind,
+    PaymentRow, PaymentTotal, Reconciled, Reconciliation, ReconciliationPass, SentState, Store, StoreUnavailable, TransactionId,
+    TransactionRow, UnixMillis,
 };
 use std::{
     cmp::Reverse,
@@ -26,6 +27,7 @@ pub struct Ledger {
     pub transactions: Vec<TransactionRow>,
     leases: BTreeMap<Network, Lease>,
     compared: BTreeMap<Network, Compared>,
+    holds: Holds,
     waiting: VecDeque<Waiting>,
     next: u64,
     done: BTreeMap<u64, Applied>,
@@ -242,6 +244,32 @@ impl Store for SimStore {
 
     fn is_shared(&self) -> bool {
         self.0.world().scenario.facilitators > 1
+    }
+
+    async fn hold(&self, ask: HoldAsk) -> Result<HoldAnswer, StoreUnavailable> {
+        let now = self.0.world().now();
+        self.read(|ledger| {
+            let answer = ledger.holds.hold(ask, now, |key| ledger.payments.contains_key(key));
+            let HoldAnswer::Held { mut others, is_new } = answer else { return answer };
+            let sent = [PaymentKind::EvmSent, PaymentKind::SolanaSent];
+            let promised = ledger.payments.values().filter(|row| {
+                let shows = row.state.is_settled() && row.state.block().is_none_or(|block| block.number <= ask.block);
+                let pending = !row.state.is_decided() || (row.state.is_settled() && !shows);
+                row.payer == ask.payer && row.asset == ask.asset && row.key != ask.key && pending && !sent.contains(&row.kind)
+            });
+            others.extend(promised.map(|row| row.amount));
+            HoldAnswer::Held { others, is_new }
+        })
+        .await
+    }
+
+    async fn let_go(&self, key: &PaymentKey) -> Result<(), StoreUnavailable> {
+        self.read(|ledger| ledger.holds.let_go(key)).await
+    }
+
+    async fn is_held(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {
+        let now = self.0.world().now();
+        self.read(|ledger| ledger.holds.is_held(key, now)).await
     }
 
     async fn signed_since(

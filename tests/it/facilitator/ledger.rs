@@ -3,8 +3,8 @@
 use super::{PRICE, Reply, transfers_to_payee};
 use alloy_primitives::U256;
 use h402_core::{
-    Applied, Assets, Change, EvmAddress, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow, PaymentTotal,
-    Reconciliation, ReconciliationPass, Store, StoreUnavailable, TransactionId, TransactionRow, UnixMillis, wire::h402,
+    Applied, Assets, Change, EvmAddress, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow,
+    PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable, TransactionId, TransactionRow, UnixMillis, wire::h402,
 };
 use h402_devnet::evm::{Chain, account};
 use h402_facilitator::{
@@ -137,6 +137,18 @@ impl Store for Failing {
 
     fn is_shared(&self) -> bool {
         self.store.is_shared()
+    }
+
+    async fn hold(&self, ask: HoldAsk) -> Result<HoldAnswer, StoreUnavailable> {
+        self.store.hold(ask).await
+    }
+
+    async fn let_go(&self, key: &PaymentKey) -> Result<(), StoreUnavailable> {
+        self.store.let_go(key).await
+    }
+
+    async fn is_held(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {
+        self.store.is_held(key).await
     }
 
     async fn ready(&self) -> Result<(), StoreUnavailable> {

@@ -10,11 +10,13 @@ use h402_facilitator::{
     sqlite::{OpenOptions, SqliteStore},
 };
 use h402_tests::{
+    holds::Holds,
     replica::{Held, Replica},
     rig::{Folder, GAS, PAYER, Wallets, network},
 };
 use std::{
     collections::HashSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::net::TcpListener;
@@ -23,6 +25,7 @@ use tokio::net::TcpListener;
 struct Replicas {
     wallets: Wallets,
     store: SqliteStore,
+    holds: Arc<Holds>,
     each: Vec<(Replica<SqliteStore>, Engine<Replica<SqliteStore>, SystemClock>, String)>,
     _folder: Folder,
 }
@@ -33,7 +36,7 @@ impl Replicas {
         let wallets = Wallets::new(&chain);
         let folder = Folder::new();
         let store = SqliteStore::open(folder.path().join("ledger.sqlite"), OpenOptions::default()).await.unwrap();
-        let mut replicas = Self { wallets, store, each: Vec::new(), _folder: folder };
+        let mut replicas = Self { wallets, store, holds: Arc::default(), each: Vec::new(), _folder: folder };
         for _ in 0..count {
             replicas.join().await;
         }
@@ -42,7 +45,7 @@ impl Replicas {
 
     /// One more.
     async fn join(&mut self) {
-        let replica = Replica::of(self.store.clone());
+        let replica = Replica::of(self.store.clone(), self.holds.clone());
         let assets = h402_core::Assets::none().with((*self.wallets.asset).clone());
         let config = EngineConfig::new(assets, vec![network(&self.wallets.chain).into()]);
         let engine = Engine::start(config, replica.clone(), SystemClock).await.unwrap();

@@ -195,6 +195,36 @@ async fn t153_t154_of_64_copies_at_three_processes_one_is_settled() {
     }
 }
 
+/// T003, T024, T153: what one process has verified the others know of: of copies of a payment without a caller's key one is good, wherever
+/// they are verified, and two payments that the balance does not cover together are not both good.
+#[tokio::test(flavor = "multi_thread")]
+async fn t003_t024_t153_what_one_process_has_verified_all_know_of() {
+    let Some(house) = House::build().await else { return };
+    let replicas = join_all([0, 0, 0].map(|clock| house.start(clock))).await;
+    let verify = async |at: usize, request: &[u8], caller: Option<&str>| {
+        Reply::from(replicas[at % 3].process.post("/verify", request, caller).await.expect("an answer"))
+    };
+    for _ in 0..4 {
+        let request = house.request(PAYER);
+        let replies = join_all((0..30).map(|copy| verify(copy, &request, None))).await;
+        assert_eq!(replies.iter().filter(|reply| reply.is_valid()).count(), 1, "one door");
+        assert!(replies.iter().all(|reply| reply.is_valid() || reply.word() == "payment_in_progress"), "{replies:?}");
+        // The honest twin: whoever has a name, and remembers, is not kept out.
+        let named = join_all((0..30).map(|copy| verify(copy, &request, Some("shop")))).await;
+        assert!(named.iter().all(Reply::is_valid), "{named:?}");
+    }
+    let price = alloy_primitives::U256::from(PRICE);
+    house.chain.mint(house.chain.usdc(), account(9).address, price).unwrap();
+    let (first, second) = (house.request(9), house.request(9));
+    assert!(verify(0, &first, Some("shop-1")).await.is_valid());
+    assert_eq!(verify(1, &second, Some("shop-2")).await.word(), "insufficient_funds");
+    assert_eq!(replicas[2].settle(&second, Some("shop-2")).await.word(), "insufficient_funds");
+    house.chain.mint(house.chain.usdc(), account(9).address, price).unwrap();
+    assert!(verify(1, &second, Some("shop-2")).await.is_valid(), "now it is covered");
+    assert!(replicas[2].settle(&second, Some("shop-2")).await.is_settled());
+    assert!(replicas[1].settle(&first, Some("shop-1")).await.is_settled());
+}
+
 /// T153: the process that drives is killed under load. Another one drives on within ten seconds; everything that was ever asked
 /// for is settled, each in one transfer, and no answer is taken back.
 #[tokio::test(flavor = "multi_thread")]

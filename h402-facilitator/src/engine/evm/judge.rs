@@ -49,7 +49,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             self.try_contract(evm, payment, &mut facts).await?;
         }
         // What was found worth it a moment ago stays so: a handler may have run for it.
-        let promised = holder == Holder::Settlement && self.reservations.holds(&claimant(payment), self.clock.now());
+        let promised = holder == Holder::Settlement && self.is_promised(&claimant(payment)).await?;
         if let (true, Some(Simulation::Succeeds { gas })) = (ours && !promised, &facts.simulation) {
             evm.is_worth(checked, *gas).await?;
         }
@@ -68,7 +68,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             // The money has moved: nothing is promised any more.
             judge(Amount::ZERO)?
         } else {
-            self.reservations.decide(claimant(checked.matched()), terms, judge)?
+            self.promise(claimant(checked.matched()), terms, judge).await?
         };
         Ok((attestation, facts))
     }

@@ -52,7 +52,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         caller: Option<CallerKey>,
     ) -> Result<Option<Prepared>, Undecided> {
         let spent = matches!(refused, VerifyError::Rejected(Reject::AuthorizationUsed | Reject::TransactionState(_)));
-        if !spent || !self.reservations.holds(&claimant(checked.matched()), self.clock.now()) {
+        if !spent || !self.is_promised(&claimant(checked.matched())).await? {
             return Ok(None);
         }
         let payment = checked.matched();

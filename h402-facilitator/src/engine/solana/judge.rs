@@ -27,7 +27,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let held = claimant(payment);
         let settles = holder == Holder::Settlement;
         let now = self.clock.now();
-        let seen = if settles && self.reservations.holds(&held, now) { solana.seen.take(&held.key, now) } else { None };
+        let seen = if settles && self.is_promised(&held).await? { solana.seen.take(&held.key, now) } else { None };
         let read = match seen {
             Some(read) => read,
             None => solana.config.chain.facts(checked).await?,
@@ -48,7 +48,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             // The money has moved: nothing is promised any more.
             judge(Amount::ZERO)?
         } else {
-            self.reservations.decide(held, self.terms(holder, read.slot), judge)?
+            self.promise(held, self.terms(holder, read.slot), judge).await?
         };
         if !settles {
             solana.seen.keep(held.key, read.clone(), now);
