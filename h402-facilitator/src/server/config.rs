@@ -104,6 +104,10 @@ pub struct NetworkSection {
     /// EVM: encrypted key file (Ethereum keystore, version 3); its password comes from
     /// `H402_KEYSTORE_PASSWORD_<reference>`.
     pub keystore_file: Option<PathBuf>,
+    /// EVM: files with further keys, 64 hex digits in each: the one with the least to do settles next. `H402_KEY_<reference>`
+    /// overrides them all, and may hold several keys with commas between them.
+    #[serde(default)]
+    pub key_files: Vec<PathBuf>,
     /// Symbols of the accepted assets: an allow-list, so it cannot be left out.
     pub assets: Vec<String>,
     /// EVM: address of Multicall3, or `none`.

@@ -6,7 +6,7 @@ use crate::{
     evm::{EvmChain, EvmConfig},
 };
 use h402_core::{Address, EvmKey};
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 use zeroize::Zeroizing;
 
 /// Where Multicall3 is on most chains.
@@ -31,9 +31,11 @@ impl NetworkSection {
                 _ => return Err(value(key("multicall3"), "neither an address nor \"none\"")),
             },
         };
-        let signer = Signer::Local(self.key(chain_id, env)?);
+        let mut signers = self.keys(chain_id, env)?.into_iter().map(Signer::Local);
+        let Some(signer) = signers.next() else { return Err(value(key("key_file"), "is missing")) };
         let chain = EvmChain::new(EvmConfig { chain_id, multicall3, simulate_from: signer.address(), rpc });
-        let defaults = EvmNetwork::new(chain, signer);
+        let mut defaults = EvmNetwork::new(chain, signer);
+        defaults.signers.extend(signers);
         Ok(EvmNetwork {
             accept_depth: self.accept_depth.unwrap_or(defaults.accept_depth).max(1),
             final_depth: self.final_depth.unwrap_or(defaults.final_depth).max(1),
@@ -45,23 +47,31 @@ impl NetworkSection {
         })
     }
 
-    fn key(&self, chain_id: u64, env: &impl Fn(&str) -> Option<String>) -> Result<EvmKey, ConfigError> {
+    fn keys(&self, chain_id: u64, env: &impl Fn(&str) -> Option<String>) -> Result<Vec<EvmKey>, ConfigError> {
         let variable = format!("H402_KEY_{chain_id}");
-        if let Some(text) = env(&variable) {
-            return EvmKey::from_hex(&text).map_err(|why| value(variable, why));
+        if let Some(text) = env(&variable).map(Zeroizing::new) {
+            return text.split(',').map(|text| EvmKey::from_hex(text).map_err(|why| value(variable.clone(), why))).collect();
         }
         let key = |part: &str| format!("network {} {part}", self.id);
+        let mut keys = Vec::new();
         match (&self.key_file, &self.keystore_file) {
-            (Some(path), None) => {
-                let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: path.clone(), error })?;
-                EvmKey::from_hex(&Zeroizing::new(text)).map_err(|why| value(path.display().to_string(), why))
-            }
+            (Some(path), None) => keys.push(key_in(path)?),
             (None, Some(path)) => {
                 let secret = keystore::open(path, &key("keystore_file"), &format!("H402_KEYSTORE_PASSWORD_{chain_id}"), env)?;
-                EvmKey::from_bytes(&secret).map_err(|why| value(path.display().to_string(), why))
+                keys.push(EvmKey::from_bytes(&secret).map_err(|why| value(path.display().to_string(), why))?);
             }
-            (Some(_), Some(_)) => Err(value(key("key_file"), "and keystore_file are both given")),
-            (None, None) => Err(value(key("key_file"), format!("is missing, as is keystore_file, and {variable} is not set"))),
+            (Some(_), Some(_)) => return Err(value(key("key_file"), "and keystore_file are both given")),
+            (None, None) if !self.key_files.is_empty() => {}
+            (None, None) => return Err(value(key("key_file"), format!("is missing, as is keystore_file, and {variable} is not set"))),
         }
+        for path in &self.key_files {
+            keys.push(key_in(path)?);
+        }
+        Ok(keys)
     }
+}
+
+fn key_in(path: &Path) -> Result<EvmKey, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: path.to_owned(), error })?;
+    EvmKey::from_hex(&Zeroizing::new(text)).map_err(|why| value(path.display().to_string(), why))
 }

@@ -43,6 +43,7 @@ impl NetworkSection {
     pub(super) fn solana(&self, genesis: GenesisPrefix, env: &impl Fn(&str) -> Option<String>) -> Result<SolanaNetwork, ConfigError> {
         let evms = [
             ("keystore_file", self.keystore_file.is_some()),
+            ("key_files", !self.key_files.is_empty()),
             ("multicall3", self.multicall3.is_some()),
             ("accept_depth", self.accept_depth.is_some()),
             ("final_depth", self.final_depth.is_some()),

@@ -23,6 +23,26 @@ async fn a_good_file_is_read() {
     assert_eq!(evm(&engine).signers[0].address().to_string(), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
 }
 
+/// The second development account of anvil and hardhat, whose key and address are public.
+#[tokio::test]
+async fn several_keys_settle_on_one_network() {
+    let second = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+    let addresses = |engine: &EngineConfig| evm(engine).signers.iter().map(|signer| signer.address().to_string()).collect::<Vec<_>>();
+    let want = ["0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"];
+    let engine = GOOD.parse::<Config>().unwrap().engine(|name| with_key(name).map(|key| format!("{key}, {second}"))).unwrap();
+    assert_eq!(addresses(&engine), want);
+    let folder = std::env::temp_dir().join(format!("h402-keys-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (one, two) = (folder.join("one"), folder.join("two"));
+    std::fs::write(&one, KEY).unwrap();
+    std::fs::write(&two, second).unwrap();
+    let config = GOOD.replace("assets =", &format!("key_file = {one:?}\nkey_files = [{two:?}]\nassets ="));
+    assert_eq!(addresses(&config.parse::<Config>().unwrap().engine(|_| None).unwrap()), want);
+    let config = GOOD.replace("assets =", &format!("key_files = [{two:?}]\nassets ="));
+    assert_eq!(addresses(&config.parse::<Config>().unwrap().engine(|_| None).unwrap()), want[1..]);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[tokio::test]
 async fn the_starter_file_is_good() {
     let config: Config = include_str!("../starter.toml").parse().unwrap();
