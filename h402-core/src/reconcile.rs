@@ -119,7 +119,9 @@ pub fn differences(shown: Option<&ShownTransaction>, rows: &[PaymentRow], now: U
             movement.asset == row.asset.address && movement.to == row.pay_to && movement.from.is_none_or(|from| from == row.payer)
         };
         let used = row.nonce.is_none() || shown.is_some_and(|shown| shown.payments.contains(&row.key));
-        let place = left.iter().position(|movement| used && explains(&movement) && movement.amount == row.amount);
+        // Who signs a whole transaction may pay more than was asked for.
+        let pays = |movement: &&Movement| movement.amount == row.amount || (row.nonce.is_none() && movement.amount > row.amount);
+        let place = left.iter().position(|movement| used && explains(&movement) && pays(&movement));
         match place {
             Some(place) => drop(left.swap_remove(place)),
             None if row.state.is_settled() => altered.push((row, used)),

@@ -18,6 +18,7 @@ mod payees;
 #[cfg(any(feature = "evm", feature = "solana"))]
 mod progress;
 mod receipt;
+mod reconcile;
 mod recover;
 mod reserve;
 mod settle;
@@ -33,6 +34,7 @@ pub use evm::{CostLimit, EvmNetwork, SignError, Signer};
 pub use local::LocalFacilitator;
 pub use network::{NetworkConfig, NetworkReadiness, Readiness};
 pub use payees::Payees;
+pub use reconcile::ReconcileConfig;
 #[cfg(feature = "solana")]
 pub use solana::SolanaNetwork;
 
@@ -48,7 +50,11 @@ use insolvent::Insolvent;
 use network::NetworkEngine;
 use reserve::Reservations;
 use signal::Signal;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 use tokio::{
     sync::{Mutex, Semaphore},
     task::JoinHandle,
@@ -103,6 +109,8 @@ pub struct EngineConfig {
     pub answer_within: Duration,
     /// Signs the receipts of settled payments; without it they are not signed.
     pub receipt_key: Option<ReceiptKey>,
+    /// How ledger and chain are compared.
+    pub reconcile: ReconcileConfig,
 }
 
 /// Who calls a facilitator.
@@ -129,6 +137,7 @@ impl EngineConfig {
             accept_sent: false,
             answer_within: Duration::from_secs(25),
             receipt_key: None,
+            reconcile: ReconcileConfig::default(),
         }
     }
 }
@@ -157,6 +166,9 @@ pub(crate) struct Shared<S, C> {
     accept_sent: bool,
     answer_within: Duration,
     receipt_key: Option<ReceiptKey>,
+    reconcile: ReconcileConfig,
+    /// How many differences of ledger and chain nobody has accepted, by network.
+    differing: BTreeMap<Network, AtomicU64>,
     permits: Arc<Semaphore>,
     max_concurrent: usize,
     started: UnixSeconds,
@@ -195,34 +207,11 @@ impl<S: Store, C: Clock> Engine<S, C> {
     /// # Errors
     /// [`StartError::Mismatch`] if a chain contradicts the configuration.
     pub async fn start(config: EngineConfig, store: S, clock: C) -> Result<Self, StartError> {
-        let mut networks = BTreeMap::new();
-        for network in config.networks {
-            let engine = NetworkEngine::check(network, &config.assets).await?;
-            networks.insert(engine.network(), engine);
-        }
-        let started = clock.now().seconds();
-        let shared = Arc::new(Shared {
-            store,
-            clock,
-            assets: config.assets,
-            networks,
-            reservations: Reservations::default(),
-            insolvent: Insolvent::default(),
-            reads: Limiter::new(config.reads_per_payer, config.reads_overall, 1),
-            flights: flight::Flights::default(),
-            callers: config.callers,
-            max_open_per_payer: config.max_open_per_payer,
-            accept_sent: config.accept_sent,
-            answer_within: config.answer_within,
-            receipt_key: config.receipt_key,
-            permits: Arc::new(Semaphore::new(config.max_concurrent)),
-            max_concurrent: config.max_concurrent,
-            started,
-            phase: Signal::new(Phase::Open),
-        });
+        let shared = Shared::new(config, store, clock).await?;
         let mut keepers = Vec::new();
         for engine in shared.networks.values() {
             engine.accompany(&shared);
+            tokio::spawn(reconcile::run(shared.clone(), engine.clone()));
             keepers.push(tokio::spawn(lease::keep(shared.clone(), engine.clone())));
         }
         Ok(Self { shared, keepers: Arc::new(Mutex::new(keepers)) })
@@ -293,7 +282,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
             networks.push(NetworkReadiness {
                 network: *network,
                 drives: engine.payments().term().is_some(),
-                state: engine.ready(&self.shared.assets).await,
+                state: engine.ready(&self.shared.assets).await.and_then(|()| self.shared.agrees(*network)),
                 changed: engine.changed(),
                 burnt: engine.burnt(),
             });
@@ -325,6 +314,42 @@ impl<S: Store, C: Clock> Engine<S, C> {
 }
 
 impl<S: Store, C: Clock> Shared<S, C> {
+    /// Checks every network and asset against its chain; nothing runs yet.
+    async fn new(config: EngineConfig, store: S, clock: C) -> Result<Arc<Self>, StartError> {
+        let mut networks = BTreeMap::new();
+        for network in config.networks {
+            let engine = NetworkEngine::check(network, &config.assets).await?;
+            networks.insert(engine.network(), engine);
+        }
+        let started = clock.now().seconds();
+        let differing = networks.keys().map(|network| (*network, AtomicU64::new(u64::MAX))).collect();
+        let shared = Arc::new(Self {
+            store,
+            clock,
+            assets: config.assets,
+            networks,
+            reservations: Reservations::default(),
+            insolvent: Insolvent::default(),
+            reads: Limiter::new(config.reads_per_payer, config.reads_overall, 1),
+            flights: flight::Flights::default(),
+            callers: config.callers,
+            max_open_per_payer: config.max_open_per_payer,
+            accept_sent: config.accept_sent,
+            answer_within: config.answer_within,
+            receipt_key: config.receipt_key,
+            reconcile: config.reconcile,
+            differing,
+            permits: Arc::new(Semaphore::new(config.max_concurrent)),
+            max_concurrent: config.max_concurrent,
+            started,
+            phase: Signal::new(Phase::Open),
+        });
+        for network in shared.networks.keys() {
+            shared.look(*network).await;
+        }
+        Ok(shared)
+    }
+
     fn policy(&self) -> CheckPolicy {
         CheckPolicy::facilitator(self.clock.now())
     }

@@ -11,6 +11,7 @@ mod contract;
 mod facts;
 mod fees;
 mod l1;
+mod own;
 mod plan;
 mod quantity;
 mod question;
@@ -26,6 +27,7 @@ pub use blocks::Head;
 pub use code::{CodePin, FoundCode};
 pub use contract::ContractPayers;
 pub use fees::Fees;
+pub use own::OwnTransaction;
 pub use send::{SendRefusal, Sent};
 
 use crate::{

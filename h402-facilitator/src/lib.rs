@@ -47,7 +47,7 @@ pub use clock::SystemClock;
 #[cfg(feature = "solana")]
 pub use engine::SolanaNetwork;
 #[cfg(any(feature = "evm", feature = "solana"))]
-pub use engine::{Callers, Engine, EngineConfig, LocalFacilitator, NetworkConfig, NetworkReadiness, Payees, Readiness};
+pub use engine::{Callers, Engine, EngineConfig, LocalFacilitator, NetworkConfig, NetworkReadiness, Payees, Readiness, ReconcileConfig};
 #[cfg(feature = "evm")]
 pub use engine::{CostLimit, EvmNetwork, SignError, Signer};
 #[cfg(any(feature = "evm", feature = "solana"))]

@@ -6,6 +6,7 @@
 //! caller's mistake (400), and what we cannot decide is our trouble (503 with `Retry-After`).
 
 mod body;
+mod books;
 mod cli;
 pub mod config;
 mod receipts;

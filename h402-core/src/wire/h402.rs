@@ -15,6 +15,7 @@ mod network;
 mod payment;
 mod readiness;
 mod receipt;
+mod reconciliation;
 mod refusal;
 mod request;
 mod requirements;
@@ -27,6 +28,7 @@ pub use challenge::{Challenge, ChallengeTemplate, ReadChallenge, ReadOffer, deco
 pub use payment::{decode_payment, encode_payment};
 pub use readiness::encode_readiness;
 pub use receipt::{decode_receipt_issuer, decode_signed_receipt, encode_receipt_issuer, encode_signed_receipt};
+pub use reconciliation::encode_reconciliations;
 pub use refusal::{ErrorAnswer, UNKNOWN_PAYMENT, decode_error, encode_error, refusal};
 pub use request::{Request, RequestError, decode_request, encode_request};
 pub use requirements::SkippedOffer;

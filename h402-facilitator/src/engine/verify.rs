@@ -91,6 +91,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if is_sent(payment) && !self.accept_sent {
             return Err(Reject::PayloadType("payments that are already sent are not accepted here").into());
         }
+        self.agrees(network.network())?;
         network.takes(&payment.requirements().offer, payment.amount())
     }
 

@@ -1,6 +1,7 @@
 //! `serve | check-config | init | receipt`.
 
 mod receipt;
+mod reconcile;
 
 use super::{
     SolanaRpc,
@@ -53,6 +54,16 @@ enum Command {
         #[arg(long)]
         receipt_key: bool,
     },
+    /// Compares the ledger with its chains, without settling anything. Exit code 0: they agree. 1: they differ. 2: that could
+    /// not be found out. A ledger in a file must not be open elsewhere: stop the server first.
+    Reconcile {
+        /// Looks again for what keys of ours have sent, after this block.
+        #[arg(long)]
+        from_block: Option<u64>,
+        /// Accepts all differences afterwards, so that payments are taken again.
+        #[arg(long)]
+        accept: bool,
+    },
     /// Checks receipts, offline.
     Receipt {
         #[command(subcommand)]
@@ -76,6 +87,12 @@ pub enum CliError {
     /// A receipt that proves nothing.
     #[error("receipt: {0}")]
     Receipt(#[from] BadReceipt),
+    /// Ledger and chain differ.
+    #[error("{0} difference(s) of ledger and chain; look into each, then accept them with --accept")]
+    Differ(u64),
+    /// Ledger and chain could not be compared.
+    #[error("could not compare ledger and chain: {0}")]
+    NotCompared(String),
     /// Nothing to check a receipt against.
     #[error("no key to trust: give --key, or --config of the facilitator that signed it ({0})")]
     NoTrustedKey(String),
@@ -95,7 +112,8 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Receipt(BadReceipt::Issuer(_) | BadReceipt::Signature) => 1,
-            Self::Receipt(_) | Self::NoTrustedKey(_) => 2,
+            Self::Receipt(_) | Self::NoTrustedKey(_) | Self::NotCompared(_) => 2,
+            Self::Differ(_) => 1,
             Self::Config(_) | Self::Start(_) | Self::Store(_) | Self::Io { .. } => 1,
         }
     }
@@ -113,6 +131,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), CliError
     };
     match command {
         Command::Init { receipt_key } => init(&config, receipt_key),
+        Command::Reconcile { from_block, accept } => {
+            let config = read(&config)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("start the runtime"))?;
+            runtime.block_on(reconcile::run(&config, from_block, accept))
+        }
         Command::Receipt { command } => receipt::run(command, &config),
         Command::CheckConfig { chain } => {
             let config = read(&config)?;

@@ -6,12 +6,14 @@ mod evm;
 mod keystore;
 mod policy;
 mod receipts;
+mod reconcile;
 mod solana;
 mod solana_rpc;
 
 pub use asset::{AssetSection, DomainSection, PegWord, TokenProgramWord};
 pub use database::Database;
 pub use receipts::ReceiptsSection;
+pub use reconcile::ReconcileSection;
 pub use solana::{CommitmentWord, ExtensionWord};
 pub use solana_rpc::SolanaRpcSection;
 
@@ -71,6 +73,9 @@ pub struct Config {
     /// Assets that the built-in table lacks or has otherwise.
     #[serde(default)]
     pub asset: Vec<AssetSection>,
+    /// How ledger and chains are compared.
+    #[serde(default)]
+    pub reconcile: ReconcileSection,
     /// Who signs receipts; nobody if it is left out.
     pub receipts: Option<ReceiptsSection>,
     /// The proxy for Solana clients; off if it is left out.
@@ -324,6 +329,7 @@ impl Config {
             },
             accept_sent: self.accept_sent,
             receipt_key: self.receipt_key(&env)?,
+            reconcile: self.reconcile.read(defaults.reconcile)?,
             max_open_per_payer: self.max_open_per_payer.unwrap_or(defaults.max_open_per_payer),
             max_concurrent: self.max_concurrent.unwrap_or(defaults.max_concurrent),
             reads_per_payer: self.reads_per_payer.unwrap_or(defaults.reads_per_payer),

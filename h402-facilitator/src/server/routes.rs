@@ -3,7 +3,7 @@
 use super::{
     SolanaRpc,
     body::{self, Unread},
-    receipts,
+    books, receipts,
 };
 use crate::Engine;
 use axum::{
@@ -38,6 +38,8 @@ pub fn router<S: Store, C: Clock>(engine: Engine<S, C>, solana_rpc: Option<Solan
         .route("/payments/{id}", get(payment::<S, C>))
         .route("/payments/{id}/receipt", get(receipts::receipt::<S, C>))
         .route("/receipts/key", get(receipts::issuer::<S, C>))
+        .route("/reconciliation", get(books::reconciliation::<S, C>))
+        .route("/metrics", get(books::metrics::<S, C>))
         .with_state(engine)
         .merge(solana_rpc.map_or_else(Router::new, SolanaRpc::routes))
         .fallback(async || error(StatusCode::NOT_FOUND, "not_found", "no such path"))
@@ -190,7 +192,7 @@ fn caller(headers: &HeaderMap) -> Result<Option<CallerKey>, Answer> {
     }
 }
 
-fn undecided(why: &Undecided) -> Answer {
+pub(super) fn undecided(why: &Undecided) -> Answer {
     let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, why.word(), &why.to_string());
     answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     answer
