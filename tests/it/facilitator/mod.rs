@@ -2,6 +2,7 @@
 
 mod authorization;
 mod batch;
+mod books;
 mod budget;
 mod contracts;
 mod kinds;
