@@ -75,7 +75,7 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, engine: N
         let drives = engine.payments().term().is_some();
         if drives && tokio::time::Instant::now() >= next {
             next = tokio::time::Instant::now() + every;
-            while let Ok(true) = shared.pass(&engine, None, &mut suspects).await.inspect_err(|error| {
+            while let Ok((true, _)) = shared.pass(&engine, None, &mut suspects).await.inspect_err(|error| {
                 tracing::warn!(%network, %error, "could not compare ledger and chain");
             }) {}
         }
@@ -84,8 +84,8 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, engine: N
 }
 
 impl<S: Store, C: Clock> Shared<S, C> {
-    /// One pass; `true` if there is more to look at.
-    async fn pass(&self, engine: &NetworkEngine, from: Option<u64>, suspects: &mut Suspects) -> Result<bool, Undecided> {
+    /// One pass; whether there is more to look at, and after which block.
+    async fn pass(&self, engine: &NetworkEngine, from: Option<u64>, suspects: &mut Suspects) -> Result<(bool, Option<u64>), Undecided> {
         let network = engine.network();
         let mut reached = self.store.reconciliation(network).await?.reached;
         reached.block = from.or(reached.block);
@@ -103,7 +103,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         self.store
             .reconcile(ReconciliationPass { network, reached: found.reached, found: found.differences, at: self.clock.now() })
             .await?;
-        Ok(found.more)
+        Ok((found.more, found.reached.block))
     }
 
     /// Learns how many differences there are. As long as that is not known, they are too many.
@@ -116,7 +116,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
             }
         };
         let Some(differing) = self.differing.get(&network) else { return };
-        if differing.swap(open, Ordering::AcqRel) != open {
+        let was = differing.swap(open, Ordering::AcqRel);
+        if was != open && (open > 0 || was != u64::MAX) {
             tracing::warn!(%network, differences = open, stops = open > self.reconcile.stop_above, "differences of ledger and chain");
         }
     }
@@ -201,7 +202,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
         engine.ensure_checked(&self.assets).await?;
         let mut suspects = Suspects::new();
         loop {
-            let more = self.pass(engine, from.take(), &mut suspects).await?;
+            let (more, block) = self.pass(engine, from, &mut suspects).await?;
+            // What is stored may be further than what is looked at again.
+            from = block;
             // What was suspected is looked at once more, by itself.
             if !more && suspects.is_empty() {
                 return Ok(self.store.reconciliation(engine.network()).await?);
