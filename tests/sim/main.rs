@@ -39,7 +39,7 @@ fn run_all(first: u64, count: u64) -> Result<(u64, u64), Violation> {
                         }
                     }
                     let done = seed + 1 - first;
-                    if done % 1_000 == 0 {
+                    if done.is_multiple_of(1_000) {
                         eprintln!("{done} seeds");
                     }
                 }

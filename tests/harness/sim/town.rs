@@ -39,11 +39,13 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(28);
 
 pub type Shop = GateService<Handler, Way, SimGrants>;
 type Facility = Engine<SimStore, Life>;
+/// A gate that is up, with a service for each route.
+type Open = (Life, [Shop; 2]);
 
 pub struct Town {
     pub world: Arc<World>,
     facilitators: Vec<Mutex<Option<(Life, Facility)>>>,
-    gates: Vec<Mutex<Option<(Life, [Shop; 2])>>>,
+    gates: Vec<Mutex<Option<Open>>>,
     lives: AtomicU64,
     /// Gates reach their facilitators through it, and belong to it.
     this: Weak<Self>,
