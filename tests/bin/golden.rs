@@ -59,7 +59,7 @@ impl Engine {
             self.key(n),
             "'authorization'".to_owned(),
             self.key(100 + n),
-            maybe(n % 2 == 0, (self.bytes)(&[4; 32])),
+            maybe(n.is_multiple_of(2), (self.bytes)(&[4; 32])),
             format!("'{state}'"),
             (self.flag)(open).to_owned(),
             maybe(signed, self.key(n)),

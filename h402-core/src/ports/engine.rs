@@ -1,9 +1,7 @@
-use super::StoreUnavailable;
-use crate::{
-    Address, Amount, AssetId, CallerKey, Difference, EvmAddress, Network, PaymentKey, Settlement, TransactionId, UnixMillis, UnixSeconds,
-};
+use super::{Fence, HoldAnswer, HoldAsk, LeaseAnswer, LeaseAsk, PaymentTotal, Reconciliation, ReconciliationPass, StoreUnavailable};
+use crate::{Address, Amount, AssetId, CallerKey, EvmAddress, Network, PaymentKey, Settlement, TransactionId, UnixMillis, UnixSeconds};
 use alloy_primitives::{Bytes, U256};
-use core::{future::Future, time::Duration};
+use core::future::Future;
 
 /// The facilitator's durable ledger: the unit of group commit, of contract tests and of crash points.
 ///
@@ -130,57 +128,6 @@ pub trait Store: Send + Sync + 'static {
     fn ready(&self) -> impl Future<Output = Result<(), StoreUnavailable>> + Send;
 }
 
-/// How many payments of a network are in a state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PaymentTotal {
-    /// Network.
-    pub network: Network,
-    /// [`Settlement::as_str`].
-    pub state: &'static str,
-    /// So many.
-    pub count: u64,
-}
-
-/// How far ledger and chain were compared.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reconciled {
-    /// The last block, or slot, in which transactions of ours were looked for; none before the first pass.
-    pub block: Option<u64>,
-    /// The last final payment that was looked for on chain: when it became final, and its key.
-    pub row: Option<(UnixMillis, PaymentKey)>,
-}
-
-/// How ledger and chain stand to each other.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reconciliation {
-    /// How far they were compared.
-    pub reached: Reconciled,
-    /// When that was stored last.
-    pub at: Option<UnixMillis>,
-    /// How many differences nobody has accepted yet.
-    pub open: u64,
-    /// The first [`Reconciliation::SHOWN`] of them, oldest first.
-    pub differences: Vec<Difference>,
-}
-
-impl Reconciliation {
-    /// Most differences that are shown.
-    pub const SHOWN: u32 = 100;
-}
-
-/// What came of comparing a network's ledger with its chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReconciliationPass {
-    /// Network.
-    pub network: Network,
-    /// How far it got.
-    pub reached: Reconciled,
-    /// What differs.
-    pub found: Vec<Difference>,
-    /// When.
-    pub at: UnixMillis,
-}
-
 /// All that alters in one transaction of the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
@@ -196,15 +143,6 @@ pub struct Change {
     pub fence: Option<Fence>,
 }
 
-/// Proof that a writer drives a network, checked in the transaction of the change it comes with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fence {
-    /// Network.
-    pub network: Network,
-    /// As [`LeaseAnswer::Held`] gave it.
-    pub epoch: u64,
-}
-
 /// What came of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
@@ -214,68 +152,6 @@ pub enum Applied {
     Conflict,
     /// None of it happened: the lease it was to be written under is no longer the current one.
     Fenced,
-}
-
-/// Somebody who would drive a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaseAsk {
-    /// Network.
-    pub network: Network,
-    /// Who asks: random, made when the process starts.
-    pub holder: [u8; 16],
-    /// For how long; a millisecond is the smallest part that counts.
-    pub ttl: Duration,
-}
-
-/// What a payment that was found good promises of its payer's balance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HoldAsk {
-    /// The payment.
-    pub key: PaymentKey,
-    /// Who pays.
-    pub payer: Address,
-    /// What is paid with.
-    pub asset: AssetId,
-    /// How much is promised; zero for what has moved already.
-    pub amount: Amount,
-    /// Asked for by a caller without a name: another one is refused as long as this lasts.
-    pub exclusive: bool,
-    /// The block at which the payer's balance was read: what is settled in it or before shows there.
-    pub block: u64,
-    /// For how long.
-    pub ttl: Duration,
-}
-
-/// What came of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HoldAnswer {
-    /// It is held.
-    Held {
-        /// Each other hold of the payer in this asset, and each of its claimed payments that moves money which its balance still
-        /// shows.
-        others: Vec<Amount>,
-        /// Nobody held it before.
-        is_new: bool,
-    },
-    /// Another caller without a name holds it.
-    Taken,
-}
-
-/// Who drives a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeaseAnswer {
-    /// Whoever asked.
-    Held {
-        /// Grows by one with every change of holder.
-        epoch: u64,
-        /// For so long, counted from before the question.
-        left: Duration,
-    },
-    /// Somebody else.
-    Other {
-        /// For so long, unless it is renewed or given back.
-        left: Duration,
-    },
 }
 
 /// A payment to claim.

@@ -18,10 +18,10 @@ fn difference(n: u64) -> Difference {
     Difference {
         kind: DifferenceKind::ALL[usize::try_from(n).unwrap() % 3],
         transaction: hash(n),
-        payment: (n % 2 == 0).then(|| key(n)),
-        asset: (n % 3 != 0).then(|| address(1)),
-        pay_to: (n % 3 != 0).then(|| address(2)),
-        amount: (n % 3 != 0).then(|| Amount::from_atomic(n.into())),
+        payment: n.is_multiple_of(2).then(|| key(n)),
+        asset: (!n.is_multiple_of(3)).then(|| address(1)),
+        pay_to: (!n.is_multiple_of(3)).then(|| address(2)),
+        amount: (!n.is_multiple_of(3)).then(|| Amount::from_atomic(n.into())),
         found_at: UnixMillis(n),
     }
 }

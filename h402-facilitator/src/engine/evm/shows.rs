@@ -86,7 +86,8 @@ mod tests {
         let nonce = B256::repeat_byte;
         let amounts = |amounts: &[u128]| amounts.iter().map(|amount| Amount::from_atomic(*amount)).collect::<Vec<_>>();
         let due = |due: &[(u8, u128)]| due.iter().map(|(byte, amount)| (nonce(*byte), Amount::from_atomic(*amount))).collect::<Vec<_>>();
-        let cases: [(&[u128], &[(u8, u128)], &[u8]); 7] = [
+        type Case = (&'static [u128], &'static [(u8, u128)], &'static [u8]);
+        let cases: [Case; 7] = [
             (&[5, 5], &[(1, 5), (2, 5)], &[1, 2]),
             (&[5], &[(2, 5), (1, 5)], &[2]),
             (&[5], &[(1, 3), (2, 5)], &[2]),
