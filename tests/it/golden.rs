@@ -58,7 +58,7 @@ fn payment(n: u64, state: Settlement) -> PaymentRow {
         amount: Amount::from(U256::from(n)),
         kind: PaymentKind::Authorization,
         nonce: Some(number(100 + n)),
-        caller: (n % 2 == 0).then(|| CallerKey::from_bytes([4; 32])),
+        caller: (n.is_multiple_of(2)).then(|| CallerKey::from_bytes([4; 32])),
         state,
         answer: (n == 8).then(refused),
         expires: Some(UnixSeconds(1_900_000_000)),

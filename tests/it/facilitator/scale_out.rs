@@ -95,7 +95,8 @@ impl House {
         assert_eq!(transactions, nonces, "no nonce was signed for twice");
         assert_eq!(self.chain.nonce(account(GAS).address), nonces as u64);
         assert_eq!(self.chain.pending().len(), 0);
-        let (handed, stored) = (self.handed.lock().unwrap().clone(), self.stored().await);
+        let stored = self.stored().await;
+        let handed = self.handed.lock().unwrap().clone();
         assert!(handed.is_subset(&stored), "sent and not stored: {:?}", handed.difference(&stored).collect::<Vec<_>>());
         let carriers: BTreeSet<B256> = transfers.iter().map(|transfer| transfer.tx_hash).collect();
         assert!(carriers.is_subset(&stored));
@@ -418,8 +419,8 @@ impl Load {
             .into_iter()
             .for_each(Result::unwrap);
         let asked = self.shared.asked.load(Ordering::SeqCst);
-        let told = self.shared.told.lock().unwrap();
         let stored = self.shared.house.stored().await;
+        let told = self.shared.told.lock().unwrap();
         assert_eq!(told.len(), asked, "everything is settled");
         assert!(told.values().all(|hash| stored.contains(hash)));
         asked
