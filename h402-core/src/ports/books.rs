@@ -7,7 +7,7 @@ use crate::{Difference, Network, PaymentKey, UnixMillis};
 pub struct PaymentTotal {
     /// Network.
     pub network: Network,
-    /// [`Settlement::as_str`].
+    /// [`crate::Settlement::as_str`].
     pub state: &'static str,
     /// So many.
     pub count: u64,

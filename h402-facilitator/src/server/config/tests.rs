@@ -75,7 +75,7 @@ async fn mistakes_are_named() {
         (format!("{GOOD}\nmulticall3 = \"yes\""), "multicall3"),
         (format!("{GOOD}\n[network.minimum]\nUSDT = \"1\""), "USDT is not among the assets"),
         (format!("{GOOD}\n[network.minimum]\nUSDC = \"0.0000001\""), "fraction digits"),
-        (format!("{GOOD}\ndaily_budget = \"1e3\""), "daily_budget"),
+        (format!("{GOOD}\ndaily_budget = \"1,5\""), "daily_budget"),
         (format!("{GOOD}\ncoin_usd = \"-1\""), "coin_usd"),
         (format!("{GOOD}\nmax_cost_percent = 10"), "needs coin_usd"),
         (format!("{GOOD}\ncoin_usd = \"1\"\nmax_cost_percent = 0"), "at least 1"),
