@@ -9,7 +9,7 @@ mod held;
 mod outcome;
 mod paths;
 mod prices;
-mod race;
+pub(crate) mod race;
 mod replay;
 mod restart;
 mod solana;
