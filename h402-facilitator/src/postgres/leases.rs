@@ -28,14 +28,17 @@ pub(super) async fn ask(conn: &mut PgConnection, ask: &LeaseAsk) -> sqlx::Result
     if let Some(row) = renewed {
         return Ok(held(Columns(&row).integer("epoch")?));
     }
+    // The row is made by itself: of several first asks at once, `ON CONFLICT` forgives one index only if it is named.
+    sqlx::query("INSERT INTO leases (network, holder, epoch, until) VALUES ($1, NULL, 0, 0) ON CONFLICT DO NOTHING")
+        .bind(&network)
+        .execute(&mut *conn)
+        .await?;
     let taken = sqlx::query(concat!(
-        "INSERT INTO leases AS l (network, holder, epoch, until) VALUES ($1, $2, 1, ",
+        "UPDATE leases SET epoch = epoch + (holder IS DISTINCT FROM $2)::integer, holder = $2, until = ",
         now!(),
-        " + $3) ON CONFLICT (network) DO UPDATE SET \
-         epoch = l.epoch + (l.holder IS DISTINCT FROM excluded.holder)::integer, holder = excluded.holder, until = excluded.until \
-         WHERE l.holder IS NULL OR l.holder = excluded.holder OR l.until <= ",
+        " + $3 WHERE network = $1 AND (holder IS NULL OR holder = $2 OR until <= ",
         now!(),
-        " RETURNING epoch"
+        ") RETURNING epoch"
     ))
     .bind(&network)
     .bind(ask.holder.as_slice())
