@@ -5,7 +5,7 @@ use crate::{
     raw::{Ask, Line, Reply},
     rig::{Folder, PAYEE, Rig, RigClock},
 };
-use axum::{Extension, Router, routing::any};
+use axum::{Extension, Router, http::StatusCode, routing::any};
 use h402_core::{Address, Amount, Asset, Network, Offer, asset_id};
 use h402_devnet::evm::account;
 use h402_tower::{
@@ -17,7 +17,10 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -35,29 +38,37 @@ pub struct Counter {
     address: SocketAddr,
     runs: Arc<Mutex<HashMap<String, u64>>>,
     total: watch::Sender<u64>,
+    failing: Arc<AtomicBool>,
 }
 
 impl Counter {
     /// Listens.
     pub async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let counter = Self { address: listener.local_addr().unwrap(), runs: Arc::default(), total: watch::Sender::new(0) };
-        let (runs, total) = (counter.runs.clone(), counter.total.clone());
+        let counter =
+            Self { address: listener.local_addr().unwrap(), runs: Arc::default(), total: watch::Sender::new(0), failing: Arc::default() };
+        let (runs, total, failing) = (counter.runs.clone(), counter.total.clone(), counter.failing.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (runs, total) = (runs.clone(), total.clone());
+                let (runs, total, failing) = (runs.clone(), total.clone(), failing.clone());
                 tokio::spawn(async move {
                     let mut stream = BufReader::new(stream);
                     let mut payment = String::new();
                     if stream.read_line(&mut payment).await.is_ok() && payment.ends_with('\n') {
                         *runs.lock().unwrap().entry(payment.trim_end().to_owned()).or_default() += 1;
                         total.send_modify(|total| *total += 1);
-                        drop(stream.write_all(b"\n").await);
+                        let verdict = if failing.load(Ordering::SeqCst) { b"!" } else { b"\n" };
+                        drop(stream.write_all(verdict).await);
                     }
                 });
             }
         });
         counter
+    }
+
+    /// Has every run fail from now on.
+    pub fn fail(&self) {
+        self.failing.store(true, Ordering::SeqCst);
     }
 
     /// How often a handler ran for a payment.
@@ -192,8 +203,12 @@ async fn serve() {
     let handler = any(async move |Extension(payment): Extension<Payment>| {
         let mut stream = TcpStream::connect(counter).await.unwrap();
         stream.write_all(format!("{}\n", payment.idempotency_key()).as_bytes()).await.unwrap();
-        stream.read_exact(&mut [0]).await.unwrap();
-        format!("goods {} for {}", sold.add(), payment.payer)
+        let mut verdict = [0];
+        stream.read_exact(&mut verdict).await.unwrap();
+        match &verdict {
+            b"!" => Err(StatusCode::INTERNAL_SERVER_ERROR),
+            _ => Ok(format!("goods {} for {}", sold.add(), payment.payer)),
+        }
     });
     let routes = Router::new()
         .route("/capture/{*path}", handler.clone().layer(gate(price.clone())))

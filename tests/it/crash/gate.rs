@@ -59,7 +59,7 @@ impl Flow {
     const BOTH: [Self; 2] = [Self::Capture, Self::Upfront];
 }
 
-/// Points that a payment comes to only after many failures, tried where those are made.
+/// Points that a payment comes to only after many failures, tried in [`t006_t014_killed_when_a_credit_is_stored_a_payer_has_it`].
 const ELSEWHERE: [&str; 1] = ["credit.post"];
 
 /// Every point is tried, and none that there is not.
@@ -88,6 +88,34 @@ async fn t014_t142_killed_at_each_point_a_payer_is_served_and_charged_once() {
         }
     }
     all(cases).await;
+}
+
+/// T006, T014: what was charged is never delivered, and the process that has stored the credit dies before it has said so. Started
+/// again, it tells the payer of the credit, every time, with the receipt; nothing runs any more and nothing more is charged.
+#[tokio::test(flavor = "multi_thread")]
+async fn t006_t014_killed_when_a_credit_is_stored_a_payer_has_it() {
+    let kinds = Kind::ALL.map(|kind| {
+        (format!("{kind:?}"), async move {
+            let town = Town::new(kind).await;
+            town.counter.fail();
+            let mut dying = town.open(Some("credit.post")).await;
+            let (ask, payment) = town.buy(&dying, kind, 0, Flow::Upfront).await;
+            for run in 1..=2 {
+                assert_eq!(until_decided(&dying, &ask).await.status, 500, "run {run}");
+            }
+            assert!(dying.try_ask(&ask).await.is_none_or(|reply| !reply.whole), "it dies before it has answered");
+            assert_eq!(dying.ended().await.signal(), Some(SIGABRT));
+            let shop = town.open(None).await;
+            for _ in 0..2 {
+                let told = until_decided(&shop, &ask).await;
+                assert_eq!((told.status, &*told.word()), (409, "payment_credited"), "{told:?}");
+                assert!(told.has("x-payment-response"), "{told:?}");
+            }
+            assert_eq!((town.market.received(), town.market.carriers().len()), (1, 1));
+            assert_eq!(town.counter.total(), 3, "runs of the handler for {payment:?}");
+        })
+    });
+    all(kinds.into_iter().collect()).await;
 }
 
 /// Failpoints do nothing unless the environment names them.
