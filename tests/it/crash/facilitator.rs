@@ -3,12 +3,13 @@
 use super::{SIGABRT, all};
 use crate::facilitator::Reply;
 use Kind::{Authorization, EvmSigned, SolanaSigned, SolanaSponsored};
-use h402_core::wire::h402;
+use alloy_primitives::U256;
+use h402_core::{PaymentPayload, wire::h402};
 use h402_facilitator::chaos::POINTS;
 use h402_tests::{
-    market::{Kind, Market},
+    market::{Kind, Market, PRICE},
     process::{Place, Process, ProcessOptions},
-    rig::Folder,
+    rig::{Folder, PAYER, now},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -35,6 +36,8 @@ enum When {
     Ending,
     /// When it starts and the ledger has the payment unfinished.
     Starting,
+    /// While another payment waits, for which it settles nothing until what was sent for a lapsed one is in a block.
+    Filling,
 }
 
 /// Each point, which time it is reached, and the kinds of payment that come to it.
@@ -62,6 +65,7 @@ const TABLE: &[(&str, u32, When, &[Kind])] = &[
     ("lease.renew", 1, When::Later, &Kind::ALL),
     ("shutdown.drain", 1, When::Ending, &Kind::ALL),
     ("recover.mid", 1, When::Starting, &Kind::ALL),
+    ("nonce.fill", 1, When::Filling, &[Authorization]),
 ];
 
 /// Points that kinds of payment never come to, and why.
@@ -83,7 +87,6 @@ fn the_table_of_crashes_is_complete() {
     for (point, _, _, kinds) in TABLE {
         seen.entry(*point).or_insert_with(HashSet::new).extend(kinds.iter().copied());
     }
-    seen.entry("nonce.fill").or_default().insert(Authorization);
     for (point, kinds, _) in UNREACHED {
         for kind in *kinds {
             assert!(seen.entry(point).or_default().insert(*kind), "{point} is reached by {kind:?} and is not");
@@ -152,12 +155,16 @@ impl Case {
             _ => start(&market, &folder, Some(&armed)).await,
         };
         let mut dying = first;
+        let lapsed = match when {
+            When::Filling => Some(lapse(&market, &dying).await),
+            _ => None,
+        };
         let payment = market.payment(kind, 0, RESOURCE).await;
         let request = h402::encode_request(&payment, &market.requirements(RESOURCE)).unwrap();
         let verified = Reply::from(dying.post("/verify", &request, caller).await.expect("an answer"));
         assert!(verified.is_valid(), "{verified:?}");
         let answered = match when {
-            When::Settling | When::Starting => {
+            When::Settling | When::Starting | When::Filling => {
                 assert_eq!(dying.post("/settle", &request, caller).await, None, "it dies before it answers");
                 false
             }
@@ -202,12 +209,36 @@ impl Case {
         let hash = settled.json()["transaction"].as_str().unwrap().to_owned();
         assert_eq!((market.received(), market.carriers()), (1, HashSet::from([hash.clone()])), "paid once, by one transaction");
         assert!(market.is_paid(&payment, Some(&hash)));
-        assert_eq!(market.broadcasts(kind), u64::from(!kind.is_sent()), "one transaction was ever mined for it");
+        let of_its_own = u64::from(!kind.is_sent());
+        assert_eq!(market.broadcasts(kind), of_its_own + u64::from(lapsed.is_some()), "one transaction was ever mined for it");
+        if let Some(lapsed) = lapsed {
+            assert_eq!(told(&process, &lapsed).await.0, "abandoned");
+        }
         let (state, transaction) = told(&process, &verified.payment_id()).await;
         assert!(matches!(&*state, "included" | "final") && transaction == hash, "{state} {transaction}");
         let stranger = settle(&process, &request, Some("shop-2")).await;
         assert_eq!(stranger.word(), "duplicate_settlement");
     }
+}
+
+/// Has a payment lapse whose transaction is lost, so that a nonce of ours is in no block; the payment in the ledger.
+async fn lapse(market: &Market, process: &Process) -> String {
+    let Market::Evm { wallets, .. } = market else { panic!("no nonces of ours") };
+    let chain = &wallets.chain;
+    market.hold();
+    let short = h402_core::Authorization { valid_before: U256::from(now() + 60), ..wallets.authorization(PAYER, PRICE) };
+    let payment = PaymentPayload { resource: None, ..wallets.signed(PAYER, short) };
+    let request = h402::encode_request(&payment, &market.requirements(RESOURCE)).unwrap();
+    let id = market.key(&payment);
+    let lapsing = async {
+        until_state(process, &id, "broadcast").await;
+        assert!(chain.drop_pending(chain.pending()[0]));
+        chain.advance_time(130);
+        chain.mine().await;
+    };
+    let (refused, ()) = tokio::join!(settle(process, &request, Some("shop-1")), lapsing);
+    assert!(!refused.is_settled(), "{refused:?}");
+    id
 }
 
 /// Starts a process that may die before it is ready.
