@@ -51,7 +51,11 @@ pub const SABOTAGES: &[&str] = &[
     "send.unstored",   // sends before what is sent is stored
     "send.failed",     // takes a send without an answer for a failure
     "nonce.reuse",     // gives every payment the same nonce
+    "bump.unstored",   // raises a fee by a transaction that is not stored
+    "resend.anew",     // signs anew instead of sending the same bytes again
+    "fence.skip",      // lets a driver write that has lost its lease
     "receipt.status",  // believes a receipt's status, whatever its events say
+    "transfer.twice",  // counts a `Transfer` for two payments
     "depth.ignore",    // counts a block that has too few on top of it
     "reorg.ignore",    // takes a block that is gone for one that is there
     "expiry.margin",   // ends a settlement as soon as it expires

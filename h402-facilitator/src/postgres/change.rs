@@ -2,6 +2,7 @@
 //! transaction of its own.
 
 use super::{fault, grants, leases, payments, reconciliation, statement, transactions};
+use crate::chaos::sabotaged;
 use crate::sql::{
     columns::stored_millis,
     job::{Job, Outcome, plain_claim},
@@ -63,6 +64,7 @@ async fn single(conn: &mut PgConnection, job: &Job) -> sqlx::Result<Option<Outco
         Job::Change(change) => {
             return in_transaction(conn, async |conn| {
                 if let Some(fence) = &change.fence
+                    && !sabotaged("fence.skip")
                     && !leases::is_current(conn, fence).await?
                 {
                     return Ok((Some(Outcome::Fenced), false));

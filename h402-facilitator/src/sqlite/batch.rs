@@ -4,7 +4,7 @@
 //! own savepoint. A batch that is one statement needs no transaction around it.
 
 use super::{answers, grants, leases, payments, reconciliation, transactions};
-use crate::chaos::crash_point;
+use crate::chaos::{crash_point, sabotaged};
 use crate::sql::job::{Job, Outcome, Plan, plain_claim};
 use h402_core::{Change, NewGrant, NewPayment, PaymentKey, PaymentRow, UnixMillis};
 use sqlx::{Row as _, SqliteConnection};
@@ -154,6 +154,7 @@ async fn one(conn: &mut SqliteConnection, job: &Job) -> sqlx::Result<Outcome> {
     let done = match job {
         Job::Change(change) => {
             if let Some(fence) = &change.fence
+                && !sabotaged("fence.skip")
                 && !leases::is_current(conn, fence).await?
             {
                 return Ok(Outcome::Fenced);

@@ -69,7 +69,9 @@ fn paid(mut moved: Vec<Amount>, mut due: Vec<(B256, Amount)>) -> Vec<B256> {
     let mut paid = Vec::with_capacity(due.len());
     for (nonce, amount) in due {
         if let Some(enough) = moved.iter().position(|moved| *moved >= amount) {
-            moved.remove(enough);
+            if !sabotaged("transfer.twice") {
+                moved.remove(enough);
+            }
             paid.push(nonce);
         }
     }

@@ -3,7 +3,9 @@
 use super::super::{
     super::{Shared, drive::Failure, open::OpenPayment},
     EvmEngine,
+    queue::Job,
 };
+use crate::chaos::sabotaged;
 use alloy_primitives::B256;
 use h402_core::{Clock, PaymentKind, PaymentRow, Reject, Settlement, SettlementEvent, Store, TransactionId, evm::EvmTransaction};
 use std::sync::Arc;
@@ -17,6 +19,10 @@ pub(super) async fn send_again<S: Store, C: Clock>(
 ) {
     let Some(first) = payments.first() else { return };
     let row = first.news.borrow().clone();
+    if sabotaged("resend.anew") && row.kind == PaymentKind::Authorization {
+        evm.put(Job { open: first.clone(), gas: evm.config.max_gas, company: false, after: Some(hash) });
+        return;
+    }
     let raw = match row.kind {
         PaymentKind::EvmTransaction => row.raw.clone(),
         PaymentKind::Authorization => {
