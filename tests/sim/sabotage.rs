@@ -26,6 +26,9 @@ enum Check {
 
 use Check::{Scene, Seeds};
 
+/// Checks that run at once: many wait for a chain more than they work.
+const THREADS: usize = 3;
+
 /// Each bug that is tried here, and what notices it.
 const CHECKS: &[(&str, Check)] = &[
     ("send.unstored", Seeds(10)),
@@ -49,36 +52,35 @@ const CHECKS: &[(&str, Check)] = &[
     ("unsettled.served", Scene(|| Box::pin(scenes::an_unknown_outcome_is_waited_for()))),
     ("store.early", Scene(|| Box::pin(scenes::a_payment_is_claimed_once()))),
     ("expiry.margin", Scene(|| Box::pin(scenes::an_expired_payment_is_waited_for()))),
+    ("claim.conflict", Scene(|| Box::pin(scenes::chain::a_lost_claim_is_no_success()))),
+    ("verify.alias", Scene(|| Box::pin(scenes::chain::a_transaction_of_ours_is_nobodys_payment()))),
+    ("reorg.ignore", Scene(|| Box::pin(scenes::chain::what_is_final_is_on_the_chain()))),
+    ("expiry.unproven", Scene(|| Box::pin(scenes::chain::an_expired_payment_that_was_paid_is_a_success()))),
+    ("transfer.twice", Scene(|| Box::pin(scenes::chain::a_transfer_pays_once()))),
+    ("bump.unstored", Scene(|| Box::pin(scenes::chain::a_raised_fee_is_in_the_ledger()))),
+    ("resend.anew", Scene(|| Box::pin(scenes::chain::what_is_dropped_is_sent_again_as_it_was()))),
+    ("fence.skip", Scene(|| Box::pin(scenes::chain::a_driver_without_its_lease_writes_nothing()))),
+    ("runs.ignore", Scene(|| Box::pin(scenes::doors::a_failing_handler_is_not_run_for_ever()))),
+    ("grant.alias", Scene(|| Box::pin(scenes::doors::a_transaction_is_known_by_its_hash()))),
+    ("strikes.forget", Scene(|| Box::pin(scenes::doors::who_could_not_pay_pays_first()))),
+    ("unsettled.ignore", Scene(|| Box::pin(scenes::doors::a_payer_has_so_much_open_and_no_more()))),
+    ("busy.ignore", Scene(|| Box::pin(scenes::doors::what_one_gate_works_on_another_leaves_alone()))),
+    ("caller.shared", Scene(|| Box::pin(scenes::doors::a_payment_is_settled_for_one_gate()))),
+    ("cap.ignore", Scene(|| Box::pin(scenes::payers::a_price_above_the_cap_is_not_paid()))),
+    ("budget.ignore", Scene(|| Box::pin(scenes::payers::a_budget_is_spent_once()))),
+    ("journal.skip", Scene(|| Box::pin(scenes::payers::a_call_made_again_sends_the_same_payment()))),
+    ("origin.ignore", Scene(|| Box::pin(scenes::payers::a_payment_is_shown_where_it_belongs()))),
+    ("unknown.final", Scene(|| Box::pin(scenes::payers::a_failing_server_is_asked_again()))),
 ];
 
-/// Bugs that have no check here, or that another line makes good: what they leave out is done twice.
-const UNTRIED: &[&str] = &[
-    "claim.conflict",
-    "verify.alias",
-    "reorg.ignore",
-    "expiry.unproven",
-    "runs.ignore",
-    "grant.alias",
-    "strikes.forget",
-    "unsettled.ignore",
-    "busy.ignore",
-    "caller.shared",
-    "cap.ignore",
-    "budget.ignore",
-    "journal.skip",
-    "origin.ignore",
-    "unknown.final",
-];
-
-/// Every bug that there is has a check, or is said to have none.
+/// Every bug that there is has a check.
 #[test]
 fn the_list_of_sabotages_is_complete() {
-    let mut listed: Vec<&str> = CHECKS.iter().map(|(name, _)| *name).chain(UNTRIED.iter().copied()).collect();
+    let mut listed: Vec<&str> = CHECKS.iter().map(|(name, _)| *name).collect();
     let mut known: Vec<&str> = engine::SABOTAGES.iter().chain(gate::SABOTAGES).copied().collect();
     listed.sort_unstable();
     known.sort_unstable();
     assert_eq!(listed, known);
-    assert!(CHECKS.len() >= 20, "{}", CHECKS.len());
 }
 
 /// Switches a bug on in this thread, whichever crate it is in.
@@ -108,7 +110,7 @@ fn every_sabotage_is_noticed() {
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(Vec::new());
     thread::scope(|threads| {
-        for _ in 0..2 {
+        for _ in 0..THREADS {
             threads.spawn(|| {
                 while let Some((name, check)) = CHECKS.get(next.fetch_add(1, Ordering::SeqCst)) {
                     if !check.holds() {

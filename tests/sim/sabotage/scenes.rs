@@ -1,12 +1,16 @@
 //! Short stories on a local chain, each with the one ending that is right.
 
+pub(super) mod chain;
+pub(super) mod doors;
+pub(super) mod payers;
+
 use alloy_primitives::Bytes;
 use axum::{Extension, Router, routing::any};
-use h402_core::{Amount, Applied, Authorization, Change, NewPayment, Store as _};
+use h402_core::{Amount, Applied, Authorization, Change, Network, NewPayment, Store as _};
 use h402_devnet::evm::{BlockTime, account};
 use h402_facilitator::EngineConfig;
 use h402_tests::{
-    rig::{self, PAYEE, PAYER, Rig, RigOptions, now},
+    rig::{self, GAS, PAYEE, PAYER, Rig, RigOptions, now},
     shop::{PRICE, Runs, Shop, gate, get, header, price},
     transactions::sign,
 };
@@ -107,7 +111,16 @@ pub(super) async fn two_payments_have_two_nonces() {
     let rig = slow_chain(|_| ()).await;
     for sent in 1..=2 {
         settle(&rig, &rig.payment(PAYER + sent, PRICE), PRICE, Some("shop")).await;
-        until(|| rig.chain.pending().len() >= sent).await;
+        let stored = async || rig.store.lane(Network::Evm(rig.chain.chain_id()), &account(GAS).address).await.unwrap().open;
+        let mut nonces: Vec<u64> = Vec::new();
+        for _ in 0..1000 {
+            nonces = stored().await.iter().map(|row| row.nonce).collect();
+            if nonces.len() >= sent {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(nonces, (0..sent as u64).collect::<Vec<_>>());
     }
 }
 
