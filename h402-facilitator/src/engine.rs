@@ -97,7 +97,7 @@ pub struct EngineConfig {
     pub callers: Callers,
     /// Payments that one payer may have open at once in one asset.
     pub max_open_per_payer: usize,
-    /// Requests worked on at once; more are answered `busy`.
+    /// Payments verified at once, and as many settled; more are answered `busy`.
     pub max_concurrent: usize,
     /// Times a second that the chains are asked about payments of one payer; more are answered `busy`.
     pub reads_per_payer: u32,
@@ -169,7 +169,9 @@ pub(crate) struct Shared<S, C> {
     reconcile: ReconcileConfig,
     /// How many differences of ledger and chain nobody has accepted, by network.
     differing: BTreeMap<Network, AtomicU64>,
-    permits: Arc<Semaphore>,
+    /// Places to verify at, and to settle at: settlements that wait for blocks take none from who wants to know.
+    verifies: Arc<Semaphore>,
+    settles: Arc<Semaphore>,
     max_concurrent: usize,
     started: UnixSeconds,
     phase: Signal<Phase>,
@@ -305,7 +307,8 @@ impl<S: Store, C: Clock> Engine<S, C> {
         crash_point("shutdown.drain");
         let all = u32::try_from(self.shared.max_concurrent).unwrap_or(u32::MAX);
         // Getting every permit means that nobody works any more; a deadline that passes is the other way to stop.
-        drop(tokio::time::timeout(deadline, self.shared.permits.acquire_many(all)).await);
+        let idle = async { tokio::join!(self.shared.verifies.acquire_many(all), self.shared.settles.acquire_many(all)) };
+        drop(tokio::time::timeout(deadline, idle).await);
         self.shared.phase.set(Phase::Stopped);
         // They give their leases back, so that another process need not wait until these end.
         let mut keepers = self.keepers.lock().await;
@@ -339,7 +342,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
             receipt_key: config.receipt_key,
             reconcile: config.reconcile,
             differing,
-            permits: Arc::new(Semaphore::new(config.max_concurrent)),
+            verifies: Arc::new(Semaphore::new(config.max_concurrent)),
+            settles: Arc::new(Semaphore::new(config.max_concurrent)),
             max_concurrent: config.max_concurrent,
             started,
             phase: Signal::new(Phase::Open),
@@ -373,10 +377,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
     }
 
     /// One of the bounded places to work at.
-    fn admit(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Undecided> {
+    fn admit(&self, places: &Arc<Semaphore>) -> Result<tokio::sync::OwnedSemaphorePermit, Undecided> {
         if *self.phase.borrow() > Phase::Open {
             return Err(Undecided::ShuttingDown);
         }
-        self.permits.clone().try_acquire_owned().map_err(|_| Undecided::Busy)
+        places.clone().try_acquire_owned().map_err(|_| Undecided::Busy)
     }
 }

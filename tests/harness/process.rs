@@ -141,6 +141,18 @@ impl Process {
         self.signal("-CONT");
     }
 
+    /// Memory that it holds, in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Files and sockets that it has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id)).unwrap().count()
+    }
+
     fn signal(&self, signal: &str) {
         let status = std::process::Command::new("kill").arg(signal).arg(self.id.to_string()).status();
         assert!(status.unwrap().success());

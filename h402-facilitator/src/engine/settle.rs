@@ -70,7 +70,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
     pub async fn settle(&self, payment: Matched, caller: Option<CallerKey>) -> Result<Receipt, SettleError> {
         let deadline = Instant::now() + self.shared.answer_within;
         // Held by whatever lasts longer, the task or the wait: callers that hang up free no place early.
-        let permit = Arc::new(self.shared.admit()?);
+        let permit = Arc::new(self.shared.admit(&self.shared.settles)?);
         let key = payment.key();
         let network = payment.network();
         let shared = self.shared.clone();

@@ -21,7 +21,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
     /// May be dropped at any time.
     pub async fn verify(&self, payment: Matched, caller: Option<CallerKey>) -> Result<Verified, VerifyError> {
         let shared = &self.shared;
-        let _permit = shared.admit()?;
+        let _permit = shared.admit(&shared.verifies)?;
         let network = shared.serves(&payment)?;
         let key = payment.key();
         if let Some(row) = shared.store.payment(&key).await.map_err(Undecided::from)? {

@@ -141,6 +141,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), CliError
             let config = read(&config)?;
             let engine = config.engine(from_env)?;
             config.solana_rpc.as_ref().map(|section| section.proxy(from_env)).transpose()?;
+            config.connections.limits()?;
             say(&format!("configuration is good: {} network(s), listening on {}", config.network.len(), config.listen))?;
             if chain {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("start the runtime"))?;
@@ -200,6 +201,7 @@ fn ledger(error: impl std::fmt::Display) -> CliError {
 
 async fn serve_from<S: Store>(config: &Config, store: S) -> Result<(), CliError> {
     let solana_rpc = config.solana_rpc.as_ref().map(|section| section.proxy(from_env)).transpose()?.map(SolanaRpc::new);
+    let limits = config.connections.limits()?;
     let engine = Engine::start(config.engine(from_env)?, store, SystemClock).await?;
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(io(&format!("listen on {}", config.listen)))?;
     let address = listener.local_addr().map_err(io("listen"))?;
@@ -213,7 +215,7 @@ async fn serve_from<S: Store>(config: &Config, store: S) -> Result<(), CliError>
         }
         tracing::info!("stopping");
     };
-    super::serve_with(listener, engine, solana_rpc, stop).await.map_err(io("serve"))
+    super::serve_with(listener, engine, solana_rpc, limits, stop).await.map_err(io("serve"))
 }
 
 fn log_to_stderr() {

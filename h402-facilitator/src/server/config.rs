@@ -1,6 +1,7 @@
 //! Configuration: one TOML file, overridden by the environment. Unknown keys are refused, secrets never shown.
 
 mod asset;
+mod connections;
 mod database;
 mod evm;
 mod keystore;
@@ -11,6 +12,7 @@ mod solana;
 mod solana_rpc;
 
 pub use asset::{AssetSection, DomainSection, PegWord, TokenProgramWord};
+pub use connections::ConnectionsSection;
 pub use database::Database;
 pub use receipts::ReceiptsSection;
 pub use reconcile::ReconcileSection;
@@ -61,12 +63,15 @@ pub struct Config {
     pub accept_sent: bool,
     /// Payments one payer may have open at once in one asset.
     pub max_open_per_payer: Option<usize>,
-    /// Requests worked on at once.
+    /// Payments verified at once, and as many settled.
     pub max_concurrent: Option<usize>,
     /// Times a second that the chains are asked about payments of one payer.
     pub reads_per_payer: Option<u32>,
     /// The same of all payers together.
     pub reads_overall: Option<u32>,
+    /// Connections of clients.
+    #[serde(default)]
+    pub connections: ConnectionsSection,
     /// The networks.
     #[serde(default)]
     pub network: Vec<NetworkSection>,

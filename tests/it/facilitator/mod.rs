@@ -5,6 +5,7 @@ mod batch;
 mod books;
 mod budget;
 mod contracts;
+mod floods;
 mod kinds;
 mod ledger;
 mod load;

@@ -1,16 +1,7 @@
 //! How many calls a client, and all clients together, may make.
 
-use crate::limit;
-use std::net::{IpAddr, Ipv6Addr};
-
-/// Whose calls are counted together: somebody with one IPv6 address usually has 2⁶⁴ of them. None for those without an address.
-fn client(address: Option<IpAddr>) -> Option<IpAddr> {
-    let network = |address: Ipv6Addr| Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX));
-    address.map(|address| match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => network(address).into(),
-    })
-}
+use crate::{limit, server::connections::client};
+use std::net::IpAddr;
 
 #[derive(Debug)]
 pub(super) struct Limiter(limit::Limiter<IpAddr>);
@@ -20,9 +11,9 @@ impl Limiter {
         Self(limit::Limiter::new(per_client, overall, max_batch))
     }
 
-    /// Takes this many calls from a client's bucket and from that of all, or from neither.
+    /// Takes this many calls from a client's bucket and from that of all, or from neither. Those without an address share one.
     pub(super) fn take(&self, address: Option<IpAddr>, calls: u32) -> bool {
-        self.0.take(client(address), calls)
+        self.0.take(address.map(client), calls)
     }
 }
 
