@@ -73,7 +73,14 @@ async fn rest(stream: &mut TcpStream) -> Vec<u8> {
 async fn t163_slow_connections_end_and_honest_callers_are_served() {
     let server = Server::start("[connections]\nmax = 200\nidle_seconds = 1\n", None).await;
     let before = server.process.open_files();
-    let slow: [&[u8]; 6] = [b"", b"P", b"PRI * HTTP/2.0\r\n", b"POST /settle HTTP/1.1\r\nhost: a\r\ncontent-le", H2, b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n"];
+    let slow: [&[u8]; 6] = [
+        b"",
+        b"P",
+        b"PRI * HTTP/2.0\r\n",
+        b"POST /settle HTTP/1.1\r\nhost: a\r\ncontent-le",
+        H2,
+        b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n",
+    ];
     let mut connections = Vec::new();
     for number in 0..300 {
         connections.push(server.connect(slow[number % slow.len()]).await);
@@ -233,7 +240,8 @@ async fn t165_bombs_are_refused_and_the_body_without_them_is_not() {
     ];
     for (name, body, status) in bombs {
         for path in ["/verify", "/settle"] {
-            let request = http::Request::post(format!("{}{path}", rig.url)).header("content-encoding", if name == "packed" { "gzip" } else { "identity" });
+            let request = http::Request::post(format!("{}{path}", rig.url))
+                .header("content-encoding", if name == "packed" { "gzip" } else { "identity" });
             let reply = Reply::from(h402_tests::http::send(request.body(body.clone().into()).unwrap()).await);
             assert_eq!((reply.status, reply.word().as_str()), (status, "invalid_request"), "{name}: {reply:?}");
         }

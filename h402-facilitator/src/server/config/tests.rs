@@ -23,6 +23,19 @@ async fn a_good_file_is_read() {
     assert_eq!(evm(&engine).signers[0].address().to_string(), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
 }
 
+#[tokio::test]
+async fn connections_are_limited_as_the_file_says() {
+    let file = |section: &str| format!("{GOOD}\n[connections]\n{section}").parse::<Config>().unwrap().connections.limits();
+    let limits = file("max = 9\nmax_per_client = 4\nidle_seconds = 3").unwrap();
+    assert_eq!((limits.overall, limits.per_client, limits.idle), (9, Some(4), Duration::from_secs(3)));
+    let limits = file("").unwrap();
+    assert_eq!((limits.overall, limits.per_client, limits.idle), (768, None, Duration::from_secs(30)));
+    for key in ["max", "max_per_client", "idle_seconds"] {
+        assert!(file(&format!("{key} = 0")).unwrap_err().to_string().contains(key));
+        assert!(file(&format!("{key} = 1")).is_ok());
+    }
+}
+
 /// The second development account of anvil and hardhat, whose key and address are public.
 #[tokio::test]
 async fn several_keys_settle_on_one_network() {
