@@ -214,7 +214,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     [&head[..], &length.to_le_bytes(), &(!length).to_le_bytes(), bytes, &(!crc).to_le_bytes(), &u32::from(length).to_le_bytes()].concat()
 }
 
-/// T165: bodies that are small to send and much to read, each refused as a bad request; the same body with the
+/// T165: bodies that are small to send and much to read, each refused, as a bad request or as bad requirements; the same body with the
 /// bomb where nobody looks is accepted.
 #[tokio::test(flavor = "multi_thread")]
 async fn t165_bombs_are_refused_and_the_body_without_them_is_not() {
@@ -229,22 +229,23 @@ async fn t165_bombs_are_refused_and_the_body_without_them_is_not() {
     let bombs: [(&str, Vec<u8>, u16); 11] = [
         ("too long", [&good[..], &vec![b' '; 1 << 20]].concat(), 413),
         ("packed", gzip(&good), 400),
-        ("arrays", with_amount(&deep("[", "]", 30_000)), 400),
-        ("objects", with_amount(&deep("{\"a\":", "}", 9_000)), 400),
+        ("arrays", with_amount(&deep("[", "]", 30_000)), 200),
+        ("objects", with_amount(&deep("{\"a\":", "}", 9_000)), 200),
         ("arrays that do not end", vec![b'['; 60_000], 400),
-        ("half a surrogate", text.replace("/paid", "/\\ud800").into_bytes(), 400),
+        ("half a surrogate", text.replace("/paid", "/\\ud800").into_bytes(), 200),
         ("overlong unicode", [text.as_bytes(), b"\xc0\xaf"].concat(), 400),
-        ("an exponent", with_amount("1e999999999"), 400),
-        ("many digits", with_amount(&format!("\"{}\"", "9".repeat(50_000))), 400),
-        ("digits without quotes", with_amount(&"9".repeat(50_000)), 400),
-        ("digits of another script", with_amount("\"\u{661}\u{660}\u{660}\u{660}\u{660}\""), 400),
+        ("an exponent", with_amount("1e999999999"), 200),
+        ("many digits", with_amount(&format!("\"{}\"", "9".repeat(50_000))), 200),
+        ("digits without quotes", with_amount(&"9".repeat(50_000)), 200),
+        ("digits of another script", with_amount("\"\u{661}\u{660}\u{660}\u{660}\u{660}\""), 200),
     ];
     for (name, body, status) in bombs {
         for path in ["/verify", "/settle"] {
             let request = http::Request::post(format!("{}{path}", rig.url))
                 .header("content-encoding", if name == "packed" { "gzip" } else { "identity" });
             let reply = Reply::from(h402_tests::http::send(request.body(body.clone().into()).unwrap()).await);
-            assert_eq!((reply.status, reply.word().as_str()), (status, "invalid_request"), "{name}: {reply:?}");
+            let word = if status == 200 { "invalid_payment_requirements" } else { "invalid_request" };
+            assert_eq!((reply.status, reply.word().as_str()), (status, word), "{name}: {reply:?}");
         }
     }
     assert_eq!(super::sends(&rig), 0);

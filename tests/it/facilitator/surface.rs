@@ -66,6 +66,7 @@ async fn every_wrong_request_gets_json_and_the_right_status() {
         ("GET", "/payments", none(), 404, "not_found"),
         ("GET", "/payments/", none(), 404, "not_found"),
         ("GET", "/payments/a/b", none(), 404, "not_found"),
+        ("POST", "/metrics", none(), 405, "method_not_allowed"),
         ("GET", "/verify", none(), 405, "method_not_allowed"),
         ("PUT", "/settle", good.clone(), 405, "method_not_allowed"),
         ("DELETE", "/settle", none(), 405, "method_not_allowed"),
