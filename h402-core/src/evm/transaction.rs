@@ -70,6 +70,17 @@ impl EvmTransaction {
         })
     }
 
+    /// The most wei that the gas of stored bytes can cost. Nothing else is checked, and no sender recovered: for bytes that were
+    /// decoded before they were stored, of which there may be very many.
+    ///
+    /// # Errors
+    /// [`Reject::Malformed`] if they do not decode.
+    pub fn gas_cost_of(raw: &[u8]) -> Result<U256, Reject> {
+        let mut rest = raw;
+        let envelope = TxEnvelope::decode_2718(&mut rest).map_err(|_| Reject::Malformed("transaction does not decode"))?;
+        Ok(U256::from(envelope.gas_limit()).saturating_mul(U256::from(envelope.max_fee_per_gas())))
+    }
+
     /// The most wei its gas can cost.
     #[must_use]
     pub fn max_gas_cost(&self) -> U256 {

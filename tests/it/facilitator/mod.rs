@@ -12,6 +12,7 @@ mod load;
 mod outcome;
 mod policy;
 mod races;
+mod recovery;
 mod reorg;
 mod replicas;
 mod restart;

@@ -23,8 +23,8 @@ impl Carrier {
     /// As the ledger has it; none for a transaction of another kind of chain.
     pub(super) fn of(row: &TransactionRow) -> Option<Self> {
         let TransactionId::Evm(hash) = row.id else { return None };
-        let most = EvmTransaction::decode(&row.raw)
-            .map_or(0, |transaction| u128::from(transaction.gas_limit).saturating_mul(transaction.max_fee_per_gas));
+        // Whose they are is known: recovering that would be most of what a start with a long ledger does.
+        let most = EvmTransaction::gas_cost_of(&row.raw).map_or(0, |most| most.saturating_to());
         Some(Self { hash, sender: row.sender, nonce: row.nonce, payments: row.payments.clone(), most })
     }
 

@@ -28,6 +28,9 @@ const CHUNK: usize = 100;
 const RESEND: Duration = Duration::from_secs(3);
 /// How often at the least.
 const LONGEST_RESEND: Duration = Duration::from_secs(300);
+/// How many are sent again in one look at the most, those first that wait longest: a node that takes a second for each, or a
+/// ledger with very many, must not have the process hold a request for all of them.
+const RESENT: usize = 256;
 /// Seconds of chain time after which an expired authorization cannot come back with a reorg.
 const EXPIRED_FOR_GOOD: u64 = 60;
 /// Blocks after which a node has indexed the log of a used authorization, if there is one.
@@ -355,7 +358,9 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             }
             late.entry(hash).or_default().push(open.clone());
         }
-        for (hash, payments) in late {
+        let mut late: Vec<(B256, Vec<Arc<OpenPayment>>)> = late.into_iter().collect();
+        late.sort_by_key(|(hash, _)| self.sent.get(hash).copied());
+        for (hash, payments) in late.into_iter().take(RESENT) {
             self.sent.insert(hash, now);
             // In a task: what waits for a slow node must not keep the watcher from what has arrived.
             tokio::spawn(resend::send_again(self.shared.clone(), self.evm.clone(), payments, hash));

@@ -17,6 +17,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 const HOLE: Duration = Duration::from_secs(5);
 /// Nonces that are worked on at once, the first ones: all others wait for them.
 const AT_ONCE: usize = 64;
+/// Transactions that are noted as over in one look at the most; the others at the next.
+const NOTED: usize = 1000;
 /// Blocks, its own included, after which a stranger's use of a nonce is believed.
 const BELIEVED: u64 = 2;
 
@@ -75,7 +77,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     async fn look_at_past(&self, evm: &EvmEngine, sender: EvmAddress, head: Head, past: &[TransactionRow]) -> Result<(), Undecided> {
         let rivals = past.chunk_by(|one, next| one.nonce == next.nonce);
         let (named, over): (Vec<_>, Vec<_>) = rivals.partition(|rivals| rivals.iter().any(|row| is_named(evm, row)));
-        let over: Vec<&TransactionRow> = over.into_iter().flatten().collect();
+        let over: Vec<&TransactionRow> = over.into_iter().flatten().take(NOTED).collect();
         self.learn_costs(evm, sender, &over).await?;
         let done = |row: &TransactionRow| SentState { network: row.network, id: row.id, done: true, cost: evm.payments.cost(&row.id) };
         let sent: Vec<SentState> = over.into_iter().map(done).collect();
