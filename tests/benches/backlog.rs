@@ -2,7 +2,7 @@
 
 use alloy_consensus::TxEip1559;
 use alloy_primitives::TxKind;
-use h402_core::{Clock, Network};
+use h402_core::{Amount, Clock, Network};
 use h402_devnet::evm::{Chain, account};
 use h402_facilitator::{
     SystemClock,
@@ -42,7 +42,7 @@ pub(crate) async fn fill(path: &Path, chain: &Chain, rows: u32) {
         "INSERT INTO payments (key, network, asset, payer, pay_to, amount, kind, nonce, caller, state, open, tx, expires_at, raw, \
          claimed_at, updated_at, version) \
          WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
-         SELECT randomblob(32), ?2, ?3, randomblob(20), ?4, zeroblob(31) || x'01', 'authorization', randomblob(32), randomblob(32), \
+         SELECT randomblob(32), ?2, ?3, randomblob(20), ?4, ?7, 'authorization', randomblob(32), randomblob(32), \
          'broadcast', 1, randomblob(32), ?5 + 3600000, randomblob(?6), ?5 - i % 60000, ?5, 3 FROM n",
     )
     .bind(rows)
@@ -51,6 +51,7 @@ pub(crate) async fn fill(path: &Path, chain: &Chain, rows: u32) {
     .bind(account(PAYEE).address.to_vec())
     .bind(now)
     .bind(i64::try_from(CALL).unwrap())
+    .bind(Amount::from_atomic(1).to_be_bytes().to_vec())
     .execute(&mut *filling)
     .await
     .unwrap();

@@ -16,6 +16,7 @@ mod recovery;
 mod reorg;
 mod replicas;
 mod restart;
+mod restored;
 mod scale_out;
 mod secrets;
 mod sent;

@@ -70,11 +70,7 @@ async fn send_again(evm: Arc<EvmEngine>, waiting: Vec<Waiting>) {
 }
 
 /// Opens the lane of one key; what was signed with it goes on there. The stored transactions that are not mined.
-async fn open_lane<S: Store, C: Clock>(
-    shared: &Arc<Shared<S, C>>,
-    evm: &EvmEngine,
-    lane: &KeyLane,
-) -> Result<Vec<Waiting>, Undecided> {
+async fn open_lane<S: Store, C: Clock>(shared: &Arc<Shared<S, C>>, evm: &EvmEngine, lane: &KeyLane) -> Result<Vec<Waiting>, Undecided> {
     let sender = lane.address();
     let mined = evm.config.chain.account_nonce(sender).await?;
     let stored = shared.store.lane(evm.network(), &sender).await?;
