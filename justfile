@@ -32,13 +32,9 @@ features:
 package *flags:
     cargo xtask package {{flags}}
 
-# Simulate gate, engine and client: N seeds, from SEED on
-sim n="10000" *seed:
-    cargo xtask sim {{n}} {{seed}}
-
-# Kill processes under load, N times; the result goes to docs/trials.md
-torture n="200" *seed:
-    cargo xtask torture {{n}} {{seed}}
+# The end-to-end suite N times
+torture n="10":
+    cargo xtask torture {{n}}
 
 # The measurements, from a release build
 bench *names:

@@ -3,13 +3,9 @@
 
 mod captures;
 mod chains;
-mod crash;
 mod facilitator;
 mod gate;
-mod golden;
-mod postgres;
 mod proxy;
 mod settle;
 mod solana;
 mod store;
-mod torture;

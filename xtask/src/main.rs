@@ -8,7 +8,6 @@ mod metadata;
 mod package;
 mod profile;
 mod proxy;
-mod sim;
 mod starter;
 mod step;
 mod suite;
@@ -28,8 +27,7 @@ cargo xtask <command>
   anvil       the tests of the whole story, on an Ethereum node that is not ours
   starter     the facilitator's `init` and `check-config`, as the README shows them
   proxy       the Solana RPC proxy on its own chains, and every line it invites to type
-  sim         simulated days of gate, engine and client, 10000 seeds; `sim N SEED` for others
-  torture     kill -9 under load, 200 times; `torture N SEED` for more; the result goes to docs/trials.md
+  torture N   the end-to-end suite, N times
   bench       the measurements, from a release build; `bench NAME` for one
 ";
 
@@ -44,8 +42,7 @@ fn main() -> ExitCode {
         ["anvil", rest @ ..] => anvil::run(rest),
         ["starter"] => starter::run(),
         ["proxy"] => proxy::run(),
-        ["sim", rest @ ..] => sim::run(rest),
-        ["torture", rest @ ..] => torture::run(rest),
+        ["torture", rounds] => torture::run(rounds),
         ["bench", rest @ ..] => bench::run(rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -33,8 +33,7 @@ mod interface {
 pub(super) use interface::Multicall3;
 
 /// A call that is not sent as a transaction.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct DryCall {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) from: Option<String>,
@@ -43,17 +42,11 @@ pub(super) struct DryCall {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) value: Option<String>,
     pub(super) data: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) gas: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) max_fee_per_gas: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) max_priority_fee_per_gas: Option<String>,
 }
 
 /// A read of a contract at the latest block.
 pub(super) fn call_at_latest(to: EvmAddress, data: &[u8]) -> Call {
-    let call = DryCall { to: Some(to.to_string()), data: hex::encode_prefixed(data), ..DryCall::default() };
+    let call = DryCall { from: None, to: Some(to.to_string()), value: None, data: hex::encode_prefixed(data) };
     Call::new("eth_call", &(call, "latest"))
 }
 

@@ -11,7 +11,6 @@ use super::{
     settle::settle,
     turn::Turn,
 };
-use crate::chaos::sabotaged;
 use h402_core::{Facilitator, Grants, Undecided};
 use http::{Request, Response};
 use http_body::Body;
@@ -131,7 +130,6 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
                             Ok(hold) => Ok(hold.served(response)),
                             Err(refusal) => Ok(own(&self.gate, &self.visit, refusal)),
                         },
-                        Err(_) if sabotaged("unsettled.served") => Ok(response),
                         Err(refusal) => Ok(own(&self.gate, &self.visit, refusal)),
                     }
                 }

@@ -5,7 +5,6 @@ use super::{
     crash_point,
     hold::{Hold, Work},
 };
-use crate::chaos::sabotaged;
 use h402_core::{Facilitator, Flow, GrantEvent, GrantState, Grants, SettleError, StoredAnswer};
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -41,7 +40,7 @@ async fn drive<F: Facilitator, G: Grants>(
     if first_attempt {
         hold.advance(GrantEvent::Settle, Work::GoesOn, answer).await?;
     }
-    crash_point("send.pre");
+    crash_point("settling");
     let (claimed, caller) = (hold.claimed(), hold.caller());
     let outcome = timeout(PATIENCE, hold.gate().facilitator.settle(&claimed, caller)).await;
     match outcome.unwrap_or(Err(SettleError::Pending { transaction: None })) {
@@ -50,15 +49,12 @@ async fn drive<F: Facilitator, G: Grants>(
                 payment.id = %hold.grant().key, payer = %receipt.payer, network = %receipt.network,
                 amount_atomic = %hold.grant().amount, transaction = %receipt.transaction, "settled"
             );
-            crash_point("receipt.pre");
+            crash_point("settled");
             // Upfront, and where the answer is lost, the handler runs next.
             let work = if hold.grant().flow == Flow::Capture && answer_held { Work::Ends } else { Work::GoesOn };
             let event = GrantEvent::Settled { receipt: receipt.clone(), answer_held };
             match hold.record(event, work, None).await {
-                Ok(()) => {
-                    crash_point("receipt.post");
-                    Ok(hold)
-                }
+                Ok(()) => Ok(hold),
                 // Durable before visible: the answer waits until the store is back and the payment comes again.
                 Err(_) => Err(Refusal::Unrecorded(receipt)),
             }
@@ -66,7 +62,7 @@ async fn drive<F: Facilitator, G: Grants>(
         Err(error) => {
             tracing::warn!(payment.id = %hold.grant().key, network = %hold.matched().network(), %error, "not settled");
             let (network, payer) = (hold.matched().network(), hold.grant().payer);
-            if matches!(error, SettleError::Rejected { .. }) || sabotaged("pending.refused") {
+            if let SettleError::Rejected { .. } = &error {
                 // If this cannot be stored, the facilitator will say the same when it is asked again.
                 if hold.record(GrantEvent::SettleRefused, Work::Ends, None).await.is_ok() {
                     hold.finish();

@@ -8,7 +8,6 @@ use super::{
     present::present,
     request::{PAYMENT, Replay},
 };
-use crate::chaos::sabotaged;
 use bytes::Bytes;
 use core::{future::poll_fn, time::Duration};
 use h402_core::{Requirements, wire::h402};
@@ -93,13 +92,13 @@ where
             };
             match &key {
                 // Of concurrent calls with one key, one payment is kept and sent by all.
-                Some(key) if !sabotaged("journal.skip") => journal.signed(key, payment).await?,
-                _ => payment,
+                Some(key) => journal.signed(key, payment).await?,
+                None => payment,
             }
         }
     };
     let called = Origin::of(&request.parts.uri).ok_or(PayError::NoOrigin)?;
-    if *payment.origin() != called && !sabotaged("origin.ignore") {
+    if *payment.origin() != called {
         return Err(PayError::Resume { signed_for: payment.origin().clone(), called });
     }
     present(&mut inner, &request, payment, settings.patience).await

@@ -264,7 +264,6 @@ fn sent(fact: &SentFact) -> SentFacts {
             time: UnixSeconds(fact.receipt.time),
             transfers: transfers.collect(),
             authorizations: Vec::new(),
-            cost: None,
         }),
     }
 }

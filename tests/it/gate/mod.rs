@@ -1,6 +1,7 @@
 //! The gate under attack: real shops, real sockets, a real facilitator on a real chain.
 
 mod caching;
+mod crash;
 mod delivery;
 mod exposure;
 mod facilitator;
@@ -9,7 +10,7 @@ mod held;
 mod outcome;
 mod paths;
 mod prices;
-pub(crate) mod race;
+mod race;
 mod replay;
 mod restart;
 mod solana;

@@ -20,7 +20,6 @@ fn receipt() -> ReceiptFacts {
         time: UnixSeconds(now() - 10),
         transfers: vec![log()],
         authorizations: vec![],
-        cost: None,
     }
 }
 
