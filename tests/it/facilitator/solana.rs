@@ -31,6 +31,16 @@ async fn settle(rig: &ClusterRig, payment: &PaymentPayload, asset: &Arc<Asset>, 
     rig.post("/settle", payment, &rig.requirements(asset, PRICE), caller).await.into()
 }
 
+/// Settles a payment in USDC that the cluster holds back: once it is there, something happens, and then it goes on.
+async fn settle_held(rig: &ClusterRig, payment: &PaymentPayload, meanwhile: impl FnOnce()) -> Reply {
+    let going_on = async {
+        until("it is held", async || rig.chain.held().len() == 1).await;
+        meanwhile();
+        rig.chain.release();
+    };
+    tokio::join!(settle(rig, payment, &rig.usdc, Some("shop")), going_on).0
+}
+
 /// What the ledger says of a payment.
 async fn state(rig: &ClusterRig, id: &str) -> String {
     let reply = Reply::from(rig.get(&format!("/payments/{id}")).await);

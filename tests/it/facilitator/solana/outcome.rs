@@ -1,6 +1,6 @@
 //! What becomes of a transaction after it was sent.
 
-use super::{PRICE, send, settle, signature, state, until_state, verify, ways};
+use super::{PRICE, send, settle, settle_held, signature, state, until_state, verify, ways};
 use crate::facilitator::{Reply, until};
 use h402_core::{Address, Amount};
 use h402_devnet::{
@@ -26,25 +26,13 @@ async fn t075_sent_is_not_settled() {
     rig.chain.set_delivery(Delivery::Hold);
     let before = rig.received(&rig.usdc);
     let payment = rig.payment(PAYER, &rig.usdc, PRICE, None);
-    let settling = settle(&rig, &payment, &rig.usdc, Some("shop"));
-    let draining = async {
-        until("it is held", async || rig.chain.held().len() == 1).await;
-        drain(&rig, PAYER);
-        rig.chain.release();
-    };
-    let (settled, ()) = tokio::join!(settling, draining);
+    let settled = settle_held(&rig, &payment, || drain(&rig, PAYER)).await;
     assert!(!settled.is_settled(), "{settled:?}");
     assert_eq!(settled.word(), "transfer_reverts", "{settled:?}");
     assert_eq!(rig.received(&rig.usdc), before);
 
     let payment = rig.payment(PAYER + 1, &rig.usdc, PRICE, None);
-    let settling = settle(&rig, &payment, &rig.usdc, Some("shop"));
-    let landing = async {
-        until("it is held", async || rig.chain.held().len() == 1).await;
-        assert_eq!(rig.received(&rig.usdc), before);
-        rig.chain.release();
-    };
-    let (settled, ()) = tokio::join!(settling, landing);
+    let settled = settle_held(&rig, &payment, || assert_eq!(rig.received(&rig.usdc), before)).await;
     assert!(settled.is_settled(), "{settled:?}");
     assert_eq!(u128::from(rig.received(&rig.usdc) - before), PRICE);
 }
@@ -59,12 +47,7 @@ async fn t076_a_failed_or_lost_transaction_hangs_nobody() {
     let verified = verify(&rig, &payment, &rig.usdc, Some("shop")).await;
     drain(&rig, PAYER);
     let began = Instant::now();
-    let settling = settle(&rig, &payment, &rig.usdc, Some("shop"));
-    let landing = async {
-        until("it is held", async || rig.chain.held().len() == 1).await;
-        rig.chain.release();
-    };
-    let (settled, ()) = tokio::join!(settling, landing);
+    let settled = settle_held(&rig, &payment, || ()).await;
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!((settled.word().as_str(), state(&rig, &verified.payment_id()).await.as_str()), ("transfer_reverts", "reverted"));
 

@@ -1,7 +1,6 @@
 //! Paying the fee of others.
 
-use super::{PRICE, outcome::drain, settle, verify};
-use crate::facilitator::until;
+use super::{PRICE, outcome::drain, settle, settle_held, verify};
 use h402_devnet::solana::{Account, Delivery};
 use h402_tests::cluster::{ClusterRig, PAYER, SPONSOR, address, pubkey, solana};
 use std::time::Duration;
@@ -57,13 +56,7 @@ async fn t077_a_payer_that_wastes_fees_pays_its_own() {
     for _ in 0..2 {
         rig.chain.set_delivery(Delivery::Hold);
         let payment = rig.payment(PAYER, &rig.usdc, PRICE, Some(SPONSOR));
-        let settling = settle(&rig, &payment, &rig.usdc, Some("shop"));
-        let draining = async {
-            until("it is held", async || rig.chain.held().len() == 1).await;
-            drain(&rig, PAYER);
-            rig.chain.release();
-        };
-        let (settled, ()) = tokio::join!(settling, draining);
+        let settled = settle_held(&rig, &payment, || drain(&rig, PAYER)).await;
         assert_eq!(settled.word(), "transfer_reverts", "{settled:?}");
         rig.chain.set_delivery(Delivery::Land);
         refill();
