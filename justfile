@@ -32,9 +32,13 @@ features:
 package *flags:
     cargo xtask package {{flags}}
 
-# The end-to-end suite N times
-torture n="10":
-    cargo xtask torture {{n}}
+# Simulate gate, engine and client: N seeds, from SEED on
+sim n="10000" *seed:
+    cargo xtask sim {{n}} {{seed}}
+
+# Kill processes under load, N times; the result goes to docs/trials.md
+torture n="200" *seed:
+    cargo xtask torture {{n}} {{seed}}
 
 # The measurements, from a release build
 bench *names:

@@ -8,7 +8,7 @@ mod transfer;
 pub use key::{BadKey, EvmKey, SignedTransaction};
 pub use message::{eip191_hash, recover_message};
 pub use transaction::EvmTransaction;
-pub use transfer::{Erc20, Erc20Transfer, transfer_with_authorization_hash};
+pub use transfer::{ContractPayer, Erc20, Erc20Transfer, transfer_with_authorization_hash};
 
 use crate::{EvmAddress, Reject};
 use alloy_primitives::{B256, Signature, U256};

@@ -40,8 +40,8 @@ pub enum Proof {
     Authorization {
         /// What was signed.
         authorization: Authorization,
-        /// In the one form tokens accept.
-        signature: Signature,
+        /// What makes it the payer's.
+        signature: PayerSignature,
     },
     /// A signed EVM transaction.
     EvmTransaction {
@@ -76,6 +76,47 @@ pub enum Proof {
         /// Who signed the resource, and so must be the owner of what was paid.
         claimant: SolanaAddress,
     },
+}
+
+/// What makes an authorization its payer's.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PayerSignature {
+    /// Made by the key of the payer's account, in the one form tokens accept.
+    Account(Signature),
+    /// For the payer's contract to say yes or no to, as received; nothing about it is checked. At most 4 KiB.
+    Contract(Bytes),
+}
+
+impl PayerSignature {
+    /// Longest signature for a contract, in bytes.
+    pub const MAX_CONTRACT: usize = 4096;
+    /// What a signature ends with whose contract is still to be deployed (ERC-6492).
+    const COUNTERFACTUAL: B256 = alloy_primitives::b256!("6492649264926492649264926492649264926492649264926492649264926492");
+
+    /// The bytes to hand on.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        match self {
+            Self::Account(signature) => Bytes::copy_from_slice(&signature.as_bytes()),
+            Self::Contract(bytes) => bytes.clone(),
+        }
+    }
+
+    /// Whether a contract is to be asked that is still to be deployed (ERC-6492).
+    #[must_use]
+    pub fn is_counterfactual(&self) -> bool {
+        matches!(self, Self::Contract(bytes) if bytes.ends_with(Self::COUNTERFACTUAL.as_slice()))
+    }
+}
+
+/// Replayable as well.
+impl fmt::Debug for PayerSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Account(_) => "Account(..)",
+            Self::Contract(_) => "Contract(..)",
+        })
+    }
 }
 
 /// Signed bytes are replayable: they never appear in debug output.
@@ -145,7 +186,21 @@ impl Matched {
     /// # Errors
     /// A [`Reject`] that names the first thing no offer agrees with.
     pub fn new(payload: PaymentPayload, offers: &Offers, resource: &Arc<Resource>, lifetime_seconds: Option<u64>) -> Result<Self, Reject> {
-        matching::select(payload, offers, resource, lifetime_seconds)
+        matching::select(payload, offers, resource, lifetime_seconds, false)
+    }
+
+    /// As [`Matched::new`], and takes what no key of the payer's account has signed for a signature of the payer's contract.
+    /// Nothing is known of it before the chain was asked, so this is for whoever asks.
+    ///
+    /// # Errors
+    /// As [`Matched::new`]; [`Reject::Ambiguous`] if such a signature could be for several offers.
+    pub fn with_contracts(
+        payload: PaymentPayload,
+        offers: &Offers,
+        resource: &Arc<Resource>,
+        lifetime_seconds: Option<u64>,
+    ) -> Result<Self, Reject> {
+        matching::select(payload, offers, resource, lifetime_seconds, true)
     }
 
     /// The payload as decoded.

@@ -60,13 +60,16 @@ pub enum GrantState {
     Owed,
     /// Charged, not delivered within the limit: the payer has a credit.
     Credited,
+    /// Charged, not delivered, and given back.
+    Refunded,
     /// Settlement was refused after all.
     Refused,
 }
 
 impl GrantState {
     /// All states, for tests and stores.
-    pub const ALL: [Self; 7] = [Self::Running, Self::Released, Self::Settling, Self::Served, Self::Owed, Self::Credited, Self::Refused];
+    pub const ALL: [Self; 8] =
+        [Self::Running, Self::Released, Self::Settling, Self::Served, Self::Owed, Self::Credited, Self::Refunded, Self::Refused];
 
     /// The word under which stores keep it.
     #[must_use]
@@ -78,8 +81,15 @@ impl GrantState {
             Self::Served => "served",
             Self::Owed => "owed",
             Self::Credited => "credited",
+            Self::Refunded => "refunded",
             Self::Refused => "refused",
         }
+    }
+
+    /// Whether the payer was charged and has nothing for it: [`crate::Grants::owing`] lists it, and no store forgets it.
+    #[must_use]
+    pub const fn is_owing(self) -> bool {
+        matches!(self, Self::Owed | Self::Credited)
     }
 
     /// Reads the word.
@@ -114,6 +124,8 @@ pub enum GrantEvent {
         /// Most runs of the handler in all.
         limit: u8,
     },
+    /// The merchant has given the money back.
+    Refunded,
 }
 
 /// The event cannot follow the state: a bug or a lost race, never a payer's doing.
@@ -132,6 +144,8 @@ impl Grant {
     /// Handler runs per payment after which a charge without a delivery is a credit. In `capture` the run
     /// whose answer was charged for is the first, however many were released before.
     pub const MAX_OWED_RUNS: u8 = 3;
+    /// How long after its claim a charge may still be delivered; after that it is a credit.
+    pub const OWED_FOR: Duration = Duration::from_secs(24 * 3600);
 
     /// Applies one event; the caller stores the result before acting on it.
     ///
@@ -140,12 +154,13 @@ impl Grant {
     pub fn step(mut self, event: GrantEvent, now: UnixMillis) -> Result<Self, GrantOutOfOrder> {
         use GrantEvent as E;
         use GrantState as S;
+        let may_deliver = self.may_deliver(now);
         self.state = match (self.state, self.flow, &event) {
             (S::Released, Flow::Capture, E::RunAgain) if self.runs < Self::MAX_RUNS => {
                 self.runs += 1;
                 S::Running
             }
-            (S::Owed, _, E::RunAgain) if self.runs < Self::MAX_OWED_RUNS => {
+            (S::Owed, _, E::RunAgain) if may_deliver => {
                 self.runs += 1;
                 S::Owed
             }
@@ -170,13 +185,20 @@ impl Grant {
                 self.runs += 1;
                 S::Served
             }
-            (S::Owed, _, E::NotDelivered) if self.runs >= Self::MAX_OWED_RUNS => S::Credited,
+            (S::Owed, _, E::NotDelivered) if !may_deliver => S::Credited,
             (S::Owed, _, E::NotDelivered) => S::Owed,
+            (S::Owed | S::Credited, _, E::Refunded) => S::Refunded,
             (state, _, _) => return Err(GrantOutOfOrder { state, event }),
         };
         self.updated_at = now;
         self.version += 1;
         Ok(self)
+    }
+
+    /// Whether what is owed may still be delivered by another run.
+    #[must_use]
+    pub fn may_deliver(&self, now: UnixMillis) -> bool {
+        self.runs < Self::MAX_OWED_RUNS && now < self.claimed_at.plus(Self::OWED_FOR)
     }
 
     /// Marks the grant as worked on for `duration` from `now`.
@@ -196,7 +218,7 @@ impl Grant {
     /// Whether the payer has been charged for it.
     #[must_use]
     pub fn is_charged(&self) -> bool {
-        matches!(self.state, GrantState::Served | GrantState::Owed | GrantState::Credited)
+        matches!(self.state, GrantState::Served | GrantState::Owed | GrantState::Credited | GrantState::Refunded)
     }
 }
 

@@ -218,6 +218,11 @@ impl fmt::Debug for CallerKey {
     }
 }
 
+/// The hash of a list of fields under a name.
+pub(crate) fn hash(domain: &str, fields: &[&[u8]]) -> [u8; 32] {
+    fields.iter().fold(Hash::new(domain), |hash, field| hash.field(field)).finish()
+}
+
 /// SHA-256 over length-prefixed fields, so that no two field lists share their bytes.
 struct Hash(Sha256);
 

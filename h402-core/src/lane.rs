@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lane {
+    floor: u64,
     next: u64,
     open: BTreeMap<u64, Option<B256>>,
 }
@@ -25,7 +26,7 @@ impl Lane {
     /// is worse than one that waits.
     pub fn open(mined: u64, greatest: Option<u64>, stored: impl IntoIterator<Item = (u64, B256)>) -> Self {
         let next = greatest.map_or(mined, |greatest| mined.max(greatest.saturating_add(1)));
-        let mut lane = Self { next, open: BTreeMap::new() };
+        let mut lane = Self { floor: mined, next, open: BTreeMap::new() };
         for (nonce, hash) in stored {
             lane.next = lane.next.max(nonce.saturating_add(1));
             if nonce >= mined {
@@ -53,13 +54,14 @@ impl Lane {
         last
     }
 
-    /// Records the transaction that is stored under a nonce.
+    /// Records the transaction that is stored under a nonce, or one that takes the place of another there.
     pub fn stored(&mut self, nonce: u64, transaction: B256) {
         self.open.insert(nonce, Some(transaction));
     }
 
     /// Records that the chain has mined all nonces below `mined`. The floor never goes down (T144).
     pub fn mined(&mut self, mined: u64) {
+        self.floor = self.floor.max(mined);
         self.open = self.open.split_off(&mined);
         self.next = self.next.max(mined);
     }
@@ -72,6 +74,12 @@ impl Lane {
     /// Transactions that are not known to be mined, in nonce order.
     pub fn waiting(&self) -> impl Iterator<Item = (u64, TransactionId)> {
         self.open.iter().filter_map(|(nonce, hash)| hash.map(|hash| (*nonce, TransactionId::Evm(hash))))
+    }
+
+    /// Everything below is mined.
+    #[must_use]
+    pub const fn floor(&self) -> u64 {
+        self.floor
     }
 
     /// How many are waiting.
@@ -92,6 +100,10 @@ mod tests {
         let mut lane = Lane::open(5, Some(6), [(4, hash), (5, hash), (6, hash)]);
         assert_eq!(lane.assign(), 7, "4 is mined, 5 and 6 wait");
         assert_eq!(lane.waiting().map(|(nonce, _)| nonce).collect::<Vec<_>>(), [5, 6]);
+        assert_eq!(lane.floor(), 5);
+        lane.mined(7);
+        lane.mined(6);
+        assert_eq!((lane.floor(), lane.depth()), (7, 1), "a floor never goes down, and 7 is given");
         assert_eq!(Lane::open(9, Some(4), [(4, hash)]).assign(), 9, "somebody used the key meanwhile");
     }
 

@@ -20,11 +20,14 @@ mod exact;
 mod grant;
 mod identity;
 mod lane;
+mod lease;
 mod network;
 mod offer;
 mod payload;
 mod ports;
 mod reason;
+mod receipt;
+mod reconcile;
 mod reject;
 mod settlement;
 pub mod solana;
@@ -36,12 +39,13 @@ pub use amount::{Amount, AmountError, AmountFormat, WireAmount};
 pub use asset::{Asset, AssetId, Assets, Peg, TokenDomain, TokenProgram, asset_id};
 pub use evm::{BadKey, EvmKey, SignedTransaction};
 pub use exact::{
-    AllowedExtensions, Attestation, CheckPolicy, Checked, EvmFacts, JudgePolicy, Matched, NativeChange, Proof, ReceiptFacts, SentFacts,
-    Simulation, SolanaFacts, SolanaPolicy, SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog, Verified,
+    AllowedExtensions, Attestation, CheckPolicy, Checked, EvmFacts, JudgePolicy, Matched, NativeChange, PayerSignature, Proof,
+    ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy, SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog, Verified,
 };
 pub use grant::{Flow, Grant, GrantEvent, GrantOutOfOrder, GrantState};
 pub use identity::{BadPaymentKey, CallerKey, Fingerprint, PaymentId, PaymentKey};
 pub use lane::Lane;
+pub use lease::{Lease, LeaseEffect, LeaseEvent, LeaseTerms};
 pub use network::{GenesisPrefix, Network, UnknownNetwork};
 pub use offer::{Offer, OfferError, Offers, Requirements, Resource, Scheme};
 pub use payload::{
@@ -49,11 +53,14 @@ pub use payload::{
     SignedAuthorization, SignedEvmTransaction, SignedSolanaTransaction, SolanaClaim, TransactionId,
 };
 pub use ports::{
-    Applied, Change, Claim, Claimed, Clock, Exposure, Facilitator, Grants, Hints, HintsNeeded, LanePosition, Lookup, NewGrant, NewPayment,
-    PaymentKind, PaymentRow, PaymentUpdate, SentState, SettlementAnswer, Store, StoreUnavailable, StoredAnswer, Supported, SupportedKind,
-    TransactionHints, TransactionRow,
+    Applied, Change, Claim, Claimed, Clock, Exposure, Facilitator, Fence, Grants, Hints, HintsNeeded, HoldAnswer, HoldAsk, LanePosition,
+    LeaseAnswer, LeaseAsk, Lookup, NewGrant, NewPayment, PaymentKind, PaymentRow, PaymentTotal, PaymentUpdate, Reconciled, Reconciliation,
+    ReconciliationPass, SentState, SettlementAnswer, Store, StoreUnavailable, StoredAnswer, Supported, SupportedKind, TransactionHints,
+    TransactionRow,
 };
 pub use reason::ErrorReason;
+pub use receipt::{BadReceipt, BadReceiptKey, ReceiptIssuer, ReceiptKey, ReceiptPurpose, SignedReceipt, Statement};
+pub use reconcile::{Difference, DifferenceKind, Movement, ShownTransaction, differences};
 pub use reject::{Reject, SettleError, Undecided, VerifyError};
 pub use settlement::{BlockRef, Settlement, SettlementEvent, SettlementOutOfOrder};
 pub use solana::{BadSolanaKey, MintFacts, SolanaHints, SolanaKey, SolanaReject, TokenAccountFacts, TokenExtension};

@@ -1,6 +1,6 @@
 //! Payment payloads: what a payer presents.
 
-use crate::{Address, Amount, EvmAddress, Network, Scheme, SolanaAddress, base58};
+use crate::{Address, Amount, EvmAddress, Network, Scheme, SignedReceipt, SolanaAddress, base58};
 use alloy_primitives::{B256, Bytes, U256};
 use core::fmt;
 
@@ -205,4 +205,6 @@ pub struct Receipt {
     pub transaction: TransactionId,
     /// Who paid.
     pub payer: Address,
+    /// The facilitator's signature under all of it, if it gives one.
+    pub signed: Option<SignedReceipt>,
 }

@@ -1,8 +1,11 @@
 //! The ports: what the protocol needs from the world. No port has a default that could lose money.
 
+mod books;
 mod engine;
 mod gate;
+mod lease;
 
+pub use books::{PaymentTotal, Reconciled, Reconciliation, ReconciliationPass};
 pub use engine::{
     Applied, Change, LanePosition, NewPayment, PaymentKind, PaymentRow, PaymentUpdate, SentState, SettlementAnswer, Store, TransactionRow,
 };
@@ -10,6 +13,7 @@ pub use gate::{
     Claim, Claimed, Exposure, Facilitator, Grants, Hints, HintsNeeded, Lookup, NewGrant, StoredAnswer, Supported, SupportedKind,
     TransactionHints,
 };
+pub use lease::{Fence, HoldAnswer, HoldAsk, LeaseAnswer, LeaseAsk};
 
 use crate::UnixMillis;
 

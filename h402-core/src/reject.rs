@@ -97,6 +97,9 @@ pub enum Reject {
     /// The transaction succeeded, and the payment was not in it.
     #[error("transaction moved less than the price to the payee")]
     TransferNotObserved,
+    /// The payment was settled, then its block was dropped from the chain, and it cannot be made any more: its payer owes it.
+    #[error("settled, then its block was dropped, and it cannot land any more: the payer owes it")]
+    Lost,
     /// A transaction of a kind that is not accepted as a payment.
     #[error("transaction is not a plain transfer: {0}")]
     TransactionKind(&'static str),
@@ -117,6 +120,15 @@ pub enum Reject {
         /// Least amount.
         minimum: Amount,
     },
+    /// What was paid to settle for this payer has been wasted too often lately.
+    #[error("too many settlements for this payer failed lately")]
+    GasWasted,
+    /// The payer's contract is still to be deployed, by a contract that is not called here.
+    #[error("payer's contract is made by a factory that is not allowed here")]
+    Factory,
+    /// Nothing is settled to this payee here.
+    #[error("payee is not settled to here")]
+    Payee,
     /// The resource is not the one that was offered.
     #[error("resource differs from the offered one")]
     Resource,
@@ -195,9 +207,13 @@ impl Reject {
             Self::TransactionState(_) => (R::InvalidTransactionState, "invalid_transaction_state"),
             Self::Reverts(_) => (R::InvalidTransactionState, "transfer_reverts"),
             Self::TransferNotObserved => (R::InvalidTransactionState, "transfer_not_observed"),
+            Self::Lost => (R::InvalidTransactionState, "payment_lost"),
             Self::TransactionKind(_) => (R::InvalidPayload, "unsupported_transaction_type"),
             Self::TooOld => (R::InvalidTransactionState, "payment_expired_for_claim"),
             Self::Cost { .. } | Self::BelowMinimum { .. } => (R::InvalidPaymentRequirements, "settlement_cost_exceeds_limit"),
+            Self::GasWasted => (R::InvalidTransactionState, "gas_wasted"),
+            Self::Factory => (R::EvmSignature, "eip6492_factory_not_allowed"),
+            Self::Payee => (R::InvalidPaymentRequirements, "unsupported_payee"),
             Self::Resource => (R::InvalidPayload, "resource_mismatch"),
             Self::InProgress => (R::InvalidTransactionState, "payment_in_progress"),
             Self::AlreadyUsed => (R::InvalidTransactionState, "payment_already_used"),
@@ -242,6 +258,18 @@ pub enum Undecided {
     /// The payer has sent the payment, and the chain has not confirmed it yet: paying again would pay twice.
     #[error("payment is sent and not confirmed yet")]
     Unconfirmed,
+    /// The contract of the asset is not the one that the operator has pinned.
+    #[error("asset's contract is not the configured one")]
+    AssetChanged,
+    /// The chain answers, and makes no blocks.
+    #[error("chain makes no blocks")]
+    Halted,
+    /// The operator's daily budget for gas and fees is spent.
+    #[error("facilitator has spent its daily budget for gas")]
+    Budget,
+    /// More differs between ledger and chain than the operator lets pass.
+    #[error("ledger and chain differ; an operator has to look")]
+    Unreconciled,
     /// The facilitator's key cannot pay for gas.
     #[error("facilitator cannot pay for gas")]
     Gas,

@@ -10,7 +10,7 @@ pub enum Settlement {
     Claimed,
     /// A transaction is signed and stored; it may or may not have been sent.
     Signed {
-        /// The transaction.
+        /// The last that was signed; others before it may be mined in its place.
         transaction: TransactionId,
     },
     /// The transaction was handed to the chain; the outcome is not known.
@@ -32,13 +32,21 @@ pub enum Settlement {
         /// Its block.
         block: BlockRef,
     },
-    /// Its block was dropped from the chain.
+    /// Its block was dropped from the chain. It stays so, whatever is sent, until it is in another block or cannot come back:
+    /// whoever was told that it is settled has delivered for it.
     Reorged {
         /// The transaction.
         transaction: TransactionId,
     },
     /// Failed on chain, or succeeded without the transfer.
     Reverted {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Its block.
+        block: BlockRef,
+    },
+    /// As reverted, so deep that its block will not go away.
+    Failed {
         /// The transaction.
         transaction: TransactionId,
         /// Its block.
@@ -65,7 +73,8 @@ pub struct BlockRef {
 /// What happened to a settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettlementEvent {
-    /// A transaction for it was signed and is about to be stored.
+    /// A transaction for it was signed and is about to be stored: the first, or one more. One more has the account nonce
+    /// of the last and pays more for its gas, or comes after a block had the last without the payment.
     Sign(TransactionId),
     /// The transaction left this process: accepted, refused by the node, or unanswered. None proves anything.
     Sent,
@@ -87,7 +96,7 @@ pub enum SettlementEvent {
     Deep,
     /// Its block is gone.
     Vanished,
-    /// Refused between claim and signature. No driver raises it yet: what is refused is refused before the claim.
+    /// Refused between claim and signature: nothing was sent, and nothing will be.
     Refuse,
     /// Proven that it cannot land any more.
     Expired,
@@ -113,11 +122,12 @@ impl Settlement {
         use Settlement as S;
         use SettlementEvent as E;
         Ok(match (self, event) {
-            (S::Claimed, E::Sign(transaction)) => S::Signed { transaction },
+            // Whatever was signed before stays stored, and may still be the one that is mined.
+            (S::Claimed | S::Signed { .. } | S::Broadcast { .. }, E::Sign(transaction)) => S::Signed { transaction },
+            (S::Reorged { .. }, E::Sign(transaction)) | (S::Reorged { transaction }, E::Sent) => S::Reorged { transaction },
             (S::Claimed, E::Refuse) => S::Rejected,
             (S::Claimed, E::Expired) => S::Abandoned { transaction: None },
-            (S::Signed { transaction } | S::Reorged { transaction }, E::Sent) => S::Broadcast { transaction },
-            (S::Broadcast { transaction }, E::Sent) => S::Broadcast { transaction },
+            (S::Signed { transaction } | S::Broadcast { transaction }, E::Sent) => S::Broadcast { transaction },
             (
                 S::Claimed | S::Signed { .. } | S::Broadcast { .. } | S::Reorged { .. } | S::Abandoned { .. },
                 E::Paid { transaction, block },
@@ -129,6 +139,7 @@ impl Settlement {
                 S::Abandoned { transaction: Some(transaction) }
             }
             (S::Included { transaction, block }, E::Deep) => S::Final { transaction, block },
+            (S::Reverted { transaction, block }, E::Deep) => S::Failed { transaction, block },
             (S::Included { transaction, .. } | S::Reverted { transaction, .. }, E::Vanished) => S::Reorged { transaction },
             (state, event) => return Err(SettlementOutOfOrder { state, event }),
         })
@@ -145,9 +156,20 @@ impl Settlement {
             Self::Final { .. } => "final",
             Self::Reorged { .. } => "reorged",
             Self::Reverted { .. } => "reverted",
+            Self::Failed { .. } => "failed",
             Self::Rejected => "rejected",
             Self::Abandoned { .. } => "abandoned",
         }
+    }
+
+    /// All words of [`Settlement::as_str`], in the order of a settlement's life.
+    pub const WORDS: [&'static str; 10] =
+        ["claimed", "signed", "broadcast", "included", "final", "reorged", "reverted", "failed", "rejected", "abandoned"];
+
+    /// Finds a word of [`Settlement::as_str`].
+    #[must_use]
+    pub fn word(text: &str) -> Option<&'static str> {
+        Self::WORDS.into_iter().find(|word| *word == text)
     }
 
     /// The transaction, once there is one.
@@ -161,7 +183,8 @@ impl Settlement {
             | Self::Included { transaction, .. }
             | Self::Final { transaction, .. }
             | Self::Reorged { transaction }
-            | Self::Reverted { transaction, .. } => Some(*transaction),
+            | Self::Reverted { transaction, .. }
+            | Self::Failed { transaction, .. } => Some(*transaction),
         }
     }
 
@@ -169,7 +192,9 @@ impl Settlement {
     #[must_use]
     pub const fn block(&self) -> Option<BlockRef> {
         match self {
-            Self::Included { block, .. } | Self::Final { block, .. } | Self::Reverted { block, .. } => Some(*block),
+            Self::Included { block, .. } | Self::Final { block, .. } | Self::Reverted { block, .. } | Self::Failed { block, .. } => {
+                Some(*block)
+            }
             _ => None,
         }
     }
@@ -180,10 +205,16 @@ impl Settlement {
         matches!(self, Self::Included { .. } | Self::Final { .. })
     }
 
-    /// Whether the driver still has something to do or to look for.
+    /// Whether callers can be told how it ended: settled, or failed.
+    #[must_use]
+    pub const fn is_decided(&self) -> bool {
+        !matches!(self, Self::Claimed | Self::Signed { .. } | Self::Broadcast { .. } | Self::Reorged { .. })
+    }
+
+    /// Whether the driver still has something to do or to look for. What is decided is looked for until its block is final.
     #[must_use]
     pub const fn is_open(&self) -> bool {
-        matches!(self, Self::Claimed | Self::Signed { .. } | Self::Broadcast { .. } | Self::Included { .. } | Self::Reorged { .. })
+        !self.is_decided() || matches!(self, Self::Included { .. } | Self::Reverted { .. })
     }
 
     /// Rebuilds a state from what a store keeps; `None` if the parts do not fit.
@@ -197,6 +228,7 @@ impl Settlement {
             ("final", Some(transaction), Some(block)) => Self::Final { transaction, block },
             ("reorged", Some(transaction), None) => Self::Reorged { transaction },
             ("reverted", Some(transaction), Some(block)) => Self::Reverted { transaction, block },
+            ("failed", Some(transaction), Some(block)) => Self::Failed { transaction, block },
             ("rejected", None, None) => Self::Rejected,
             ("abandoned", transaction, None) => Self::Abandoned { transaction },
             _ => return None,

@@ -9,6 +9,9 @@ impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
         // A clock before 1970 reads as 1970: every payment is then "not valid yet", which fails closed.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        let now = UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        #[cfg(feature = "chaos")]
+        let now = crate::chaos::wrong(now);
+        now
     }
 }

@@ -3,36 +3,62 @@
 //! Nothing is decided here that the core could decide; nothing is sent that is not stored first.
 
 mod answer;
+mod budget;
 mod drive;
 #[cfg(feature = "evm")]
 mod evm;
 mod flight;
+mod holds;
+mod insolvent;
+mod lease;
 mod local;
 mod network;
 mod open;
+mod payees;
+#[cfg(any(feature = "evm", feature = "solana"))]
+mod progress;
+mod receipt;
+mod reconcile;
 mod recover;
 mod reserve;
 mod settle;
+mod signal;
 #[cfg(feature = "solana")]
 mod solana;
+mod strikes;
 mod verify;
+mod wait;
 
 #[cfg(feature = "evm")]
-pub use evm::{EvmNetwork, SignError, Signer};
+pub use evm::{CostLimit, EvmNetwork, SignError, Signer};
 pub use local::LocalFacilitator;
 pub use network::{NetworkConfig, NetworkReadiness, Readiness};
+pub use payees::Payees;
+pub use reconcile::ReconcileConfig;
 #[cfg(feature = "solana")]
 pub use solana::SolanaNetwork;
 
-use crate::StartError;
+pub(crate) use crate::chaos::crash_point;
+
+use crate::{StartError, limit::Limiter};
 use futures_util::future::join_all;
 use h402_core::{
-    Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, Store, Supported, SupportedKind, TransactionId, Undecided, UnixSeconds,
+    Address, Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, ReceiptKey, Store, Supported, SupportedKind, TransactionId,
+    Undecided, UnixSeconds,
 };
+use insolvent::Insolvent;
 use network::NetworkEngine;
 use reserve::Reservations;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::sync::{Semaphore, watch as signal};
+use signal::Signal;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    task::JoinHandle,
+};
 
 /// Verifies and settles payments on the configured networks. Cheap to clone.
 ///
@@ -56,6 +82,8 @@ use tokio::sync::{Semaphore, watch as signal};
 /// ```
 pub struct Engine<S, C> {
     shared: Arc<Shared<S, C>>,
+    /// One for each network; they end when the engine stops.
+    keepers: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 /// How an engine is set up. Every limit is on from the start.
@@ -69,12 +97,20 @@ pub struct EngineConfig {
     pub callers: Callers,
     /// Payments that one payer may have open at once in one asset.
     pub max_open_per_payer: usize,
-    /// Requests worked on at once; more are answered `busy`.
+    /// Payments verified at once, and as many settled; more are answered `busy`.
     pub max_concurrent: usize,
+    /// Times a second that the chains are asked about payments of one payer; more are answered `busy`.
+    pub reads_per_payer: u32,
+    /// The same of all payers together.
+    pub reads_overall: u32,
     /// Whether payments that the payer has already sent are accepted.
     pub accept_sent: bool,
     /// How long a settlement is waited for before it is answered as pending.
     pub answer_within: Duration,
+    /// Signs the receipts of settled payments; without it they are not signed.
+    pub receipt_key: Option<ReceiptKey>,
+    /// How ledger and chain are compared.
+    pub reconcile: ReconcileConfig,
 }
 
 /// Who calls a facilitator.
@@ -96,11 +132,22 @@ impl EngineConfig {
             callers: Callers::Guarded,
             max_open_per_payer: 16,
             max_concurrent: 1024,
+            reads_per_payer: 100,
+            reads_overall: 2000,
             accept_sent: false,
             answer_within: Duration::from_secs(25),
+            receipt_key: None,
+            reconcile: ReconcileConfig::default(),
         }
     }
 }
+
+/// How long the leases may take to be given back when the engine stops.
+const LEAVE: Duration = Duration::from_secs(3);
+
+/// How long a chain may make no block while payments wait for one.
+#[cfg(any(feature = "evm", feature = "solana"))]
+const MAX_BLOCK_AGE: Duration = Duration::from_secs(30);
 
 /// How long an accepted verify keeps the payer's balance reserved.
 pub(crate) const HOLD: Duration = Duration::from_secs(60);
@@ -111,15 +158,23 @@ pub(crate) struct Shared<S, C> {
     assets: Assets,
     networks: BTreeMap<Network, NetworkEngine>,
     reservations: Reservations,
+    insolvent: Insolvent,
+    reads: Limiter<Address>,
     flights: flight::Flights,
     callers: Callers,
     max_open_per_payer: usize,
     accept_sent: bool,
     answer_within: Duration,
-    permits: Arc<Semaphore>,
+    receipt_key: Option<ReceiptKey>,
+    reconcile: ReconcileConfig,
+    /// How many differences of ledger and chain nobody has accepted, by network.
+    differing: BTreeMap<Network, AtomicU64>,
+    /// Places to verify at, and to settle at: settlements that wait for blocks take none from who wants to know.
+    verifies: Arc<Semaphore>,
+    settles: Arc<Semaphore>,
     max_concurrent: usize,
     started: UnixSeconds,
-    phase: signal::Sender<Phase>,
+    phase: Signal<Phase>,
 }
 
 /// How far the engine is on its way down.
@@ -135,7 +190,7 @@ pub(crate) enum Phase {
 
 impl<S, C> Clone for Engine<S, C> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+        Self { shared: self.shared.clone(), keepers: self.keepers.clone() }
     }
 }
 
@@ -154,43 +209,26 @@ impl<S: Store, C: Clock> Engine<S, C> {
     /// # Errors
     /// [`StartError::Mismatch`] if a chain contradicts the configuration.
     pub async fn start(config: EngineConfig, store: S, clock: C) -> Result<Self, StartError> {
-        let mut networks = BTreeMap::new();
-        for network in config.networks {
-            let engine = NetworkEngine::check(network, &config.assets).await?;
-            networks.insert(engine.network(), engine);
-        }
-        let started = clock.now().seconds();
-        let shared = Arc::new(Shared {
-            store,
-            clock,
-            assets: config.assets,
-            networks,
-            reservations: Reservations::default(),
-            flights: flight::Flights::default(),
-            callers: config.callers,
-            max_open_per_payer: config.max_open_per_payer,
-            accept_sent: config.accept_sent,
-            answer_within: config.answer_within,
-            permits: Arc::new(Semaphore::new(config.max_concurrent)),
-            max_concurrent: config.max_concurrent,
-            started,
-            phase: signal::Sender::new(Phase::Open),
-        });
+        let shared = Shared::new(config, store, clock).await?;
+        let mut keepers = Vec::new();
         for engine in shared.networks.values() {
-            match engine {
-                #[cfg(feature = "evm")]
-                NetworkEngine::Evm(evm) => tokio::spawn(evm::run(shared.clone(), evm.clone())),
-                #[cfg(feature = "solana")]
-                NetworkEngine::Solana(solana) => tokio::spawn(solana::run(shared.clone(), solana.clone())),
-            };
+            engine.accompany(&shared);
+            tokio::spawn(reconcile::run(shared.clone(), engine.clone()));
+            keepers.push(tokio::spawn(lease::keep(shared.clone(), engine.clone())));
         }
-        Ok(Self { shared })
+        Ok(Self { shared, keepers: Arc::new(Mutex::new(keepers)) })
     }
 
     /// The assets that are accepted.
     #[must_use]
     pub fn assets(&self) -> &Assets {
         &self.shared.assets
+    }
+
+    /// Whether payers on a network may be contracts.
+    #[must_use]
+    pub fn takes_contracts(&self, network: Network) -> bool {
+        self.shared.networks.get(&network).is_some_and(NetworkEngine::takes_contracts)
     }
 
     /// The networks that payments are settled on.
@@ -221,7 +259,8 @@ impl<S: Store, C: Clock> Engine<S, C> {
         Ok(self.shared.store.payment(key).await?)
     }
 
-    /// How the payment stands that a transaction of this network carries: a payer's own, or one of ours.
+    /// How the payment stands that a transaction of this network carries: a payer's own, or one of ours. None if it
+    /// carries several, which have to be asked for by their keys.
     ///
     /// # Errors
     /// [`Undecided::Store`].
@@ -230,9 +269,9 @@ impl<S: Store, C: Clock> Engine<S, C> {
             return Ok(Some(row));
         }
         let carrier = self.shared.store.transaction(network, transaction).await?;
-        match carrier.and_then(|carrier| carrier.payments.first().copied()) {
-            Some(key) => self.payment(&key).await,
-            None => Ok(None),
+        match carrier.as_ref().map(|carrier| carrier.payments.as_slice()) {
+            Some([key]) => self.payment(key).await,
+            Some(_) | None => Ok(None),
         }
     }
 
@@ -242,24 +281,79 @@ impl<S: Store, C: Clock> Engine<S, C> {
         let store = self.shared.store.ready().await.map_err(|_| Undecided::Store);
         let mut networks = Vec::new();
         for (network, engine) in &self.shared.networks {
-            networks.push(NetworkReadiness { network: *network, state: engine.ready(&self.shared.assets).await });
+            networks.push(NetworkReadiness {
+                network: *network,
+                drives: engine.payments().term().is_some(),
+                state: engine.ready(&self.shared.assets).await.and_then(|()| self.shared.agrees(*network)),
+                changed: engine.changed(),
+                burnt: engine.burnt(),
+            });
         }
         Readiness { stopping, store, networks }
+    }
+
+    /// Payments of a network that are claimed and wait to be signed for: more than a moment's worth means that its keys,
+    /// its node or the ledger do not keep up.
+    #[must_use]
+    pub fn waiting(&self, network: Network) -> usize {
+        self.shared.networks.get(&network).map_or(0, NetworkEngine::waiting)
     }
 
     /// Takes no new work, waits until running requests have their answers or `deadline` has passed, and stops.
     ///
     /// What is not finished stays in the ledger for the next start.
     pub async fn shutdown(&self, deadline: Duration) {
-        self.shared.phase.send_replace(Phase::Draining);
+        self.shared.phase.set(Phase::Draining);
+        crash_point("shutdown.drain");
         let all = u32::try_from(self.shared.max_concurrent).unwrap_or(u32::MAX);
         // Getting every permit means that nobody works any more; a deadline that passes is the other way to stop.
-        drop(tokio::time::timeout(deadline, self.shared.permits.acquire_many(all)).await);
-        self.shared.phase.send_replace(Phase::Stopped);
+        let idle = async { tokio::join!(self.shared.verifies.acquire_many(all), self.shared.settles.acquire_many(all)) };
+        drop(tokio::time::timeout(deadline, idle).await);
+        self.shared.phase.set(Phase::Stopped);
+        // They give their leases back, so that another process need not wait until these end.
+        let mut keepers = self.keepers.lock().await;
+        drop(tokio::time::timeout(LEAVE, join_all(keepers.drain(..))).await);
     }
 }
 
 impl<S: Store, C: Clock> Shared<S, C> {
+    /// Checks every network and asset against its chain; nothing runs yet.
+    async fn new(config: EngineConfig, store: S, clock: C) -> Result<Arc<Self>, StartError> {
+        let mut networks = BTreeMap::new();
+        for network in config.networks {
+            let engine = NetworkEngine::check(network, &config.assets).await?;
+            networks.insert(engine.network(), engine);
+        }
+        let started = clock.now().seconds();
+        let differing = networks.keys().map(|network| (*network, AtomicU64::new(u64::MAX))).collect();
+        let shared = Arc::new(Self {
+            store,
+            clock,
+            assets: config.assets,
+            networks,
+            reservations: Reservations::default(),
+            insolvent: Insolvent::default(),
+            reads: Limiter::new(config.reads_per_payer, config.reads_overall, 1),
+            flights: flight::Flights::default(),
+            callers: config.callers,
+            max_open_per_payer: config.max_open_per_payer,
+            accept_sent: config.accept_sent,
+            answer_within: config.answer_within,
+            receipt_key: config.receipt_key,
+            reconcile: config.reconcile,
+            differing,
+            verifies: Arc::new(Semaphore::new(config.max_concurrent)),
+            settles: Arc::new(Semaphore::new(config.max_concurrent)),
+            max_concurrent: config.max_concurrent,
+            started,
+            phase: Signal::new(Phase::Open),
+        });
+        for network in shared.networks.keys() {
+            shared.look(*network).await;
+        }
+        Ok(shared)
+    }
+
     fn policy(&self) -> CheckPolicy {
         CheckPolicy::facilitator(self.clock.now())
     }
@@ -270,23 +364,23 @@ impl<S: Store, C: Clock> Shared<S, C> {
 
     /// Resolves once lanes and watchers are to end.
     async fn stopped(&self) {
-        // A closed channel means the same: the engine is gone.
-        drop(self.phase.subscribe().wait_for(|phase| *phase == Phase::Stopped).await);
+        self.phase.wait_for(|phase| *phase == Phase::Stopped).await;
+    }
+
+    /// Refuses to ask a chain about a payment for which that is too much, or known to be in vain (T161).
+    fn may_ask(&self, payment: &h402_core::Matched) -> Result<(), h402_core::VerifyError> {
+        let asset = payment.requirements().offer.asset.id;
+        if payment.class() == h402_core::PaymentClass::Payload {
+            self.insolvent.refuse(payment.payer(), asset, payment.amount(), self.clock.now())?;
+        }
+        if self.reads.take(Some(payment.payer()), 1) { Ok(()) } else { Err(Undecided::Busy.into()) }
     }
 
     /// One of the bounded places to work at.
-    fn admit(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Undecided> {
+    fn admit(&self, places: &Arc<Semaphore>) -> Result<tokio::sync::OwnedSemaphorePermit, Undecided> {
         if *self.phase.borrow() > Phase::Open {
             return Err(Undecided::ShuttingDown);
         }
-        self.permits.clone().try_acquire_owned().map_err(|_| Undecided::Busy)
+        places.clone().try_acquire_owned().map_err(|_| Undecided::Busy)
     }
-}
-
-/// Named places where a crash test may end the process; nothing at all without feature `chaos`.
-pub(crate) fn crash_point(name: &'static str) {
-    #[cfg(feature = "chaos")]
-    crate::chaos::reach(name);
-    #[cfg(not(feature = "chaos"))]
-    let _ = name;
 }

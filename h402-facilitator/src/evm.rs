@@ -3,10 +3,15 @@
 //! The chain's id comes with every read, in the same HTTP request: a node of another chain decides nothing.
 
 mod abi;
+mod aggregate;
 mod authorization;
 mod blocks;
+mod code;
+mod contract;
 mod facts;
 mod fees;
+mod l1;
+mod own;
 mod plan;
 mod quantity;
 mod question;
@@ -16,9 +21,13 @@ mod revert;
 mod send;
 mod start;
 
+pub use aggregate::{DryBatch, Prospect};
 pub use authorization::{AuthorizationLog, AuthorizationTrace};
 pub use blocks::Head;
+pub use code::{CodePin, FoundCode};
+pub use contract::ContractPayers;
 pub use fees::Fees;
+pub use own::OwnTransaction;
 pub use send::{SendRefusal, Sent};
 
 use crate::{
@@ -29,7 +38,7 @@ use crate::{
 use alloy_primitives::{Bytes, U256};
 use alloy_sol_types::SolCall;
 use blocks::BlockTimes;
-use h402_core::{EvmAddress, EvmFacts, Matched, Network, Proof, Undecided, evm::Erc20};
+use h402_core::{EvmAddress, EvmFacts, Matched, Network, PayerSignature, Proof, Undecided, evm::Erc20};
 use quantity::{Quantity, read};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -75,6 +84,7 @@ struct Inner {
     times: BlockTimes,
     highest: Highest,
     fees: fees::Cache,
+    l1_fee: l1::Cache,
 }
 
 impl EvmChain {
@@ -82,9 +92,9 @@ impl EvmChain {
     #[must_use]
     pub fn new(config: EvmConfig) -> Self {
         let EvmConfig { chain_id, multicall3, simulate_from, rpc } = config;
-        let (window, times, fees) = Default::default();
+        let (window, times, fees, l1_fee) = Default::default();
         let highest = Highest::new(blocks::NEAR);
-        Self { inner: Arc::new(Inner { chain_id, multicall3, simulate_from, rpc, window, times, highest, fees }) }
+        Self { inner: Arc::new(Inner { chain_id, multicall3, simulate_from, rpc, window, times, highest, fees, l1_fee }) }
     }
 
     /// The configured network.
@@ -117,6 +127,15 @@ impl EvmChain {
         Ok(self.inner.read_one::<Quantity<u64>>(call).await?.0)
     }
 
+    /// How many transactions of an account were mined up to a block. Nodes know that of their last hundred blocks, at least.
+    ///
+    /// # Errors
+    /// [`Undecided`].
+    pub async fn account_nonce_at(&self, who: EvmAddress, height: u64) -> Result<u64, Undecided> {
+        let call = Call::new("eth_getTransactionCount", &[who.to_string(), quantity::number(height)]);
+        Ok(self.inner.read_one::<Quantity<u64>>(call).await?.0)
+    }
+
     /// What an account holds of the native coin in wei, at the latest block.
     ///
     /// # Errors
@@ -131,18 +150,22 @@ impl EvmChain {
     pub fn settlement_call(payment: &Matched) -> Option<(EvmAddress, Bytes)> {
         let Proof::Authorization { authorization, signature } = payment.proof() else { return None };
         let token = payment.requirements().offer.asset.id.address.evm()?;
-        let call = Erc20::transferWithAuthorizationCall {
-            from: authorization.from,
-            to: authorization.to,
-            value: authorization.value.to_u256(),
-            validAfter: authorization.valid_after,
-            validBefore: authorization.valid_before,
-            nonce: authorization.nonce,
-            v: 27 + u8::from(signature.v()),
-            r: signature.r().into(),
-            s: signature.s().into(),
+        let input = match signature {
+            PayerSignature::Account(signature) => Erc20::transferWithAuthorizationCall {
+                from: authorization.from,
+                to: authorization.to,
+                value: authorization.value.to_u256(),
+                validAfter: authorization.valid_after,
+                validBefore: authorization.valid_before,
+                nonce: authorization.nonce,
+                v: 27 + u8::from(signature.v()),
+                r: signature.r().into(),
+                s: signature.s().into(),
+            }
+            .abi_encode(),
+            PayerSignature::Contract(signature) => contract::transfer(authorization, signature.clone()),
         };
-        Some((token, call.abi_encode().into()))
+        Some((token, input.into()))
     }
 }
 

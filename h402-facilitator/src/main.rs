@@ -1,11 +1,11 @@
-//! `h402-facilitator serve | check-config | init`
+//! `h402-facilitator serve | check-config | init | receipt`
 
 fn main() -> std::process::ExitCode {
     match h402_facilitator::server::run(std::env::args_os()) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("h402-facilitator: {error}");
-            std::process::ExitCode::FAILURE
+            std::process::ExitCode::from(error.exit_code())
         }
     }
 }

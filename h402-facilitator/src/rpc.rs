@@ -1,4 +1,4 @@
-//! JSON-RPC over HTTP: batches, a deadline, a bounded answer, several endpoints, counts of everything.
+//! JSON-RPC over HTTP, or to a node in this process: batches, a deadline, a bounded answer, several endpoints, counts of everything.
 //!
 //! One call of [`Rpc::batch`] is one HTTP request. A second one goes out only if an endpoint fails and another
 //! is left to ask; there is no other retry, no polling and no timer in here.
@@ -6,6 +6,7 @@
 mod counters;
 mod endpoint;
 mod message;
+mod node;
 mod transport;
 
 pub use counters::{Counters, EndpointCount, MethodCount};
@@ -13,7 +14,9 @@ pub use endpoint::{BadEndpoint, Endpoint};
 #[cfg(any(feature = "evm", feature = "solana"))]
 pub(crate) use message::printable;
 pub use message::{Call, RpcError};
+pub use node::{Answering, Node, Unanswered};
 
+use crate::chaos::crash_point;
 use alloy_primitives::{Bytes, hex};
 use counters::Counts;
 use endpoint::Pool;
@@ -95,8 +98,19 @@ impl Rpc {
     /// Makes a client; nothing is sent yet. Without any endpoint every call is [`Undecided::Chain`].
     #[must_use]
     pub fn new(config: RpcConfig) -> Self {
+        let transport = Transport::http(config.max_body);
+        Self::by(config, transport)
+    }
+
+    /// As [`Rpc::new`], with a node in this process at every endpoint. [`Node`] has an example.
+    #[must_use]
+    pub fn over(config: RpcConfig, node: Arc<dyn Node>) -> Self {
+        let transport = Transport::in_process(node, config.max_body);
+        Self::by(config, transport)
+    }
+
+    fn by(config: RpcConfig, transport: Transport) -> Self {
         let counts = Counts::new(config.endpoints.iter().map(ToString::to_string));
-        let transport = Transport::new(config.max_body);
         let permits = Semaphore::new(config.max_in_flight.clamp(1, Semaphore::MAX_PERMITS));
         let pool = Pool::new(config.endpoints.clone(), config.timeout);
         let RpcConfig { timeout, max_calls, .. } = config;
@@ -249,7 +263,13 @@ impl Rpc {
         let permit = timeout(inner.timeout / 2, inner.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(Failure::Busy) };
         inner.counts.asked(index, calls);
-        let exchange = async { read(inner.transport.post(endpoint, request).await?, endpoint).ok_or(Failure::Endpoint) };
+        let exchange = async {
+            let answer = inner.transport.post(endpoint, request).await?;
+            if calls.iter().any(Call::sends) {
+                crash_point("send.mid");
+            }
+            read(answer, endpoint).ok_or(Failure::Endpoint)
+        };
         let answer = timeout(inner.timeout, exchange).await.unwrap_or(Err(Failure::Deadline));
         match &answer {
             Ok(_) => inner.pool.succeeded(index),

@@ -13,13 +13,14 @@
 
 mod answers;
 mod batch;
-mod columns;
 mod fault;
 mod grants;
+mod leases;
 mod lock;
 mod open;
 mod payments;
 mod reader;
+mod reconciliation;
 mod schema;
 mod statement;
 mod transactions;
@@ -27,10 +28,13 @@ mod writer;
 
 pub use open::{OpenError, OpenOptions};
 
-use batch::{Job, Outcome};
+use crate::sql::job::{Job, Outcome};
+use crate::sql::{self, columns, distinct};
+use alloy_primitives::U256;
 use h402_core::{
-    Address, Applied, AssetId, Change, Claim, Claimed, EvmAddress, Exposure, Grant, Grants, LanePosition, Network, NewGrant, PaymentKey,
-    PaymentRow, Store, StoreUnavailable, StoredAnswer, TransactionId, TransactionRow, UnixMillis, Verified,
+    Address, Applied, AssetId, Change, Claim, Claimed, EvmAddress, Exposure, Grant, Grants, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer,
+    LeaseAsk, Network, NewGrant, PaymentKey, PaymentRow, PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable,
+    StoredAnswer, TransactionId, TransactionRow, UnixMillis, Verified,
 };
 use open::Database;
 use std::path::Path;
@@ -128,6 +132,10 @@ impl SqlGrants {
     }
 }
 
+fn unshared() -> StoreUnavailable {
+    StoreUnavailable("whoever has the file open keeps its holds in memory".to_owned())
+}
+
 fn closed<T>(_: T) -> StoreUnavailable {
     StoreUnavailable("closed".to_owned())
 }
@@ -149,24 +157,18 @@ impl Database {
     }
 }
 
-/// Removes from the other names of a payment what is there twice, its own key included.
-fn distinct(key: &PaymentKey, aliases: &mut Vec<PaymentKey>) {
-    aliases.sort_unstable();
-    aliases.dedup();
-    aliases.retain(|alias| alias != key);
-}
-
 impl Store for SqliteStore {
     async fn apply(&self, mut change: Change) -> Result<Applied, StoreUnavailable> {
         if let Some(claim) = &mut change.claim {
             distinct(&claim.row.key, &mut claim.aliases);
-            columns::storable(payments::numbers(&claim.row))?;
         }
-        columns::storable(change.updates.iter().flat_map(|update| payments::numbers(&update.row)))?;
-        columns::storable(change.transactions.iter().map(|transaction| transaction.nonce))?;
+        sql::storable(&change)?;
         match self.0.write(Job::Change(Box::new(change))).await? {
             Outcome::Done => Ok(Applied::Applied),
-            Outcome::Conflict | Outcome::Known(_) | Outcome::TooManyUnsettled => Ok(Applied::Conflict),
+            Outcome::Fenced => Ok(Applied::Fenced),
+            Outcome::Conflict | Outcome::Known(_) | Outcome::TooManyUnsettled | Outcome::Lease(_) | Outcome::Count(_) => {
+                Ok(Applied::Conflict)
+            }
         }
     }
 
@@ -185,6 +187,11 @@ impl Store for SqliteStore {
         read(payments::unfinished(lent.connection()?, network, after, limit).await)
     }
 
+    async fn untouched(&self, network: Network, after: Option<PaymentKey>, limit: u32) -> Result<Vec<PaymentKey>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(payments::untouched(lent.connection()?, network, after, limit).await)
+    }
+
     async fn lane(&self, network: Network, sender: &EvmAddress) -> Result<LanePosition, StoreUnavailable> {
         let mut lent = self.0.readers.lend().await?;
         read(transactions::lane(lent.connection()?, network, sender).await)
@@ -193,6 +200,88 @@ impl Store for SqliteStore {
     async fn is_taken(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {
         let mut lent = self.0.readers.lend().await?;
         read(payments::is_taken(lent.connection()?, key).await)
+    }
+
+    async fn lease(&self, ask: LeaseAsk) -> Result<LeaseAnswer, StoreUnavailable> {
+        match self.0.write(Job::Lease(ask, self.0.clock.now())).await? {
+            Outcome::Lease(answer) => Ok(answer),
+            _ => Err(StoreUnavailable("a lease was neither held nor refused".to_owned())),
+        }
+    }
+
+    async fn release(&self, network: Network, holder: [u8; 16]) -> Result<(), StoreUnavailable> {
+        self.0.write(Job::Release(network, holder)).await.map(|_| ())
+    }
+
+    async fn spent(&self, network: Network, sender: &EvmAddress, since: UnixMillis) -> Result<U256, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(transactions::spent(lent.connection()?, network, sender, since).await)
+    }
+
+    async fn failed(&self, network: Network, since: UnixMillis, limit: u32) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(payments::failed(lent.connection()?, network, since, limit).await)
+    }
+
+    async fn signed_since(
+        &self,
+        network: Network,
+        since: UnixMillis,
+        after: Option<PaymentKey>,
+        limit: u32,
+    ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(payments::signed_since(lent.connection()?, network, since, after, limit).await)
+    }
+
+    async fn finals(
+        &self,
+        network: Network,
+        after: Option<(UnixMillis, PaymentKey)>,
+        until: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(payments::finals(lent.connection()?, network, after, until, limit).await)
+    }
+
+    async fn reconciliation(&self, network: Network) -> Result<Reconciliation, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(reconciliation::load(lent.connection()?, network).await)
+    }
+
+    async fn reconcile(&self, pass: ReconciliationPass) -> Result<(), StoreUnavailable> {
+        columns::storable(pass.reached.block)?;
+        self.0.write(Job::Reconcile(Box::new(pass))).await.map(|_| ())
+    }
+
+    async fn accept_differences(&self, network: Network, now: UnixMillis) -> Result<u64, StoreUnavailable> {
+        match self.0.write(Job::Accept(network, now)).await? {
+            Outcome::Count(accepted) => Ok(accepted),
+            _ => Err(StoreUnavailable("differences were neither accepted nor not".to_owned())),
+        }
+    }
+
+    async fn totals(&self) -> Result<Vec<PaymentTotal>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(reconciliation::totals(lent.connection()?).await)
+    }
+
+    fn is_shared(&self) -> bool {
+        // One process has the file open.
+        false
+    }
+
+    async fn hold(&self, _: HoldAsk) -> Result<HoldAnswer, StoreUnavailable> {
+        Err(unshared())
+    }
+
+    async fn let_go(&self, _: &PaymentKey) -> Result<(), StoreUnavailable> {
+        Err(unshared())
+    }
+
+    async fn is_held(&self, _: &PaymentKey) -> Result<bool, StoreUnavailable> {
+        Err(unshared())
     }
 
     async fn ready(&self) -> Result<(), StoreUnavailable> {
@@ -213,7 +302,9 @@ impl Grants for SqlGrants {
             Outcome::Done => Ok(Claim::New(Claimed::assertion(verified.matched().clone(), row))),
             Outcome::Known(grant) => Ok(Claim::Known(grant)),
             Outcome::TooManyUnsettled => Ok(Claim::TooManyUnsettled),
-            Outcome::Conflict => Err(StoreUnavailable("a claim was neither taken nor refused".to_owned())),
+            Outcome::Conflict | Outcome::Fenced | Outcome::Lease(_) | Outcome::Count(_) => {
+                Err(StoreUnavailable("a claim was neither taken nor refused".to_owned()))
+            }
         }
     }
 
@@ -225,8 +316,13 @@ impl Grants for SqlGrants {
 
     async fn update(&self, grant: &Grant, answer: Option<StoredAnswer>) -> Result<bool, StoreUnavailable> {
         columns::storable([grant.version])?;
-        let job = Job::Update(Box::new(grant.clone()), answer.filter(answers::is_kept));
+        let job = Job::Update(Box::new(grant.clone()), answer.filter(sql::answers::is_kept));
         Ok(self.0.write(job).await? == Outcome::Done)
+    }
+
+    async fn owing(&self, after: Option<(UnixMillis, PaymentKey)>, limit: u32) -> Result<Vec<Grant>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(grants::owing(lent.connection()?, after, limit).await)
     }
 
     async fn exposure(&self, payer: &Address, asset: &AssetId, failed_since: UnixMillis) -> Result<Exposure, StoreUnavailable> {

@@ -20,6 +20,7 @@ mod body;
 mod challenge;
 mod collect;
 mod config;
+mod debt;
 mod door;
 mod facts;
 mod flight;
@@ -39,10 +40,13 @@ mod settle;
 mod stored;
 mod turn;
 
+use crate::chaos::crash_point;
+
 pub use crate::clock::SystemClock;
 pub use body::GateBody;
 pub use collect::{AnyBody, BodyAccess, CollectBody, CollectBodyService, CollectedBody, WholeBody};
 pub use config::{Gate, GateConfigError};
+pub use debt::RefundError;
 pub use future::ResponseFuture;
 pub use layer::GateLayer;
 pub use memory::MemoryGrants;
@@ -51,14 +55,6 @@ pub use payment::{Delivery, Payment};
 pub use price::{Payee, Price, PriceChangeError, PriceHandle, UsdPrice};
 pub use quote::{PriceError, PriceVersion, PricedOffers, Pricing, Quote, RetiredVersion};
 pub use service::GateService;
-
-/// Named places where a crash test may end the process; nothing at all without feature `chaos`.
-fn crash_point(name: &'static str) {
-    #[cfg(feature = "chaos")]
-    crate::chaos::reach(name);
-    #[cfg(not(feature = "chaos"))]
-    let _ = name;
-}
 
 #[cfg(test)]
 mod tests;

@@ -47,7 +47,7 @@ pub use hints::HttpHints;
 pub use journal::{CallKey, Journal, JournalUnavailable, NoJournal};
 pub use layer::Pay;
 pub use origin::Origin;
-pub use payment::{BadRecord, Paid, Refused, SignedPayment};
+pub use payment::{BadRecord, Paid, Refused, SignedPayment, Unproved};
 pub use service::{PayService, ResponseFuture};
 pub use solana::SolanaWallet;
 pub use wallet::{Means, SignError, Terms, Wallet};

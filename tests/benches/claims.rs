@@ -1,5 +1,8 @@
 //! Durable claims through the store port against a raw append and fdatasync of the same folder.
 
+pub(crate) mod many;
+pub(crate) mod postgres;
+
 use crate::measure::{line, median, ratio};
 use h402_core::*;
 use h402_facilitator::{
@@ -50,7 +53,7 @@ fn append(folder: &Folder) -> f64 {
     count / start.elapsed().as_secs_f64()
 }
 
-async fn claims(store: &SqliteStore, callers: usize) -> f64 {
+async fn claims<S: Store + Clone>(store: &S, callers: usize) -> f64 {
     let count = Arc::new(AtomicU64::new(0));
     let start = Instant::now();
     let tasks: Vec<_> = (0..callers)

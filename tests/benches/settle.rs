@@ -1,9 +1,11 @@
 //! Settling through one key: latency with a chain that mines at once, throughput with one block a second.
 
 use crate::measure::{line, percentile};
+use alloy_primitives::B256;
 use h402_devnet::evm::BlockTime;
 use h402_tests::rig::{Rig, RigOptions};
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,11 +20,27 @@ pub(crate) async fn run() {
             format!("{rate:.0}, {p50:.1}, {p99:.1}"),
         );
     }
-    for callers in [16, 64, 256] {
+    for callers in [16, 64, 256, 512] {
         let (rate, p50, p99) = load(BlockTime::Every(Duration::from_secs(1)), callers, 6).await;
-        let goal = if callers == 256 { " (goal >= 100/s)" } else { "" };
+        let goal = if callers == 512 { " (goal >= 300/s)" } else { "" };
         line(&format!("1 s blocks, {callers} callers: settlements/s, p50 ms, p99 ms{goal}"), format!("{rate:.0}, {p50:.0}, {p99:.0}"));
     }
+}
+
+/// What a payment uses of gas alone, and what it uses on average in the transactions of a run, from the chain's receipts.
+fn gas(rig: &Rig) -> (u64, u64, usize) {
+    let mut carried: BTreeMap<B256, u64> = BTreeMap::new();
+    for transfer in rig.chain.transfers(rig.chain.usdc()) {
+        *carried.entry(transfer.tx_hash).or_default() += 1;
+    }
+    let used = |hash: &B256| rig.chain.outcome(*hash).map_or(0, |outcome| outcome.gas_used);
+    let alone: Vec<u64> = carried.iter().filter(|(_, payments)| **payments == 1).map(|(hash, _)| used(hash)).collect();
+    let together: Vec<(u64, u64)> =
+        carried.iter().filter(|(_, payments)| **payments > 1).map(|(hash, payments)| (used(hash), *payments)).collect();
+    let payments: u64 = together.iter().map(|(_, payments)| payments).sum();
+    let average = |gas: u64, count: u64| gas.checked_div(count).unwrap_or_default();
+    let alone = average(alone.iter().sum(), alone.len() as u64);
+    (alone, average(together.iter().map(|(gas, _)| gas).sum(), payments), together.len())
 }
 
 async fn load(block_time: BlockTime, callers: usize, each: usize) -> (f64, f64, f64) {
@@ -53,6 +71,9 @@ async fn load(block_time: BlockTime, callers: usize, each: usize) -> (f64, f64, 
     }
     let rate = times.len() as f64 / start.elapsed().as_secs_f64();
     rig = Arc::into_inner(shared).unwrap();
+    let (alone, together, transactions) = gas(&rig);
+    let seen = rig.chain.transfers(rig.chain.usdc()).len();
+    line(&format!("  gas per payment alone, together in {transactions} transactions, payments"), format!("{alone}, {together}, {seen}"));
     let moved = rig.received() - before;
     assert_eq!(moved, alloy_primitives::U256::from(times.len()), "every settlement moved the price once");
     rig.stop().await;

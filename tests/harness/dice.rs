@@ -16,6 +16,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// Always the same ones.
+    pub fn from_seed(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Other dice, which follow from these.
     pub fn split(&mut self) -> Self {
         Self(self.roll(u64::MAX))

@@ -4,12 +4,18 @@
 pub mod cluster;
 pub mod contract;
 pub mod dice;
+pub mod holds;
 pub mod http;
+pub mod market;
 pub mod node;
+pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod replica;
 pub mod rig;
 pub mod shop;
+pub mod sim;
+pub mod torture;
 pub mod transactions;
 
 mod readme;

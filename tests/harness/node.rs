@@ -2,14 +2,19 @@
 //!
 //! Driven through JSON-RPC alone, so that both are driven alike.
 
-use alloy_primitives::{Address, Bytes, U256};
+use crate::rig::{PAYEE, key, nonce, now};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, sol};
-use h402_core::{Asset, Network, Peg, asset_id, evm::Erc20};
+use h402_core::{
+    Amount, Asset, Assets, Authorization, Dialect, Matched, Network, Offer, Payload, PaymentPayload, Peg, Requirements, Resource, Scheme,
+    asset_id, evm::Erc20, wire::h402,
+};
 use h402_devnet::evm::{BlockTime, Chain, MULTICALL3, TokenKind, account, multicall3};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
 sol! {
@@ -108,6 +113,64 @@ impl Node {
             Made::Devnet(chain) => drop(chain.mine().await),
             Made::Anvil(_) => drop(self.rpc("evm_mine", json!([])).await),
         }
+    }
+
+    /// Sets the base fee of the next block, in wei.
+    pub async fn set_next_base_fee(&self, wei: u64) {
+        match &self.made {
+            Made::Devnet(chain) => chain.set_next_base_fee(wei),
+            Made::Anvil(_) => drop(self.rpc("anvil_setNextBlockBaseFeePerGas", json!([format!("{wei:#x}")])).await),
+        }
+    }
+
+    /// Makes the node forget a transaction that waits.
+    pub async fn forget(&self, hash: B256) {
+        match &self.made {
+            Made::Devnet(chain) => assert!(chain.drop_pending(hash)),
+            Made::Anvil(_) => drop(self.rpc("anvil_dropTransaction", json!([hash])).await),
+        }
+    }
+
+    /// The transactions that wait for a block, in no order.
+    pub async fn waiting(&self) -> Vec<B256> {
+        if let Made::Devnet(chain) = &self.made {
+            return chain.pending();
+        }
+        let pool = self.rpc("txpool_content", json!([])).await;
+        let parts = ["pending", "queued"].into_iter().filter_map(|part| pool[part].as_object().cloned());
+        let senders = parts.flatten().filter_map(|(_, nonces)| nonces.as_object().cloned());
+        senders.flatten().map(|(_, transaction)| transaction["hash"].as_str().unwrap().parse().unwrap()).collect()
+    }
+
+    /// Hands signed bytes to the node, as anybody can.
+    pub async fn submit(&self, raw: &Bytes) {
+        self.rpc("eth_sendRawTransaction", json!([raw])).await;
+    }
+
+    /// A fresh payment by authorization to the payee, good for two minutes, as a facilitator reads it.
+    pub fn payment(&self, payer: usize, amount: u128) -> Matched {
+        let asset = Arc::new(self.usdc());
+        let authorization = Authorization {
+            from: account(payer).address,
+            to: account(PAYEE).address,
+            value: Amount::from_atomic(amount),
+            valid_after: U256::ZERO,
+            valid_before: U256::from(now() + 120),
+            nonce: nonce(),
+        };
+        let signed = key(payer).sign_authorization(authorization, &asset.eip712_domain().unwrap()).unwrap();
+        let payment = PaymentPayload {
+            dialect: Dialect::H402V1,
+            scheme: Scheme::Exact,
+            network: Network::Evm(CHAIN_ID),
+            resource: None,
+            payload: Payload::Authorization(signed),
+        };
+        let offer = Offer::new(asset.clone(), Amount::from_atomic(amount), account(PAYEE).address.into()).unwrap();
+        let resource = Arc::new(Resource { url: "http://127.0.0.1/paid".into(), description: None, mime_type: None });
+        let terms = Requirements { offer: Arc::new(offer), resource, lifetime_seconds: Some(70), solana: None };
+        let body = h402::encode_request(&payment, &terms).unwrap();
+        h402::decode_request(&body, &Assets::none().with((*asset).clone())).unwrap().matched().unwrap()
     }
 
     /// What an account holds of the token.

@@ -24,6 +24,10 @@ pub struct ProcessOptions {
     pub log: Option<String>,
     /// Lines for the top of the configuration file.
     pub settings: String,
+    /// A database to keep the ledger in instead of a file.
+    pub database: Option<String>,
+    /// By how many milliseconds its wall clock is wrong.
+    pub clock: i64,
 }
 
 /// Where payments are settled.
@@ -70,6 +74,11 @@ impl Process {
         command.arg("serve").arg("--config").arg(path.join("h402.toml"));
         command.env(format!("H402_RPC_{reference}"), rpc).env(format!("H402_KEY_{reference}"), key);
         command.env("H402_LOG", options.log.as_deref().unwrap_or("off")).env_remove("H402_CHAOS");
+        command.env_remove("H402_DATABASE").env("H402_CLOCK", options.clock.to_string());
+        if let Some(url) = &options.database {
+            // As an operator gives it: it may hold a password.
+            command.env("H402_DATABASE", url);
+        }
         if let Some(chaos) = &options.chaos {
             command.env("H402_CHAOS", chaos);
         }
@@ -119,13 +128,50 @@ impl Process {
 
     /// Ends it as `kill -9` does, while others may still talk to it.
     pub fn kill(&self) {
-        let status = std::process::Command::new("kill").arg("-KILL").arg(self.id.to_string()).status();
+        self.signal("-KILL");
+    }
+
+    /// Stops it where it is, as `kill -STOP` does: it keeps what it holds, and does nothing.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Memory that it holds, in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Files and sockets that it has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id)).unwrap().count()
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = std::process::Command::new("kill").arg(signal).arg(self.id.to_string()).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// As [`Process::kill`], and waits until it is gone.
+    pub async fn killed(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Asks it to end, as `kill` does.
+    pub fn ask_to_end(&self) {
+        let status = std::process::Command::new("kill").arg("-TERM").arg(self.id.to_string()).status();
         assert!(status.unwrap().success());
     }
 
     /// Asks it to end, as `kill` does, and waits until it has.
     pub async fn terminate(&mut self) -> ExitStatus {
-        assert!(Command::new("kill").arg("-TERM").arg(self.id.to_string()).status().await.unwrap().success());
+        self.ask_to_end();
         self.ended().await
     }
 }

@@ -1,5 +1,7 @@
 //! The whole story on a chain of either make: the default run uses ours, `cargo xtask anvil` an independent one.
 
+mod stuck;
+
 use axum::{Router, routing::get};
 use bytes::Bytes;
 use h402_core::{Address, Amount, Assets, Network, Offer, TransactionId};

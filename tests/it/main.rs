@@ -3,9 +3,13 @@
 
 mod captures;
 mod chains;
+mod crash;
 mod facilitator;
 mod gate;
+mod golden;
+mod postgres;
 mod proxy;
 mod settle;
 mod solana;
 mod store;
+mod torture;

@@ -74,5 +74,6 @@ async fn many_payments_settle_through_one_key() {
         assert!(body.contains(r#""success":true"#), "{body}");
     }
     assert_eq!(rig.received() - before, paid(64 * PRICE));
-    assert_eq!(rig.chain.transaction_count_seen(), 64);
+    assert_eq!(rig.chain.transfers(rig.chain.usdc()).len(), 64);
+    assert!(rig.chain.transaction_count_seen() <= 64, "nothing is sent twice, and some go together");
 }

@@ -53,6 +53,6 @@ async fn t142_a_restart_keeps_everything() {
     let path = |name| folder.path().join(name);
     contract::store_survives(async || store(&path("closed.db")).await, async |store| store.close().await.unwrap()).await;
     contract::store_survives(async || store(&path("dropped.db")).await, async |store| drop(store)).await;
-    contract::grants_survive(async || grants(&path("closed-grants.db")).await, async |grants| grants.close().await.unwrap()).await;
-    contract::grants_survive(async || grants(&path("dropped-grants.db")).await, async |grants| drop(grants)).await;
+    contract::grants_survive(async || grants(&path("closed-grants.db")).await, async |grants| grants.close().await.unwrap(), true).await;
+    contract::grants_survive(async || grants(&path("dropped-grants.db")).await, async |grants| drop(grants), true).await;
 }

@@ -8,6 +8,7 @@ mod metadata;
 mod package;
 mod profile;
 mod proxy;
+mod sim;
 mod starter;
 mod step;
 mod suite;
@@ -27,7 +28,8 @@ cargo xtask <command>
   anvil       the tests of the whole story, on an Ethereum node that is not ours
   starter     the facilitator's `init` and `check-config`, as the README shows them
   proxy       the Solana RPC proxy on its own chains, and every line it invites to type
-  torture N   the end-to-end suite, N times
+  sim         simulated days of gate, engine and client, 10000 seeds; `sim N SEED` for others
+  torture     kill -9 under load, 200 times; `torture N SEED` for more; the result goes to docs/trials.md
   bench       the measurements, from a release build; `bench NAME` for one
 ";
 
@@ -42,7 +44,8 @@ fn main() -> ExitCode {
         ["anvil", rest @ ..] => anvil::run(rest),
         ["starter"] => starter::run(),
         ["proxy"] => proxy::run(),
-        ["torture", rounds] => torture::run(rounds),
+        ["sim", rest @ ..] => sim::run(rest),
+        ["torture", rest @ ..] => torture::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -24,6 +24,8 @@ pub struct EvmTransaction {
     pub gas_limit: u64,
     /// Greatest price per gas in wei.
     pub max_fee_per_gas: u128,
+    /// Greatest tip per gas in wei.
+    pub max_priority_fee_per_gas: u128,
 }
 
 impl EvmTransaction {
@@ -64,7 +66,19 @@ impl EvmTransaction {
             input: envelope.input().clone(),
             gas_limit: envelope.gas_limit(),
             max_fee_per_gas: envelope.max_fee_per_gas(),
+            max_priority_fee_per_gas: envelope.max_priority_fee_per_gas().unwrap_or_else(|| envelope.max_fee_per_gas()),
         })
+    }
+
+    /// The most wei that the gas of stored bytes can cost. Nothing else is checked, and no sender recovered: for bytes that were
+    /// decoded before they were stored, of which there may be very many.
+    ///
+    /// # Errors
+    /// [`Reject::Malformed`] if they do not decode.
+    pub fn gas_cost_of(raw: &[u8]) -> Result<U256, Reject> {
+        let mut rest = raw;
+        let envelope = TxEnvelope::decode_2718(&mut rest).map_err(|_| Reject::Malformed("transaction does not decode"))?;
+        Ok(U256::from(envelope.gas_limit()).saturating_mul(U256::from(envelope.max_fee_per_gas())))
     }
 
     /// The most wei its gas can cost.

@@ -28,9 +28,16 @@ mod interface {
             function DOMAIN_SEPARATOR() external view returns (bytes32);
             function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external;
         }
+
+        /// The same with a signature of any length, for payers that are contracts, and what such a contract is asked.
+        #[derive(Debug)]
+        interface ContractPayer {
+            function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes signature) external;
+            function isValidSignature(bytes32 hash, bytes signature) external view returns (bytes4);
+        }
     }
 }
-pub use interface::Erc20;
+pub use interface::{ContractPayer, Erc20};
 
 /// The EIP-712 hash that the payer of an EIP-3009 authorization signs.
 #[must_use]

@@ -1,6 +1,6 @@
 //! Which offer a payload pays.
 
-use super::{Matched, Proof, sent, solana, transaction};
+use super::{Matched, PayerSignature, Proof, sent, solana, transaction};
 use crate::{
     Dialect, GenesisPrefix, Network, Offer, Offers, Payload, PaymentPayload, Reject, Requirements, Resource, SignedAuthorization, evm,
 };
@@ -14,6 +14,7 @@ pub(super) fn select(
     offers: &Offers,
     resource: &Arc<Resource>,
     lifetime_seconds: Option<u64>,
+    contracts: bool,
 ) -> Result<Matched, Reject> {
     let tied = matches!(payload.payload, Payload::EvmTransaction(_) | Payload::EvmSent(_) | Payload::SolanaSent(_));
     if resource.url.is_empty() && tied {
@@ -25,7 +26,7 @@ pub(super) fn select(
     let here = |offer: &Offer| offer.network() == payload.network || anywhere && matches!(offer.network(), Network::Solana(_));
     narrow(&mut candidates, here, || Reject::Network(payload.network))?;
     let (offer, proof) = match &payload.payload {
-        Payload::Authorization(signed) => authorization(signed, candidates)?,
+        Payload::Authorization(signed) => authorization(signed, candidates, contracts)?,
         Payload::EvmTransaction(signed) => transaction::select(signed, candidates, resource)?,
         Payload::EvmSent(signed) => sent::select(signed, candidates, resource)?,
         Payload::SolanaTransaction(signed) => solana::select(signed, candidates)?,
@@ -53,13 +54,26 @@ pub(super) fn narrow(
 }
 
 /// The payload names no token: the one whose domain the payer signed for is paid.
-fn authorization(signed: &SignedAuthorization, mut candidates: Vec<Arc<Offer>>) -> Result<(Arc<Offer>, Proof), Reject> {
+fn authorization(signed: &SignedAuthorization, mut candidates: Vec<Arc<Offer>>, contracts: bool) -> Result<(Arc<Offer>, Proof), Reject> {
     let terms = &signed.authorization;
     narrow(&mut candidates, |offer| offer.asset.eip3009.is_some(), || Reject::PayloadType("no offer takes an authorization"))?;
     narrow(&mut candidates, |offer| offer.pay_to == terms.to.into(), || Reject::Recipient { paid: terms.to.into() })?;
     let required = candidates.iter().map(|offer| offer.amount).min().unwrap_or_default();
     narrow(&mut candidates, |offer| offer.least() <= terms.value, || Reject::Value { paid: terms.value, required })?;
-    let signature = evm::parse_signature(&signed.signature)?;
+    let proof = |signature| Proof::Authorization { authorization: terms.clone(), signature };
+    let of_contract = || match candidates.as_slice() {
+        [offer] if contracts && signed.signature.len() <= PayerSignature::MAX_CONTRACT => {
+            Some((offer.clone(), proof(PayerSignature::Contract(signed.signature.clone()))))
+        }
+        _ => None,
+    };
+    // An account's own key comes first; only what that has not signed is for a contract to judge.
+    let contract = of_contract();
+    let signature = match (evm::parse_signature(&signed.signature), contract.clone()) {
+        (Ok(signature), _) => signature,
+        (Err(_), Some(contract)) => return Ok(contract),
+        (Err(refused), None) => return Err(refused),
+    };
     let mut paid = Vec::new();
     for offer in candidates.into_iter().take(MAX_CANDIDATES) {
         let Some(domain) = offer.asset.eip712_domain() else { continue };
@@ -68,10 +82,9 @@ fn authorization(signed: &SignedAuthorization, mut candidates: Vec<Arc<Offer>>) 
             paid.push(offer);
         }
     }
-    let proof = Proof::Authorization { authorization: terms.clone(), signature };
     match (paid.pop(), paid.pop()) {
-        (Some(offer), None) => Ok((offer, proof)),
+        (Some(offer), None) => Ok((offer, proof(PayerSignature::Account(signature)))),
         (Some(_), Some(_)) => Err(Reject::Ambiguous),
-        (None, _) => Err(Reject::Signature("not the payer's signature over an offered token")),
+        (None, _) => contract.ok_or(Reject::Signature("not the payer's signature over an offered token")),
     }
 }

@@ -23,7 +23,7 @@ fn grant(flow: Flow) -> Grant {
 }
 
 fn receipt() -> Receipt {
-    Receipt { network: Network::Evm(1), transaction: TransactionId::Evm(B256::ZERO), payer: Address::Evm(Default::default()) }
+    Receipt { network: Network::Evm(1), transaction: TransactionId::Evm(B256::ZERO), payer: Address::Evm(Default::default()), signed: None }
 }
 
 fn events() -> Vec<GrantEvent> {
@@ -36,6 +36,7 @@ fn events() -> Vec<GrantEvent> {
         GrantEvent::Settled { receipt: receipt(), answer_held: false },
         GrantEvent::SettleRefused,
         GrantEvent::Redeliver { limit: 9 },
+        GrantEvent::Refunded,
     ]
 }
 
@@ -43,25 +44,27 @@ fn events() -> Vec<GrantEvent> {
 #[test]
 fn every_state_and_event() {
     use GrantState as S;
-    let order = [S::Running, S::Released, S::Settling, S::Served, S::Owed, S::Credited, S::Refused];
-    // Columns: RunAgain Settle Delivered NotDelivered Settled(held) Settled(lost) SettleRefused Redeliver
+    let order = [S::Running, S::Released, S::Settling, S::Served, S::Owed, S::Credited, S::Refunded, S::Refused];
+    // Columns: RunAgain Settle Delivered NotDelivered Settled(held) Settled(lost) SettleRefused Redeliver Refunded
     let capture = [
-        ". t . l . . . .",
-        "n . . . . . . .",
-        ". . . . v o r .",
-        ". . . . . . . v",
-        "o . v o . . . .",
-        ". . . . . . . .",
-        ". . . . . . . .",
+        ". t . l . . . . .",
+        "n . . . . . . . .",
+        ". . . . v o r . .",
+        ". . . . . . . v .",
+        "o . v o . . . . b",
+        ". . . . . . . . b",
+        ". . . . . . . . .",
+        ". . . . . . . . .",
     ];
     let upfront = [
-        ". t . l . . . .",
-        ". . . . . . . .",
-        ". . . . o o r .",
-        ". . . . . . . v",
-        "o . v o . . . .",
-        ". . . . . . . .",
-        ". . . . . . . .",
+        ". t . l . . . . .",
+        ". . . . . . . . .",
+        ". . . . o o r . .",
+        ". . . . . . . v .",
+        "o . v o . . . . b",
+        ". . . . . . . . b",
+        ". . . . . . . . .",
+        ". . . . . . . . .",
     ];
     for (flow, table) in [(Flow::Capture, capture), (Flow::Upfront, upfront)] {
         for (state, row) in order.into_iter().zip(table) {
@@ -74,6 +77,7 @@ fn every_state_and_event() {
                     S::Served => "v",
                     S::Owed => "o",
                     S::Credited => "c",
+                    S::Refunded => "b",
                     S::Refused => "r",
                 });
                 assert_eq!(got.unwrap_or("."), want, "{flow:?} {state:?} {event:?}");
@@ -94,6 +98,19 @@ fn the_third_failure_after_a_charge_is_a_credit() {
     assert_eq!(row.state, GrantState::Credited);
 }
 
+/// A day after the claim nobody runs the handler any more, however few its runs; a moment before it still does.
+#[test]
+fn what_is_owed_is_a_credit_after_a_day() {
+    const DAY: u64 = 86_400_000;
+    let row = Grant { state: GrantState::Owed, claimed_at: UnixMillis(7), ..grant(Flow::Upfront) };
+    assert!(row.may_deliver(UnixMillis(7 + DAY - 1)) && !row.may_deliver(UnixMillis(7 + DAY)));
+    for (now, runs, failed) in [(7 + DAY - 1, true, GrantState::Owed), (7 + DAY, false, GrantState::Credited)] {
+        assert_eq!(row.clone().step(GrantEvent::RunAgain, UnixMillis(now)).is_ok(), runs);
+        assert_eq!(row.clone().step(GrantEvent::NotDelivered, UnixMillis(now)).unwrap().state, failed);
+        assert_eq!(row.clone().step(GrantEvent::Delivered, UnixMillis(now)).unwrap().state, GrantState::Served, "better late");
+    }
+}
+
 #[test]
 fn a_released_payment_runs_three_times_at_most() {
     let mut row = grant(Flow::Capture);
@@ -109,7 +126,7 @@ proptest! {
     /// Whatever happens in whatever order: served at most once, never served or owed without a receipt,
     /// and a charge is never forgotten.
     #[test]
-    fn a_charge_is_never_forgotten(upfront: bool, picks in proptest::collection::vec(0usize..7, 0..40)) {
+    fn a_charge_is_never_forgotten(upfront: bool, picks in proptest::collection::vec(0usize..9, 0..40)) {
         let mut row = grant(if upfront { Flow::Upfront } else { Flow::Capture });
         let mut served = 0;
         for pick in picks {
@@ -118,7 +135,8 @@ proptest! {
             prop_assert_eq!(next.version, before.version + 1);
             if before.is_charged() { prop_assert!(next.is_charged()); }
             if next.is_charged() { prop_assert!(next.receipt.is_some()); }
-            served += usize::from(next.state == GrantState::Served);
+            if before.state == GrantState::Refunded { prop_assert!(false, "nothing follows a refund"); }
+            served += usize::from(next.state == GrantState::Served && before.state != GrantState::Served);
             row = next;
         }
         prop_assert!(served <= 1);

@@ -1,6 +1,6 @@
-use super::StoreUnavailable;
+use super::{Fence, HoldAnswer, HoldAsk, LeaseAnswer, LeaseAsk, PaymentTotal, Reconciliation, ReconciliationPass, StoreUnavailable};
 use crate::{Address, Amount, AssetId, CallerKey, EvmAddress, Network, PaymentKey, Settlement, TransactionId, UnixMillis, UnixSeconds};
-use alloy_primitives::Bytes;
+use alloy_primitives::{Bytes, U256};
 use core::future::Future;
 
 /// The facilitator's durable ledger: the unit of group commit, of contract tests and of crash points.
@@ -29,11 +29,100 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<PaymentRow>, StoreUnavailable>> + Send;
 
+    /// The keys of open payments of a network that are as they were claimed: nobody has changed them since. In the order of
+    /// keys, after `after`, at most `limit`. Whoever drives the network asks for them several times a second, so this must
+    /// cost no more than a look into an index, however many payments there are.
+    fn untouched(
+        &self,
+        network: Network,
+        after: Option<PaymentKey>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<PaymentKey>, StoreUnavailable>> + Send;
+
     /// The stored transactions of a key that are not known to be mined, and the greatest nonce ever stored.
     fn lane(&self, network: Network, sender: &EvmAddress) -> impl Future<Output = Result<LanePosition, StoreUnavailable>> + Send;
 
     /// Whether a key is taken, by a payment or by a transaction of ours (T173).
     fn is_taken(&self, key: &PaymentKey) -> impl Future<Output = Result<bool, StoreUnavailable>> + Send;
+
+    /// Takes the lease of a network, renews it, or says how long somebody else still has it.
+    ///
+    /// Who drives a network holds its lease, one at a time; times are by the store's own clock, and whoever is answered
+    /// [`LeaseAnswer::Held`] counts the time left from before it asked. A lease whose time is over is anybody's, and until
+    /// somebody else has taken it its holder may renew it under the same epoch.
+    fn lease(&self, ask: LeaseAsk) -> impl Future<Output = Result<LeaseAnswer, StoreUnavailable>> + Send;
+
+    /// Gives a lease back, so that the next one need not wait, and fences what its holder would still write. Nothing
+    /// happens if `holder` does not have it.
+    fn release(&self, network: Network, holder: [u8; 16]) -> impl Future<Output = Result<(), StoreUnavailable>> + Send;
+
+    /// What the transactions that a key signed at `since` or later have cost, as far as it is known, in the network's
+    /// smallest unit. Reads a row for each of them.
+    fn spent(
+        &self,
+        network: Network,
+        sender: &EvmAddress,
+        since: UnixMillis,
+    ) -> impl Future<Output = Result<U256, StoreUnavailable>> + Send;
+
+    /// The payments of a network that ended at `since` or later and were not settled, the latest first, at most `limit`.
+    fn failed(
+        &self,
+        network: Network,
+        since: UnixMillis,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<PaymentRow>, StoreUnavailable>> + Send;
+
+    /// The payments of a network by [`PaymentKind::SolanaTransaction`] that were claimed at `since` or later, oldest first,
+    /// after `after`, at most `limit`.
+    fn signed_since(
+        &self,
+        network: Network,
+        since: UnixMillis,
+        after: Option<PaymentKey>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<PaymentRow>, StoreUnavailable>> + Send;
+
+    /// The payments of a network that are final, in the order in which they became it and by key within it, after `after`,
+    /// none that became it later than `until`, at most `limit`.
+    fn finals(
+        &self,
+        network: Network,
+        after: Option<(UnixMillis, PaymentKey)>,
+        until: UnixMillis,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<PaymentRow>, StoreUnavailable>> + Send;
+
+    /// How far a network's ledger was compared with its chain, and the differences that nobody has accepted yet.
+    fn reconciliation(&self, network: Network) -> impl Future<Output = Result<Reconciliation, StoreUnavailable>> + Send;
+
+    /// Stores what came of comparing, all of it or none. A difference that is known already stays as it is, and how far it got
+    /// never goes back, so that a pass may be stored twice.
+    fn reconcile(&self, pass: ReconciliationPass) -> impl Future<Output = Result<(), StoreUnavailable>> + Send;
+
+    /// Accepts all differences of a network that are not accepted yet, and says how many those were.
+    fn accept_differences(&self, network: Network, now: UnixMillis) -> impl Future<Output = Result<u64, StoreUnavailable>> + Send;
+
+    /// How many payments of each network are in each state, all as of one moment.
+    fn totals(&self) -> impl Future<Output = Result<Vec<PaymentTotal>, StoreUnavailable>> + Send;
+
+    /// Whether other processes may work on it at the same time. If not, the one that does keeps in its memory what payments
+    /// promise, and [`Store::hold`] and those after it are not asked.
+    fn is_shared(&self) -> bool;
+
+    /// Holds a payment that was found good, so that every process knows what it promises of its payer's balance, and answers
+    /// what else is promised. In one step: of any number of exclusive asks for a payment, one is told
+    /// [`HoldAnswer::Held`], and of two payments of a payer at least one learns of the other.
+    ///
+    /// A hold ends with its time, by the store's clock, and counts no more once its payment is claimed: then that counts.
+    /// It need not survive a crash of the store.
+    fn hold(&self, ask: HoldAsk) -> impl Future<Output = Result<HoldAnswer, StoreUnavailable>> + Send;
+
+    /// Ends a hold.
+    fn let_go(&self, key: &PaymentKey) -> impl Future<Output = Result<(), StoreUnavailable>> + Send;
+
+    /// Whether a payment is held now.
+    fn is_held(&self, key: &PaymentKey) -> impl Future<Output = Result<bool, StoreUnavailable>> + Send;
 
     /// Whether the store can be written now.
     fn ready(&self) -> impl Future<Output = Result<(), StoreUnavailable>> + Send;
@@ -50,6 +139,8 @@ pub struct Change {
     pub transactions: Vec<TransactionRow>,
     /// Transactions whose sending or mining became known.
     pub sent: Vec<SentState>,
+    /// The lease this is written under; none for what needs none, as a claim.
+    pub fence: Option<Fence>,
 }
 
 /// What came of a change.
@@ -59,6 +150,8 @@ pub enum Applied {
     Applied,
     /// None of it happened: something was taken or changed meanwhile.
     Conflict,
+    /// None of it happened: the lease it was to be written under is no longer the current one.
+    Fenced,
 }
 
 /// A payment to claim.
@@ -151,6 +244,15 @@ pub struct PaymentRow {
     pub version: u64,
 }
 
+impl PaymentRow {
+    /// Whether the payer owes it: it was settled, its block was dropped from the chain, and it cannot be made any more.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        let lost = crate::Reject::Lost.word();
+        matches!(&self.answer, Some(SettlementAnswer::Refused { word, .. }) if word == lost) && self.state.is_decided()
+    }
+}
+
 /// How a payment ended, as far as it has to be remembered beside its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettlementAnswer {
@@ -182,6 +284,8 @@ pub struct TransactionRow {
     pub payments: Vec<PaymentKey>,
     /// Whether it is known to be mined or replaced.
     pub done: bool,
+    /// What it has cost in the network's smallest unit, once that is known.
+    pub cost: Option<U256>,
     /// When it was signed.
     pub signed_at: UnixMillis,
 }
@@ -195,6 +299,8 @@ pub struct SentState {
     pub id: TransactionId,
     /// Whether it is known to be mined or replaced.
     pub done: bool,
+    /// What it has cost in the network's smallest unit; none leaves what is stored.
+    pub cost: Option<U256>,
 }
 
 /// Where a key's nonces stand in the store.

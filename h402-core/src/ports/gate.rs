@@ -85,6 +85,14 @@ pub trait Grants: Send + Sync + 'static {
     /// `false` if somebody else changed it. Durable before it returns.
     fn update(&self, grant: &Grant, answer: Option<StoredAnswer>) -> impl Future<Output = Result<bool, StoreUnavailable>> + Send;
 
+    /// The rows that owe something ([`crate::GrantState::is_owing`]), oldest claim first and by key within it, after
+    /// `after`, at most `limit`: a page that is shorter is the last.
+    fn owing(
+        &self,
+        after: Option<(UnixMillis, PaymentKey)>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Grant>, StoreUnavailable>> + Send;
+
     /// What a payer has open and has failed to pay since a time, in this asset.
     fn exposure(
         &self,

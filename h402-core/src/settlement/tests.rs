@@ -9,7 +9,7 @@ fn block() -> BlockRef {
     BlockRef { number: 7, hash: B256::repeat_byte(7) }
 }
 
-fn states() -> [Settlement; 9] {
+fn states() -> [Settlement; 10] {
     let transaction = tx(1);
     let block = block();
     [
@@ -22,6 +22,7 @@ fn states() -> [Settlement; 9] {
         Settlement::Reverted { transaction, block },
         Settlement::Rejected,
         Settlement::Abandoned { transaction: Some(transaction) },
+        Settlement::Failed { transaction, block },
     ]
 }
 
@@ -45,14 +46,15 @@ fn every_state_and_event() {
     // Columns: Sign Sent Paid Failed Deep Vanished Refuse Expired
     let table = [
         "signed . included . . . rejected abandoned",
-        ". broadcast included reverted . . . abandoned",
-        ". broadcast included reverted . . . abandoned",
+        "signed broadcast included reverted . . . abandoned",
+        "signed broadcast included reverted . . . abandoned",
         ". . . . final reorged . .",
         ". . . . . . . .",
-        ". broadcast included reverted . . . abandoned",
-        ". . . . . reorged . .",
+        "reorged reorged included reverted . . . abandoned",
+        ". . . . failed reorged . .",
         ". . . . . . . .",
         ". . included . . . . .",
+        ". . . . . . . .",
     ];
     for (state, row) in states().into_iter().zip(table) {
         for (event, want) in events().into_iter().zip(row.split(' ')) {
@@ -60,6 +62,15 @@ fn every_state_and_event() {
             assert_eq!(got.unwrap_or("."), want, "{state:?} {event:?}");
         }
     }
+}
+
+/// A second signature is what the state names from then on, and the first may still be what was mined.
+#[test]
+fn the_last_signature_counts_until_the_chain_says_otherwise() {
+    let again = Settlement::Broadcast { transaction: tx(1) }.step(SettlementEvent::Sign(tx(2)));
+    assert_eq!(again, Ok(Settlement::Signed { transaction: tx(2) }));
+    let mined = again.and_then(|state| state.step(SettlementEvent::Paid { transaction: tx(1), block: block() }));
+    assert_eq!(mined, Ok(Settlement::Included { transaction: tx(1), block: block() }));
 }
 
 #[test]
@@ -72,19 +83,23 @@ fn a_state_survives_the_store() {
 }
 
 proptest! {
-    /// Any order of events signs once, and what is final or rejected stays so.
+    /// In any order of events nothing is signed for a payment that is in a block or has ended, a signature is what the
+    /// state then names, and what is final or rejected stays so.
     #[test]
-    fn one_signature_and_one_ending(picks in proptest::collection::vec(0usize..8, 0..40)) {
+    fn one_ending_and_no_signature_after_it(picks in proptest::collection::vec(0usize..8, 0..40)) {
         let mut state = Settlement::Claimed;
-        let mut signed = 0;
         for pick in picks {
             let event = events()[pick];
             let Ok(next) = state.step(event) else { continue };
-            let ended = matches!(state, Settlement::Final { .. } | Settlement::Rejected);
+            let ended = matches!(state, Settlement::Final { .. } | Settlement::Failed { .. } | Settlement::Rejected);
             prop_assert!(!ended);
-            signed += usize::from(matches!(event, SettlementEvent::Sign(_)));
+            if let SettlementEvent::Sign(transaction) = event {
+                prop_assert!(!state.is_decided());
+                // That it was in a block once is not forgotten.
+                let reorged = matches!(state, Settlement::Reorged { .. });
+                prop_assert_eq!(next, if reorged { Settlement::Reorged { transaction } } else { Settlement::Signed { transaction } });
+            }
             state = next;
         }
-        prop_assert!(signed <= 1);
     }
 }

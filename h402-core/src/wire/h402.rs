@@ -14,6 +14,8 @@ mod hints;
 mod network;
 mod payment;
 mod readiness;
+mod receipt;
+mod reconciliation;
 mod refusal;
 mod request;
 mod requirements;
@@ -25,6 +27,8 @@ pub use answer::{SettleAnswer, VerifyAnswer, decode_receipt, decode_settle, deco
 pub use challenge::{Challenge, ChallengeTemplate, ReadChallenge, ReadOffer, decode_challenge, encode_challenge};
 pub use payment::{decode_payment, encode_payment};
 pub use readiness::encode_readiness;
+pub use receipt::{decode_receipt_issuer, decode_signed_receipt, encode_receipt_issuer, encode_signed_receipt};
+pub use reconciliation::encode_reconciliations;
 pub use refusal::{ErrorAnswer, UNKNOWN_PAYMENT, decode_error, encode_error, refusal};
 pub use request::{Request, RequestError, decode_request, encode_request};
 pub use requirements::SkippedOffer;

@@ -1,9 +1,10 @@
 //! What a caller is told about a settlement that somebody has begun before.
 
 use super::{Shared, open::OpenPayments, settle::Taken, verify::is_same};
+use crate::chaos::sabotaged;
 use h402_core::{
-    Applied, CallerKey, Change, Clock, Matched, PaymentRow, PaymentUpdate, Receipt, Reject, SettleError, SettlementAnswer, SolanaReject,
-    Store, Undecided,
+    Amount, Applied, CallerKey, Change, Clock, Matched, PaymentRow, PaymentUpdate, Receipt, Reject, SettleError, SettlementAnswer,
+    SolanaReject, Store, Undecided,
 };
 
 impl<S: Store, C: Clock> Shared<S, C> {
@@ -19,17 +20,14 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if !is_same(&row, payment) {
             return Err(Reject::DuplicateSettlement { transaction }.into());
         }
-        if row.state.is_settled() || !row.state.is_open() {
+        if row.state.is_decided() {
             return Ok(Taken::Ended(row));
         }
         match (row.caller, caller) {
             (Some(first), Some(now)) if first == now => match payments.find(&row.key) {
                 Some(open) => Ok(Taken::Open(open)),
-                // It has ended since the row was read.
-                None => match self.store.payment(&row.key).await.map_err(Undecided::from)? {
-                    Some(ended) if !ended.state.is_open() => Ok(Taken::Ended(ended)),
-                    _ => Err(SettleError::Pending { transaction }),
-                },
+                // Another process drives it, or it has ended since the row was read.
+                None => Ok(Taken::Elsewhere(Box::new(row))),
             },
             (Some(_), _) => Err(Reject::DuplicateSettlement { transaction }.into()),
             (None, _) => Err(SettleError::Pending { transaction }),
@@ -48,9 +46,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
             };
             return Err(SettleError::Rejected { reject, transaction });
         };
-        let receipt = Receipt { network: payments.network(), transaction: carrier, payer: row.payer };
+        let receipt = Receipt { network: payments.network(), transaction: carrier, payer: row.payer, signed: self.signed_receipt(&row) };
         match (row.caller, caller) {
-            (Some(first), Some(now)) if first == now => Ok(receipt),
+            (Some(first), Some(now)) if first == now || sabotaged("caller.forget") => Ok(receipt),
             (Some(_), _) => Err(duplicate),
             (None, _) => match self.first_to_be_told(payments, row).await? {
                 true => Ok(receipt),
@@ -62,21 +60,38 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Stores that the success is being told; `false` if it was told before.
     async fn first_to_be_told(&self, payments: &OpenPayments, row: PaymentRow) -> Result<bool, Undecided> {
         let told = |row: &PaymentRow| PaymentRow { answer: Some(SettlementAnswer::Settled), version: row.version + 1, ..row.clone() };
-        if let Some(open) = payments.find(&row.key) {
+        if sabotaged("told.drop") {
+            return Ok(true);
+        }
+        while let Some(open) = payments.find(&row.key) {
             let current = open.row.lock().await;
             if current.answer.is_some() {
                 return Ok(false);
             }
-            let next = told(&current);
-            self.store_row(payments, &open, current, next, Change::default()).await?;
-            return Ok(true);
+            let (known, next) = (current.version, told(&current));
+            match self.store_row(payments, &open, current, next, Change::default()).await {
+                Ok(()) => return Ok(true),
+                // Another process has changed it: perhaps it has told somebody.
+                Err(Undecided::Store) if open.row.lock().await.version != known => {}
+                Err(error) => return Err(error),
+            }
         }
-        let current = self.store.payment(&row.key).await?.unwrap_or(row);
-        if current.answer.is_some() {
-            return Ok(false);
+        loop {
+            let current = self.store.payment(&row.key).await?.ok_or(Undecided::Store)?;
+            if current.answer.is_some() {
+                return Ok(false);
+            }
+            if !current.state.is_settled() {
+                return Err(Undecided::Unconfirmed);
+            }
+            let change = Change { updates: vec![PaymentUpdate { row: told(&current) }], ..Change::default() };
+            match self.store.apply(change).await? {
+                Applied::Applied => return Ok(true),
+                // Whoever drives it has seen something, or somebody else is told: the row says which.
+                Applied::Conflict => {}
+                Applied::Fenced => return Err(Undecided::Store),
+            }
         }
-        let change = Change { updates: vec![PaymentUpdate { row: told(&current) }], ..Change::default() };
-        Ok(self.store.apply(change).await? == Applied::Applied)
     }
 }
 
@@ -89,6 +104,10 @@ fn stored_refusal(word: &str, text: &str) -> Reject {
         Reject::TransactionState(""),
         Reject::ExpiresTooSoon { left: 0, required: 0 },
         SolanaReject::Expires { left: 0, required: 0 }.into(),
+        Reject::Lost,
+        Reject::AuthorizationUsed,
+        Reject::InsufficientFunds { held: Amount::ZERO, required: Amount::ZERO },
+        Reject::Cost { cost: 0, limit: 0 },
         reverted.clone(),
     ];
     let kind = kinds.into_iter().find(|kind| kind.word() == word).unwrap_or(reverted);

@@ -2,11 +2,15 @@
 
 #[cfg(feature = "evm")]
 use super::evm::{EvmEngine, EvmNetwork};
-use super::open::OpenPayments;
 #[cfg(feature = "solana")]
 use super::solana::{SolanaEngine, SolanaNetwork};
+use super::{Shared, open::OpenPayments, payees::Payees, settle::Start};
 use crate::StartError;
-use h402_core::{Amount, Asset, Assets, Network, SolanaHints, Undecided};
+use alloy_primitives::U256;
+use h402_core::{
+    Address, Amount, Asset, Assets, Clock, Network, Offer, PaymentRow, Reject, SolanaHints, Store, TransactionId, Undecided, UnixMillis,
+    VerifyError,
+};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -67,19 +71,26 @@ pub struct Readiness {
 pub struct NetworkReadiness {
     /// Which.
     pub network: Network,
+    /// Whether this process settles there now. If not, it verifies and claims, and another one settles.
+    pub drives: bool,
     /// The chain answers, is the configured one, its assets are as configured, and its fees can be paid.
     pub state: Result<(), Undecided>,
+    /// Assets whose contract is not the pinned one any more: nothing is taken in them.
+    pub changed: Vec<Address>,
+    /// What transactions of ours that failed have cost since the start, in the coin's smallest unit. Only of EVM networks.
+    pub burnt: U256,
 }
 
 impl Readiness {
     /// Whether everything is well.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.stopping && self.store.is_ok() && self.networks.iter().all(|network| network.state.is_ok())
+        !self.stopping && self.store.is_ok() && self.networks.iter().all(|network| network.state.is_ok() && network.changed.is_empty())
     }
 }
 
 /// What settles payments on one network.
+#[derive(Clone)]
 pub(super) enum NetworkEngine {
     #[cfg(feature = "evm")]
     Evm(Arc<EvmEngine>),
@@ -110,12 +121,64 @@ impl NetworkEngine {
         self.payments().network()
     }
 
+    /// Compares chain and assets with the configuration, if that has not succeeded yet.
+    pub(super) async fn ensure_checked(&self, assets: &Assets) -> Result<(), Undecided> {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.ensure_checked(assets).await,
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => solana.ensure_checked(assets).await,
+        }
+    }
+
+    /// Drives on what the ledger holds unfinished, if this process drives the network.
+    pub(super) fn resume(&self, row: PaymentRow) {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.resume(row),
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => solana.resume(row),
+        }
+    }
+
+    /// How a payment goes to its chain that another process has claimed.
+    pub(super) fn start_of(&self, row: &PaymentRow) -> Start {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.start_of(row),
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => solana.start_of(row),
+        }
+    }
+
     pub(super) async fn ready(&self, assets: &Assets) -> Result<(), Undecided> {
         match self {
             #[cfg(feature = "evm")]
             Self::Evm(evm) => evm.ready(assets).await,
             #[cfg(feature = "solana")]
             Self::Solana(solana) => solana.ready(assets).await,
+        }
+    }
+
+    /// Starts what every process does, whoever drives.
+    pub(super) fn accompany<S: Store, C: Clock>(&self, shared: &Arc<Shared<S, C>>) {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => drop(tokio::spawn(super::evm::watch_code(shared.clone(), evm.clone()))),
+            // The first payer that asks should find a blockhash.
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => drop(solana.config.chain.hint()),
+        }
+    }
+
+    /// Claimed payments that wait to be signed for.
+    pub(super) fn waiting(&self) -> usize {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.waiting(),
+            // There a settlement is signed when it is claimed.
+            #[cfg(feature = "solana")]
+            Self::Solana(_) => 0,
         }
     }
 
@@ -129,8 +192,74 @@ impl NetworkEngine {
         }
     }
 
+    /// Assets whose contract is not the pinned one any more.
+    pub(super) fn changed(&self) -> Vec<Address> {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.changed(),
+            #[cfg(feature = "solana")]
+            Self::Solana(_) => Vec::new(),
+        }
+    }
+
+    /// Whether a new payment of an offer is taken, as far as that can be told without its chain.
+    pub(super) fn takes(&self, offer: &Offer, amount: Amount) -> Result<(), VerifyError> {
+        let asset = offer.asset.id.address;
+        if !self.payees().allow(asset, offer.pay_to) {
+            return Err(Reject::Payee.into());
+        }
+        let minimum = self.minimum(&offer.asset);
+        if amount < minimum {
+            return Err(Reject::BelowMinimum { minimum }.into());
+        }
+        if self.changed().contains(&asset) {
+            return Err(Undecided::AssetChanged.into());
+        }
+        Ok(())
+    }
+
+    /// What failed transactions have cost since the start.
+    pub(super) fn burnt(&self) -> U256 {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.burnt(),
+            #[cfg(feature = "solana")]
+            Self::Solana(_) => U256::ZERO,
+        }
+    }
+
+    /// Whether payers may be contracts.
+    pub(super) fn takes_contracts(&self) -> bool {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.config.contract_payers.is_some(),
+            #[cfg(feature = "solana")]
+            Self::Solana(_) => false,
+        }
+    }
+
+    /// A settlement has failed on the chain, at our cost if a key of ours paid for it.
+    pub(super) fn wasted(&self, row: &PaymentRow, transaction: &TransactionId, now: UnixMillis) {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.wasted(row, transaction, now),
+            // Noted where it is known who has paid the fee.
+            #[cfg(feature = "solana")]
+            Self::Solana(_) => {}
+        }
+    }
+
+    fn payees(&self) -> &Payees {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => &evm.config.payees,
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => &solana.config.payees,
+        }
+    }
+
     /// The least amount of an asset that is settled here.
-    pub(super) fn minimum(&self, asset: &Asset) -> Amount {
+    fn minimum(&self, asset: &Asset) -> Amount {
         let minimums = match self {
             #[cfg(feature = "evm")]
             Self::Evm(evm) => &evm.config.minimums,

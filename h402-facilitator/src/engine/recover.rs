@@ -1,18 +1,94 @@
-//! Start: what the ledger holds unfinished is entered before anything new is taken.
+//! Start of a term: what the ledger holds unfinished is entered, then what others claim.
 
-use super::{Shared, open::OpenPayments, reserve::Claimant, verify::is_sent_kind};
+use super::{Shared, crash_point, network::NetworkEngine, open::OpenPayments, reserve::Claimant, verify::is_sent_kind};
+use crate::chaos::sabotaged;
 use h402_core::{Clock, PaymentRow, Settlement, Store, Undecided};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tokio::{task::JoinSet, time::Instant};
 
 const PAGE: u32 = 1000;
+/// How often the ledger is asked for what other processes have claimed.
+const FRESH: Duration = Duration::from_millis(100);
+/// How often it is asked for everything unfinished, should anything have been missed.
+const WHOLE: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_millis(500);
+
+/// Drives a network for one term, until this is dropped: recovers, and then runs all that looks and sends.
+pub(super) async fn drive<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, engine: NetworkEngine) {
+    let mut tasks = JoinSet::new();
+    let begun = match &engine {
+        #[cfg(feature = "evm")]
+        NetworkEngine::Evm(evm) => super::evm::begin(&shared, evm, &mut tasks).await,
+        #[cfg(feature = "solana")]
+        NetworkEngine::Solana(solana) => super::solana::begin(&shared, solana, &mut tasks).await,
+    };
+    if begun.is_none() {
+        return;
+    }
+    engine.payments().set_recovered();
+    if shared.store.is_shared() {
+        tasks.spawn(take_over_claims(shared, engine));
+    }
+    // They end with the term, when this is dropped and they with it, or with the engine.
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Drives on what other processes have claimed, as long as this one drives.
+async fn take_over_claims<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, engine: NetworkEngine) {
+    let payments = engine.payments();
+    let mut whole = Instant::now();
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.stopped() => return,
+            () = tokio::time::sleep(FRESH) => {}
+        }
+        if let Err(error) = fresh(&shared, &engine).await {
+            tracing::warn!(network = %payments.network(), %error, "could not look for what others have claimed");
+        }
+        if whole.elapsed() >= WHOLE {
+            whole = Instant::now();
+            let missed = enter_all(&shared, payments, |row| match payments.find(&row.key) {
+                Some(_) => {}
+                None => engine.resume(row),
+            });
+            if let Err(error) = missed.await {
+                tracing::warn!(network = %payments.network(), %error, "could not look for what was missed");
+            }
+        }
+    }
+}
+
+/// Takes on what was claimed and nobody has driven yet. One query of an index, unless there is something.
+async fn fresh<S: Store, C: Clock>(shared: &Arc<Shared<S, C>>, engine: &NetworkEngine) -> Result<(), Undecided> {
+    let payments = engine.payments();
+    let mut after = None;
+    loop {
+        let page = shared.store.untouched(payments.network(), after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(*last);
+        for key in page.iter().filter(|key| payments.find(key).is_none()) {
+            let Some(row) = shared.store.payment(key).await?.filter(|row| row.state.is_open()) else { continue };
+            let Some((open, true)) = payments.enter(row) else { continue };
+            tracing::debug!(payment.id = %key, "claimed by another process");
+            // In a task: one node that is slow must not hold up what else was claimed.
+            let start = engine.start_of(&open.news.borrow());
+            let (shared, engine) = (shared.clone(), engine.clone());
+            tokio::spawn(async move { shared.begin(&engine, &open, start).await });
+        }
+        if page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
+            return Ok(());
+        }
+    }
+}
 
 /// Says why a network is not recovered yet and waits before the next try; `false` if the engine stops.
 pub(super) async fn wait<S: Store, C: Clock>(shared: &Shared<S, C>, payments: &OpenPayments, error: &Undecided) -> bool {
     tracing::warn!(network = %payments.network(), %error, "not recovered yet");
     tokio::select! {
-        () = tokio::time::sleep(RETRY) => true,
+        biased;
         () = shared.stopped() => false,
+        () = tokio::time::sleep(RETRY) => true,
     }
 }
 
@@ -28,8 +104,12 @@ pub(super) async fn enter_all<S: Store, C: Clock>(
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.key);
         for row in page {
+            if sabotaged("recover.skip") {
+                continue;
+            }
             reserve(shared, &row);
             resume(row);
+            crash_point("recover.mid");
         }
     }
 }
@@ -41,7 +121,7 @@ fn reserve<S: Store, C: Clock>(shared: &Shared<S, C>, row: &PaymentRow) {
             shared.reservations.settling(claimant);
             shared.reservations.included(row.payer, row.asset, &row.key, block.number, shared.clock.now());
         }
-        _ if !is_sent_kind(row.kind) => shared.reservations.settling(claimant),
+        state if !state.is_decided() && !is_sent_kind(row.kind) => shared.reservations.settling(claimant),
         _ => {}
     }
 }

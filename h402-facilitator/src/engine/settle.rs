@@ -1,6 +1,7 @@
 //! `settle`: claim, hand to the lane, wait for the chain.
 
 use super::{Engine, Shared, crash_point, network::NetworkEngine, open::OpenPayment, verify::claimant};
+use crate::chaos::sabotaged;
 use alloy_primitives::Bytes;
 use h402_core::{
     Applied, CallerKey, Change, Checked, Clock, Matched, NewPayment, PaymentKey, PaymentKind, PaymentRow, Receipt, Reject, SettleError,
@@ -13,6 +14,8 @@ use tokio::time::{Instant, timeout_at};
 pub(super) enum Taken {
     /// Its end has to be waited for.
     Open(Arc<OpenPayment>),
+    /// Another process drives it, or will: its end has to be looked for in the ledger.
+    Elsewhere(Box<PaymentRow>),
     /// It has ended.
     Ended(PaymentRow),
 }
@@ -36,9 +39,9 @@ pub(super) struct Kept {
 /// How a claimed payment goes to its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
-    /// By a transaction of ours; its dry run used this much gas.
+    /// By a transaction of ours; its dry run used this much gas, and it may share a transaction with others or not.
     #[cfg(feature = "evm")]
-    Lane { gas: u64 },
+    Lane { gas: u64, company: bool },
     /// As the bytes that its row keeps.
     Send,
     /// It is there already.
@@ -67,7 +70,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
     pub async fn settle(&self, payment: Matched, caller: Option<CallerKey>) -> Result<Receipt, SettleError> {
         let deadline = Instant::now() + self.shared.answer_within;
         // Held by whatever lasts longer, the task or the wait: callers that hang up free no place early.
-        let permit = Arc::new(self.shared.admit()?);
+        let permit = Arc::new(self.shared.admit(&self.shared.settles)?);
         let key = payment.key();
         let network = payment.network();
         let shared = self.shared.clone();
@@ -86,23 +89,10 @@ impl<S: Store, C: Clock> Engine<S, C> {
             }
         };
         let network = self.shared.network(network)?;
-        let row = match taken {
-            Taken::Ended(row) => row,
-            Taken::Open(open) => {
-                let mut news = open.news.subscribe();
-                let ended = timeout_at(deadline, news.wait_for(|row| row.state.is_settled() || !row.state.is_open())).await;
-                match ended {
-                    Ok(Ok(row)) => row.clone(),
-                    Ok(Err(_)) | Err(_) => {
-                        let transaction = open.news.borrow().state.transaction();
-                        return Err(SettleError::Pending { transaction });
-                    }
-                }
-            }
-        };
+        let row = self.shared.ended(taken, deadline).await?;
         let answer = self.shared.answer(network.payments(), row, caller).await;
         drop(permit);
-        crash_point("answered");
+        crash_point("resp.head");
         answer
     }
 }
@@ -114,7 +104,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if let Some(row) = self.store.payment(&payment.key()).await.map_err(Undecided::from)? {
             return self.again(network.payments(), &payment, row, caller).await;
         }
-        self.takes(network, &payment)?;
+        self.takes(network, &payment).map_err(refused)?;
         let checked = payment.check(&self.policy())?;
         let (Prepared { row, aliases }, start) = match self.prepare(network, &checked, caller).await {
             Ok((prepared, start)) => (prepared, start),
@@ -123,28 +113,42 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 Standing::Landed(prepared) => (prepared, Start::Nothing),
             },
         };
-        let claim = NewPayment { row: row.clone(), aliases };
-        let applied = self.store.apply(Change { claim: Some(claim), ..Change::default() }).await;
-        if applied != Ok(Applied::Applied) {
+        let aliases = if sabotaged("claim.alias") { Vec::new() } else { aliases };
+        let claim = Some(NewPayment { row: row.clone(), aliases }).filter(|_| !sabotaged("claim.skip"));
+        crash_point("claim.pre");
+        let applied = self.store.apply(Change { claim, ..Change::default() }).await;
+        if applied != Ok(Applied::Applied) && !sabotaged("claim.conflict") {
             return self.lost_claim(network, &checked, &row, caller, applied.is_err()).await;
         }
-        crash_point("claimed");
+        crash_point("claim.post");
         tracing::info!(payment.id = %row.key, network = %network.network(), payer = %row.payer, amount_atomic = %row.amount, "claimed");
-        if !row.state.is_open() || row.state.is_settled() {
+        if row.state.is_decided() {
             // What has moved promises nothing any more.
             let held = claimant(checked.matched());
             self.reservations.release(held.payer, held.asset, &held.key);
-            network.payments().enter(row.clone());
+            // Whoever drives the network sees it grow old.
+            drop(network.payments().enter(row.clone()));
             return Ok(Taken::Ended(row));
         }
-        let open = network.payments().enter(row);
+        Ok(match network.payments().enter(row.clone()) {
+            Some((open, is_new)) => {
+                if is_new {
+                    self.begin(network, &open, start).await;
+                }
+                Taken::Open(open)
+            }
+            None => Taken::Elsewhere(Box::new(row)),
+        })
+    }
+
+    /// Hands a claimed payment to whatever sends it.
+    pub(super) async fn begin(&self, network: &NetworkEngine, open: &Arc<OpenPayment>, start: Start) {
         match network {
             #[cfg(feature = "evm")]
-            NetworkEngine::Evm(evm) => self.begin_evm(evm, &open, start).await,
+            NetworkEngine::Evm(evm) => self.begin_evm(evm, open, start).await,
             #[cfg(feature = "solana")]
-            NetworkEngine::Solana(solana) => self.begin_solana(solana, &open, start).await,
+            NetworkEngine::Solana(solana) => self.begin_solana(solana, open, start).await,
         }
-        Ok(Taken::Open(open))
     }
 
     /// All that has to be right before a claim.
@@ -155,6 +159,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         caller: Option<CallerKey>,
     ) -> Result<(Prepared, Start), VerifyError> {
         self.untaken(checked).await?;
+        self.may_ask(checked.matched())?;
         match network {
             #[cfg(feature = "evm")]
             NetworkEngine::Evm(evm) => self.prepare_evm(evm, checked, caller).await,
@@ -196,20 +201,15 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ) -> Result<Taken, SettleError> {
         let stored = self.store.payment(&row.key).await;
         if let Ok(Some(stored)) = stored {
-            if network.payments().find(&stored.key).is_some() || !stored.state.is_open() {
+            let driven = network.payments().find(&stored.key).is_some();
+            if driven || self.store.is_shared() || stored.state.is_decided() {
                 return self.again(network.payments(), checked.matched(), stored, caller).await;
             }
             if !store_failed {
                 return Err(SettleError::Pending { transaction: stored.state.transaction() });
             }
             // The store said no and did it all the same: drive it on like a restart would.
-            match network {
-                #[cfg(feature = "evm")]
-                NetworkEngine::Evm(evm) => evm.resume(stored),
-                // Its bytes are stored with it: the watcher sends what is not there.
-                #[cfg(feature = "solana")]
-                NetworkEngine::Solana(solana) => drop(solana.payments.enter(stored)),
-            }
+            network.resume(stored);
             return Err(SettleError::Pending { transaction: None });
         }
         let claimant = claimant(checked.matched());

@@ -10,20 +10,22 @@ mod settle;
 mod wasted;
 mod watch;
 
-pub(super) use recover::run;
+pub(super) use recover::begin;
 
 use super::{
+    budget::Spent,
     network::{Compared, on},
     open::OpenPayments,
+    progress::Progress,
+    strikes::Strikes,
 };
 use crate::{
-    StartError,
+    Payees, StartError,
     solana::{Commitment, SolanaChain},
 };
 use h402_core::{Address, AllowedExtensions, Amount, Assets, Network, SolanaAddress, SolanaHints, SolanaKey, SolanaPolicy, Undecided};
 use seen::Seen;
 use std::time::Duration;
-use wasted::Wasted;
 
 /// How payments are settled on one Solana cluster.
 ///
@@ -54,8 +56,14 @@ pub struct SolanaNetwork {
     pub extensions: AllowedExtensions,
     /// Least amount that is settled, by asset address, in its smallest unit; one unit for others.
     pub minimums: Vec<(Address, Amount)>,
+    /// How long the cluster may make no block while payments wait for one, before new ones are turned away.
+    pub max_block_age: Duration,
     /// How often open settlements are looked for, all of them at once.
     pub poll: Duration,
+    /// Whom payments are settled to.
+    pub payees: Payees,
+    /// The most lamports of fees that are paid for others within a day, each counted as `max_fee_lamports`.
+    pub daily_budget: Option<u64>,
 }
 
 impl SolanaNetwork {
@@ -71,7 +79,10 @@ impl SolanaNetwork {
             min_blocks_left: SolanaPolicy::MIN_BLOCKS_LEFT,
             extensions: AllowedExtensions::default(),
             minimums: Vec::new(),
+            max_block_age: super::MAX_BLOCK_AGE,
             poll: Duration::from_millis(400),
+            payees: Payees::default(),
+            daily_budget: None,
         }
     }
 
@@ -94,18 +105,29 @@ const RESERVE: u64 = 16;
 pub(super) struct SolanaEngine {
     pub(super) config: SolanaNetwork,
     pub(super) payments: OpenPayments,
+    progress: Progress,
     compared: Compared,
     /// What verifies have read lately.
     seen: Seen,
     /// Fees that were paid for nothing.
-    wasted: Wasted,
+    wasted: Strikes,
+    /// What was paid for others lately.
+    spent: Spent,
 }
 
 impl SolanaEngine {
     pub(super) async fn check(config: SolanaNetwork, assets: &Assets) -> Result<Self, StartError> {
         let network = config.chain.network();
         let compared = Compared::at_start(config.chain.check(&on(network, assets), &config.extensions).await)?;
-        Ok(Self { config, payments: OpenPayments::new(network), compared, seen: Seen::default(), wasted: Wasted::default() })
+        Ok(Self {
+            config,
+            payments: OpenPayments::new(network),
+            progress: Progress::default(),
+            compared,
+            seen: Seen::default(),
+            wasted: Strikes::two_an_hour(),
+            spent: Spent::default(),
+        })
     }
 
     fn network(&self) -> Network {
@@ -113,7 +135,7 @@ impl SolanaEngine {
     }
 
     /// Compares the mints with the cluster, if that has not succeeded yet.
-    async fn ensure_checked(&self, assets: &Assets) -> Result<(), Undecided> {
+    pub(super) async fn ensure_checked(&self, assets: &Assets) -> Result<(), Undecided> {
         let assets = on(self.network(), assets);
         self.compared.ensure(self.config.chain.check(&assets, &self.config.extensions)).await
     }
@@ -123,6 +145,7 @@ impl SolanaEngine {
         if !self.payments.is_recovered() {
             return Err(Undecided::Starting);
         }
+        self.progress.ensure(self.config.max_block_age)?;
         match self.config.sponsor() {
             None => self.config.chain.answers().await,
             Some(sponsor) => self.can_pay(self.config.chain.lamports(sponsor).await?),

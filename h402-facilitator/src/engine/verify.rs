@@ -5,6 +5,7 @@ use super::{
     network::NetworkEngine,
     reserve::{Claimant, Holder, Terms},
 };
+use crate::chaos::sabotaged;
 use h402_core::{
     Amount, Attestation, CallerKey, CheckPolicy, Checked, Clock, Matched, PaymentClass, PaymentKind, PaymentRow, Reject, Store, Undecided,
     Verified, VerifyError,
@@ -20,7 +21,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
     /// May be dropped at any time.
     pub async fn verify(&self, payment: Matched, caller: Option<CallerKey>) -> Result<Verified, VerifyError> {
         let shared = &self.shared;
-        let _permit = shared.admit()?;
+        let _permit = shared.admit(&shared.verifies)?;
         let network = shared.serves(&payment)?;
         let key = payment.key();
         if let Some(row) = shared.store.payment(&key).await.map_err(Undecided::from)? {
@@ -43,10 +44,10 @@ impl<S: Store, C: Clock> Engine<S, C> {
 fn known(payment: Matched, row: &PaymentRow, caller: Option<CallerKey>) -> Result<Verified, VerifyError> {
     let transaction = row.state.transaction();
     let repeated = row.caller.is_some() && row.caller == caller && is_same(row, &payment);
-    if !repeated || !(row.state.is_open() || row.state.is_settled()) {
+    if !repeated || (row.state.is_decided() && !row.state.is_settled()) {
         return Err(match row.state {
             state if state.is_settled() => Reject::DuplicateSettlement { transaction },
-            state if state.is_open() => Reject::InProgress,
+            state if !state.is_decided() => Reject::InProgress,
             _ => Reject::AlreadyUsed,
         }
         .into());
@@ -62,6 +63,9 @@ fn known(payment: Matched, row: &PaymentRow, caller: Option<CallerKey>) -> Resul
 /// transaction can be presented by anybody (T054).
 pub(super) fn is_same(row: &PaymentRow, payment: &Matched) -> bool {
     let offer = &payment.requirements().offer;
+    if sabotaged("known.terms") {
+        return true;
+    }
     row.payer == payment.payer() && row.asset == offer.asset.id && row.pay_to == offer.pay_to && row.amount >= offer.least()
 }
 
@@ -81,19 +85,20 @@ impl<S: Store, C: Clock> Shared<S, C> {
         Ok(network)
     }
 
-    /// Whether this kind of proof and this amount are taken. Asked of new payments only: what was taken before a
+    /// Whether this kind of proof, this payee, this asset and this amount are taken. Asked of new payments only: what was taken before a
     /// change of configuration still gets its answer.
-    pub(super) fn takes(&self, network: &NetworkEngine, payment: &Matched) -> Result<(), Reject> {
+    pub(super) fn takes(&self, network: &NetworkEngine, payment: &Matched) -> Result<(), VerifyError> {
         if is_sent(payment) && !self.accept_sent {
-            return Err(Reject::PayloadType("payments that are already sent are not accepted here"));
+            return Err(Reject::PayloadType("payments that are already sent are not accepted here").into());
         }
-        let minimum = network.minimum(&payment.requirements().offer.asset);
-        if payment.amount() < minimum { Err(Reject::BelowMinimum { minimum }) } else { Ok(()) }
+        self.agrees(network.network())?;
+        network.takes(&payment.requirements().offer, payment.amount())
     }
 
     /// Asks the chain, judges, and reserves for a minute.
     async fn vouch(&self, network: &NetworkEngine, checked: &Checked, caller: Option<CallerKey>) -> Result<Attestation, VerifyError> {
         self.untaken(checked).await?;
+        self.may_ask(checked.matched())?;
         let holder = caller.map_or(Holder::Nobody, Holder::Key);
         match network {
             #[cfg(feature = "evm")]
@@ -118,7 +123,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// No other name of the payment belongs to another payment or to a transaction of ours (T173).
     pub(super) async fn untaken(&self, checked: &Checked) -> Result<(), VerifyError> {
         for alias in checked.matched().aliases() {
-            if self.store.is_taken(&alias).await.map_err(Undecided::from)? {
+            if !sabotaged("verify.alias") && self.store.is_taken(&alias).await.map_err(Undecided::from)? {
                 return Err(Reject::AlreadyUsed.into());
             }
         }

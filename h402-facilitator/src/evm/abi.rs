@@ -33,7 +33,8 @@ mod interface {
 pub(super) use interface::Multicall3;
 
 /// A call that is not sent as a transaction.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct DryCall {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) from: Option<String>,
@@ -42,11 +43,17 @@ pub(super) struct DryCall {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) value: Option<String>,
     pub(super) data: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) gas: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_fee_per_gas: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_priority_fee_per_gas: Option<String>,
 }
 
 /// A read of a contract at the latest block.
 pub(super) fn call_at_latest(to: EvmAddress, data: &[u8]) -> Call {
-    let call = DryCall { from: None, to: Some(to.to_string()), value: None, data: hex::encode_prefixed(data) };
+    let call = DryCall { to: Some(to.to_string()), data: hex::encode_prefixed(data), ..DryCall::default() };
     Call::new("eth_call", &(call, "latest"))
 }
 

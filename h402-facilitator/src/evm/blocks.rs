@@ -24,6 +24,8 @@ pub struct Head {
     pub time: UnixSeconds,
     /// Base fee in wei per gas; none before EIP-1559.
     pub base_fee: Option<u128>,
+    /// The gas that its transactions may use together; none if the node does not say.
+    pub gas_limit: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -34,6 +36,8 @@ struct WireHeader {
     timestamp: Quantity<u64>,
     #[serde(default)]
     base_fee_per_gas: Option<Quantity<u128>>,
+    #[serde(default)]
+    gas_limit: Option<Quantity<u64>>,
 }
 
 impl<'de> Deserialize<'de> for Head {
@@ -44,6 +48,7 @@ impl<'de> Deserialize<'de> for Head {
             hash: wire.hash.0,
             time: UnixSeconds(wire.timestamp.0),
             base_fee: wire.base_fee_per_gas.map(|fee| fee.0),
+            gas_limit: wire.gas_limit.map(|gas| gas.0),
         })
     }
 }
@@ -65,6 +70,11 @@ impl EvmChain {
         Ok(head)
     }
 
+    /// A block that was dropped from the chain: no receipt of it counts any more, until the chain has it again.
+    pub fn dropped(&self, block: &B256) {
+        self.inner.times.forget(block);
+    }
+
     /// The hash of the block that the chain has at this height now; none above its head.
     ///
     /// # Errors
@@ -79,7 +89,7 @@ impl EvmChain {
     }
 }
 
-/// The timestamps of blocks by their hash, which never change.
+/// The timestamps of blocks that were the chain's own when they were read, by their hash.
 #[derive(Debug, Default)]
 pub(super) struct BlockTimes(Mutex<VecDeque<(B256, UnixSeconds)>>);
 
@@ -90,6 +100,10 @@ impl BlockTimes {
     pub(super) fn get(&self, hash: &B256) -> Option<UnixSeconds> {
         let times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         times.iter().rev().find(|(known, _)| known == hash).map(|(_, time)| *time)
+    }
+
+    fn forget(&self, hash: &B256) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != hash);
     }
 
     pub(super) fn put(&self, hash: B256, time: UnixSeconds) {
@@ -117,18 +131,20 @@ impl Inner {
         Err(Undecided::Chain)
     }
 
-    /// Learns the timestamps of blocks that are not known yet. A block that is gone by now stays unknown.
-    pub(super) async fn learn_times(&self, hashes: impl IntoIterator<Item = B256>) -> Result<(), Undecided> {
-        let mut unknown: Vec<B256> = hashes.into_iter().filter(|hash| self.times.get(hash).is_none()).collect();
+    /// Learns the timestamps of blocks that are not known yet. A block that is not the chain's own at its height stays
+    /// unknown: it was dropped, or never was (T147).
+    pub(super) async fn learn_times(&self, blocks: impl IntoIterator<Item = (u64, B256)>) -> Result<(), Undecided> {
+        let mut unknown: Vec<(u64, B256)> = blocks.into_iter().filter(|(_, hash)| self.times.get(hash).is_none()).collect();
         unknown.sort_unstable();
         unknown.dedup();
         let mut learned = Ok(());
-        for hashes in unknown.chunks(self.calls_beside_chain_id()) {
-            let calls = hashes.iter().map(|hash| Call::new("eth_getBlockByHash", &(hash.to_string(), false)));
+        for blocks in unknown.chunks(self.calls_beside_chain_id()) {
+            let calls = blocks.iter().map(|(height, _)| Call::new("eth_getBlockByNumber", &(number(*height), false)));
             let (answers, answerer) = self.ask_whom(calls).await?;
-            for (hash, answer) in hashes.iter().zip(answers) {
+            for ((height, hash), answer) in blocks.iter().zip(answers) {
                 match self.read_answer::<Option<Head>>(Some(answer), answerer) {
                     Ok(Some(head)) if head.hash == *hash => self.times.put(*hash, head.time),
+                    Ok(Some(head)) if head.number == *height => {}
                     Ok(None) => {}
                     // One bad answer does not keep the other blocks unknown.
                     Ok(Some(_)) | Err(_) => learned = Err(Undecided::Chain),

@@ -69,8 +69,11 @@ impl Reads for Inner {
             return questions.iter().map(|_| Err(behind.clone())).collect();
         }
         let read: Vec<_> = questions.iter().zip(&plan.places).map(|(question, places)| reading.facts(question, places)).collect();
-        let blocks: Vec<_> =
-            read.iter().filter_map(|read| read.as_ref().ok()?.1.as_ref()?.receipt.as_ref()).map(|receipt| receipt.block_hash.0).collect();
+        let blocks: Vec<_> = read
+            .iter()
+            .filter_map(|read| read.as_ref().ok()?.1.as_ref()?.receipt.as_ref())
+            .map(super::receipts::WireReceipt::block)
+            .collect();
         // Where this fails, the times stay unknown.
         drop(self.learn_times(blocks).await);
         read.into_iter()

@@ -20,6 +20,17 @@ pub struct Fees {
     pub max_priority_fee_per_gas: u128,
     /// The chain is older than EIP-1559: a legacy transaction with `max_fee_per_gas` as its gas price is needed.
     pub legacy: bool,
+    /// The gas that the transactions of the latest block may use together; none if the node does not say.
+    pub block_gas: Option<u64>,
+}
+
+impl Fees {
+    /// What a unit of gas costs in a block like the last.
+    #[must_use]
+    pub fn price_now(&self) -> u128 {
+        let tip = self.max_priority_fee_per_gas;
+        if self.legacy { self.max_fee_per_gas } else { (self.max_fee_per_gas.saturating_sub(tip) / 2).saturating_add(tip) }
+    }
 }
 
 /// The last fees and when they were read. Those who need them meanwhile wait for the one who asks.
@@ -72,10 +83,15 @@ impl Inner {
         let gas_price = next().and_then(|price| read::<Quantity<u128>>(&price).ok()).map(|price| price.0);
         let Some(base_fee) = head.base_fee else {
             let price = gas_price.ok_or(Undecided::Chain)?;
-            return Ok(Fees { max_fee_per_gas: price, max_priority_fee_per_gas: price, legacy: true });
+            return Ok(Fees { max_fee_per_gas: price, max_priority_fee_per_gas: price, legacy: true, block_gas: head.gas_limit });
         };
         let tip = asked_tip.or(paid_tip).or(gas_price.map(|price| price.saturating_sub(base_fee))).ok_or(Undecided::Chain)?;
-        Ok(Fees { max_fee_per_gas: base_fee.saturating_mul(2).saturating_add(tip), max_priority_fee_per_gas: tip, legacy: false })
+        Ok(Fees {
+            max_fee_per_gas: base_fee.saturating_mul(2).saturating_add(tip),
+            max_priority_fee_per_gas: tip,
+            legacy: false,
+            block_gas: head.gas_limit,
+        })
     }
 }
 

@@ -70,7 +70,7 @@ impl Plan {
             let code = plan.push(Call::new("eth_getCode", &[payer.as_str(), "latest"]));
             let (mut simulation, mut nonce, mut sent) = (None, None, None);
             match &question.kind {
-                Kind::Authorization { settlement, .. } => simulation = Some(plan.estimate(settlement)),
+                Kind::Authorization { settlement, .. } => simulation = settlement.as_ref().map(|settlement| plan.estimate(settlement)),
                 Kind::Transaction { dry } => {
                     simulation = Some(plan.estimate(dry));
                     nonce = Some(plan.push(Call::new("eth_getTransactionCount", &[payer.as_str(), "latest"])));

@@ -10,7 +10,7 @@ use super::{
 use crate::rpc::RpcError;
 use alloy_primitives::{B256, U256, hex};
 use alloy_sol_types::SolCall;
-use h402_core::{Checked, EvmAddress, Network, Proof, SentFacts, Simulation, Undecided, evm::Erc20};
+use h402_core::{Checked, EvmAddress, Network, PayerSignature, Proof, SentFacts, Simulation, Undecided, evm::Erc20};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -27,7 +27,7 @@ pub(super) struct Question {
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
     /// Whether the nonce is used, and how the settlement would fare.
-    Authorization { nonce: B256, settlement: DryCall },
+    Authorization { nonce: B256, settlement: Option<DryCall> },
     /// Account nonce and native balance, and how the transaction would fare.
     Transaction { dry: DryCall },
     /// The transaction itself.
@@ -44,15 +44,19 @@ impl Question {
             return Err(Undecided::WrongChain);
         }
         let kind = match matched.proof() {
+            // What a contract does is tried apart, with its gas limited and at the price of a real block (T039, T162).
+            Proof::Authorization { authorization, signature: PayerSignature::Contract(_) } => {
+                Kind::Authorization { nonce: authorization.nonce, settlement: None }
+            }
             Proof::Authorization { authorization, .. } => {
                 let (to, data) = EvmChain::settlement_call(matched).ok_or(Undecided::WrongChain)?;
                 let dry = |from: EvmAddress| DryCall {
                     from: Some(from.to_string()),
                     to: Some(to.to_string()),
-                    value: None,
                     data: hex::encode_prefixed(&data),
+                    ..DryCall::default()
                 };
-                Kind::Authorization { nonce: authorization.nonce, settlement: dry(simulate_from) }
+                Kind::Authorization { nonce: authorization.nonce, settlement: Some(dry(simulate_from)) }
             }
             Proof::EvmTransaction { transaction, .. } => Kind::Transaction {
                 dry: DryCall {
@@ -60,6 +64,7 @@ impl Question {
                     to: transaction.to.map(|to| to.to_string()),
                     value: Some(format!("{:#x}", transaction.value)),
                     data: hex::encode_prefixed(&transaction.input),
+                    ..DryCall::default()
                 },
             },
             Proof::EvmSent { hash, .. } => Kind::Sent { hash: *hash },

@@ -20,6 +20,13 @@ pub(super) struct WireReceipt {
     block_number: Quantity<u64>,
     status: Quantity<u64>,
     logs: Vec<WireLog>,
+    #[serde(default)]
+    gas_used: Option<Quantity<u64>>,
+    #[serde(default)]
+    effective_gas_price: Option<Quantity<U256>>,
+    /// OP-stack chains: what the chain below takes for the data.
+    #[serde(default)]
+    l1_fee: Option<Quantity<U256>>,
 }
 
 /// A log as a node writes it, in a receipt or found by a filter.
@@ -51,10 +58,10 @@ impl EvmChain {
                 wires.push(wire.inspect_err(|_| self.inner.rpc.distrust(answerer))?);
             }
         }
-        self.inner.learn_times(wires.iter().flatten().map(|wire| wire.block_hash.0)).await?;
+        self.inner.learn_times(wires.iter().flatten().map(WireReceipt::block)).await?;
         let facts = wires.into_iter().map(|wire| {
             let wire = wire?;
-            // A block that is gone by the second request takes its receipts with it.
+            // A block that the chain does not have takes its receipts with it.
             let time = self.inner.times.get(&wire.block_hash.0)?;
             Some(wire.facts(time))
         });
@@ -77,6 +84,11 @@ impl WireReceipt {
         }
     }
 
+    /// Number and hash of its block.
+    pub(super) fn block(&self) -> (u64, B256) {
+        (self.block_number.0, self.block_hash.0)
+    }
+
     pub(super) fn facts(&self, time: UnixSeconds) -> ReceiptFacts {
         let logs = self.logs.iter().filter(|log| !log.removed);
         ReceiptFacts {
@@ -86,7 +98,13 @@ impl WireReceipt {
             time,
             transfers: logs.clone().filter_map(WireLog::transfer).collect(),
             authorizations: logs.filter_map(WireLog::authorization).collect(),
+            cost: self.cost(),
         }
+    }
+
+    fn cost(&self) -> Option<U256> {
+        let gas = self.effective_gas_price?.0.saturating_mul(U256::from(self.gas_used?.0));
+        Some(gas.saturating_add(self.l1_fee.map(|fee| fee.0).unwrap_or_default()))
     }
 }
 

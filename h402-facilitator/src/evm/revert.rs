@@ -39,6 +39,12 @@ pub(super) fn is_out_of_funds(error: &RpcError) -> bool {
         || text.contains("gas required exceeds allowance")
 }
 
+/// Whether the call needs more gas than it was given.
+pub(super) fn is_out_of_gas(error: &RpcError) -> bool {
+    let text = error.message.to_ascii_lowercase();
+    text.contains("out of gas") || text.contains("outofgas") || text.contains("gas required exceeds allowance")
+}
+
 /// The reason of a revert: the contract's own text, the name of its error, or the error's selector.
 pub(super) fn reason(error: &RpcError) -> String {
     let decoded = error.data.as_ref().and_then(|data| decode(data));

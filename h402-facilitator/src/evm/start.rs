@@ -3,14 +3,12 @@
 use super::{
     EvmChain,
     abi::{call_at_latest, word},
+    code::code_call,
     quantity::{Data, read},
     question::has_code,
     revert,
 };
-use crate::{
-    StartError,
-    rpc::{Call, RpcError},
-};
+use crate::{StartError, rpc::RpcError};
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolCall;
 use h402_core::{Asset, Undecided, evm::Erc20};
@@ -73,10 +71,6 @@ impl EvmChain {
 
 fn mismatch(what: String) -> StartError {
     StartError::Mismatch { what }
-}
-
-fn code_call(address: &str) -> Call {
-    Call::new("eth_getCode", &[address, "latest"])
 }
 
 fn is_contract(answer: Result<Box<RawValue>, RpcError>) -> Result<bool, StartError> {

@@ -25,6 +25,11 @@ impl Call {
     pub fn method(&self) -> &'static str {
         self.method
     }
+
+    /// Whether it hands a transaction to the node.
+    pub(super) fn sends(&self) -> bool {
+        matches!(self.method, "eth_sendRawTransaction" | "sendTransaction")
+    }
 }
 
 /// What a node answered instead of a result.

@@ -1,6 +1,6 @@
-//! HTTP: one POST, one bounded answer.
+//! One POST, one bounded answer: over HTTP, or to a node in this process.
 
-use super::Endpoint;
+use super::{Endpoint, Node};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -9,7 +9,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Why there is no answer. Whatever the peer wrote stays here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,15 +25,20 @@ pub(super) enum Failure {
 }
 
 pub(super) struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    way: Way,
     max_body: usize,
+}
+
+enum Way {
+    Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+    InProcess(Arc<dyn Node>),
 }
 
 /// Shorter than what servers keep idle connections for, so that a request seldom meets a closing one.
 const IDLE: Duration = Duration::from_secs(20);
 
 impl Transport {
-    pub(super) fn new(max_body: usize) -> Self {
+    pub(super) fn http(max_body: usize) -> Self {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -44,10 +49,21 @@ impl Transport {
             // Sends again only what never left on a pooled connection that turned out to be closed.
             .retry_canceled_requests(true)
             .build(https);
-        Self { client, max_body }
+        Self { way: Way::Http(client), max_body }
+    }
+
+    pub(super) fn in_process(node: Arc<dyn Node>, max_body: usize) -> Self {
+        Self { way: Way::InProcess(node), max_body }
     }
 
     pub(super) async fn post(&self, endpoint: &Endpoint, body: Bytes) -> Result<Bytes, Failure> {
+        let client = match &self.way {
+            Way::Http(client) => client,
+            Way::InProcess(node) => {
+                let answer = node.answer(endpoint, body).await.map_err(|_| Failure::Endpoint)?;
+                return if answer.len() > self.max_body { Err(Failure::TooLong) } else { Ok(answer) };
+            }
+        };
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(endpoint.uri())
@@ -58,7 +74,7 @@ impl Transport {
         if let Some(authorization) = endpoint.authorization() {
             request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
         }
-        let answer = self.client.request(request).await.map_err(|_| Failure::Endpoint)?;
+        let answer = client.request(request).await.map_err(|_| Failure::Endpoint)?;
         if answer.status() != StatusCode::OK {
             return Err(Failure::Endpoint);
         }

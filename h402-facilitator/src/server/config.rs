@@ -1,11 +1,21 @@
 //! Configuration: one TOML file, overridden by the environment. Unknown keys are refused, secrets never shown.
 
 mod asset;
+mod connections;
+mod database;
 mod evm;
+mod keystore;
+mod policy;
+mod receipts;
+mod reconcile;
 mod solana;
 mod solana_rpc;
 
 pub use asset::{AssetSection, DomainSection, PegWord, TokenProgramWord};
+pub use connections::ConnectionsSection;
+pub use database::Database;
+pub use receipts::ReceiptsSection;
+pub use reconcile::ReconcileSection;
 pub use solana::{CommitmentWord, ExtensionWord};
 pub use solana_rpc::SolanaRpcSection;
 
@@ -13,14 +23,21 @@ use crate::{
     Callers, EngineConfig, EvmNetwork, NetworkConfig, SolanaNetwork,
     rpc::{Endpoint, Rpc, RpcConfig},
 };
-use h402_core::{Address, Amount, Assets, Network, UnknownNetwork};
+use h402_core::{Address, Amount, Asset, Assets, Network, ReceiptKey, UnknownNetwork};
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc};
 
 /// A text that is never shown.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
+
+impl Secret {
+    /// The text, for whoever it is meant for.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,9 +52,9 @@ pub struct Config {
     /// Where to listen. Anything but loopback needs `--public`.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
-    /// The ledger's file.
-    #[serde(default = "default_database")]
-    pub database: PathBuf,
+    /// The ledger: a file, or the `postgres://` URL of a database that other facilitators share.
+    #[serde(default)]
+    pub database: Database,
     /// `guarded` or `trusted`: whether callers without an `Idempotency-Key` exclude each other.
     #[serde(default)]
     pub callers: CallersWord,
@@ -46,14 +63,26 @@ pub struct Config {
     pub accept_sent: bool,
     /// Payments one payer may have open at once in one asset.
     pub max_open_per_payer: Option<usize>,
-    /// Requests worked on at once.
+    /// Payments verified at once, and as many settled.
     pub max_concurrent: Option<usize>,
+    /// Times a second that the chains are asked about payments of one payer.
+    pub reads_per_payer: Option<u32>,
+    /// The same of all payers together.
+    pub reads_overall: Option<u32>,
+    /// Connections of clients.
+    #[serde(default)]
+    pub connections: ConnectionsSection,
     /// The networks.
     #[serde(default)]
     pub network: Vec<NetworkSection>,
     /// Assets that the built-in table lacks or has otherwise.
     #[serde(default)]
     pub asset: Vec<AssetSection>,
+    /// How ledger and chains are compared.
+    #[serde(default)]
+    pub reconcile: ReconcileSection,
+    /// Who signs receipts; nobody if it is left out.
+    pub receipts: Option<ReceiptsSection>,
     /// The proxy for Solana clients; off if it is left out.
     pub solana_rpc: Option<SolanaRpcSection>,
 }
@@ -85,6 +114,10 @@ pub struct NetworkSection {
     /// EVM: encrypted key file (Ethereum keystore, version 3); its password comes from
     /// `H402_KEYSTORE_PASSWORD_<reference>`.
     pub keystore_file: Option<PathBuf>,
+    /// EVM: files with further keys, 64 hex digits in each: the one with the least to do settles next. `H402_KEY_<reference>`
+    /// overrides them all, and may hold several keys with commas between them.
+    #[serde(default)]
+    pub key_files: Vec<PathBuf>,
     /// Symbols of the accepted assets: an allow-list, so it cannot be left out.
     pub assets: Vec<String>,
     /// EVM: address of Multicall3, or `none`.
@@ -99,7 +132,8 @@ pub struct NetworkSection {
     pub max_fee_gwei: Option<u64>,
     /// Solana: `confirmed` or `finalized`, when a settlement is answered as settled.
     pub commitment: Option<CommitmentWord>,
-    /// Solana: amounts from which on that is `finalized` in any case, by symbol, in token units as text.
+    /// Amounts from which on a settlement is answered only once it is final, by symbol, in token units as text: on EVM at
+    /// `final_depth`, on Solana at `finalized`.
     #[serde(default)]
     pub large_amount: BTreeMap<String, String>,
     /// Solana: the most lamports that are paid for a payment of others.
@@ -109,11 +143,39 @@ pub struct NetworkSection {
     /// Solana: what mints of Token-2022 may be able to do.
     #[serde(default)]
     pub extensions: Vec<ExtensionWord>,
+    /// Seconds without a new block, while payments wait for one, after which new payments are turned away.
+    pub max_block_age_s: Option<u64>,
     /// Milliseconds between looks for open settlements.
     pub poll_ms: Option<u64>,
     /// Least amounts that are settled, by symbol, in token units as text.
     #[serde(default)]
     pub minimum: BTreeMap<String, String>,
+    /// Payees that are settled to; everybody if it is left out.
+    pub payees: Option<Vec<String>>,
+    /// Payees of some assets, in place of that, by symbol.
+    #[serde(default)]
+    pub payees_of: BTreeMap<String, Vec<String>>,
+    /// The most that each key spends within a day on gas or on fees of others, in the network's coin as text.
+    pub daily_budget: Option<String>,
+    /// EVM: what a coin of the network costs in dollars, as text.
+    pub coin_usd: Option<String>,
+    /// EVM: hundredths of a payment in a pegged asset that settling it may cost, once `coin_usd` is given; 50 if it is not said.
+    pub max_cost_percent: Option<u32>,
+    /// EVM: whether the chain below takes a fee for data, as below OP-stack chains.
+    #[serde(default)]
+    pub l1_fee: bool,
+    /// EVM: whether payers may be contracts (ERC-1271, EIP-7702).
+    #[serde(default)]
+    pub contract_payers: bool,
+    /// EVM: contracts that may be called to deploy payers (ERC-6492), besides.
+    #[serde(default)]
+    pub factories: Vec<String>,
+    /// EVM: Keccak-256 of the code that must stand at tokens, by symbol; `check-config --chain` shows what does.
+    #[serde(default)]
+    pub code_hash: BTreeMap<String, String>,
+    /// EVM: the same of what is behind tokens that are proxies.
+    #[serde(default)]
+    pub implementation_hash: BTreeMap<String, String>,
 }
 
 /// What is wrong with a configuration. Repeats no secret.
@@ -142,10 +204,6 @@ pub enum ConfigError {
 
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8402))
-}
-
-fn default_database() -> PathBuf {
-    "h402.sqlite".into()
 }
 
 /// The network with this name, or with this CAIP-2 id.
@@ -213,6 +271,14 @@ impl Config {
         Err(value("listen", format!("{} is reachable by others; start with --public to mean it", self.listen)))
     }
 
+    /// The key that signs receipts, if there is one.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the key.
+    pub fn receipt_key(&self, env: impl Fn(&str) -> Option<String>) -> Result<Option<ReceiptKey>, ConfigError> {
+        ReceiptsSection::key(self.receipts.as_ref(), &env)
+    }
+
     /// Turns the text into an engine's configuration; keys come from `env` or from key files.
     ///
     /// # Errors
@@ -224,6 +290,7 @@ impl Config {
         }
         let mut allowed = Assets::none();
         let mut networks: Vec<NetworkConfig> = Vec::new();
+        self.database.check()?;
         if self.network.is_empty() {
             return Err(value("network", "at least one [[network]] is needed"));
         }
@@ -242,11 +309,19 @@ impl Config {
                 allowed = allowed.with((**asset).clone());
             }
             let minimums = section.amounts("minimum", &section.minimum, network, &allowed)?;
+            let payees = section.payees(network, &allowed)?;
+            let large_amounts = section.amounts("large_amount", &section.large_amount, network, &allowed)?;
             networks.push(match network {
-                Network::Evm(chain_id) => EvmNetwork { minimums, ..section.evm(chain_id, &env)? }.into(),
+                Network::Evm(chain_id) => {
+                    let pins = section.pins(network, &allowed)?;
+                    let (daily_budget, cost_limit) = (section.coins(18)?.map(Amount::to_u256), section.cost_limit()?);
+                    let (l1_fee, contract_payers) = (section.l1_fee, section.contract_payers()?);
+                    let policy = section.evm(chain_id, &env)?;
+                    EvmNetwork { minimums, payees, large_amounts, pins, daily_budget, cost_limit, l1_fee, contract_payers, ..policy }.into()
+                }
                 Network::Solana(genesis) => {
-                    let large_amounts = section.amounts("large_amount", &section.large_amount, network, &allowed)?;
-                    SolanaNetwork { minimums, large_amounts, ..section.solana(genesis, &env)? }.into()
+                    let daily_budget = section.coins(9)?.map(|coins| u64::try_from(coins.to_u256()).unwrap_or(u64::MAX));
+                    SolanaNetwork { minimums, payees, large_amounts, daily_budget, ..section.solana(genesis, &env)? }.into()
                 }
                 _ => return Err(value(format!("network {network}"), "is of a kind that is not supported")),
             });
@@ -258,8 +333,12 @@ impl Config {
                 CallersWord::Trusted => Callers::Trusted,
             },
             accept_sent: self.accept_sent,
+            receipt_key: self.receipt_key(&env)?,
+            reconcile: self.reconcile.read(defaults.reconcile)?,
             max_open_per_payer: self.max_open_per_payer.unwrap_or(defaults.max_open_per_payer),
             max_concurrent: self.max_concurrent.unwrap_or(defaults.max_concurrent),
+            reads_per_payer: self.reads_per_payer.unwrap_or(defaults.reads_per_payer),
+            reads_overall: self.reads_overall.unwrap_or(defaults.reads_overall),
             ..defaults
         })
     }
@@ -298,12 +377,17 @@ impl NetworkSection {
     ) -> Result<Vec<(Address, Amount)>, ConfigError> {
         let mut amounts = Vec::new();
         for (symbol, text) in texts {
-            let asset = allowed.by_symbol(network, symbol).filter(|_| self.assets.contains(symbol));
-            let asset = asset.ok_or_else(|| value(format!("network {network} {name}"), format!("{symbol} is not among the assets")))?;
+            let asset = self.listed(name, symbol, network, allowed)?;
             let amount = Amount::from_units(text, asset.decimals);
             amounts.push((asset.id.address, amount.map_err(|why| value(format!("network {network} {name} {symbol}"), why))?));
         }
         Ok(amounts)
+    }
+
+    /// One of the listed assets, by its symbol.
+    fn listed<'a>(&self, name: &str, symbol: &String, network: Network, allowed: &'a Assets) -> Result<&'a Arc<Asset>, ConfigError> {
+        let asset = allowed.by_symbol(network, symbol).filter(|_| self.assets.contains(symbol));
+        asset.ok_or_else(|| value(format!("network {network} {name}"), format!("{symbol} is not among the assets")))
     }
 
     /// Refuses settings of another kind of network.

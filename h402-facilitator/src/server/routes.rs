@@ -3,6 +3,7 @@
 use super::{
     SolanaRpc,
     body::{self, Unread},
+    books, receipts,
 };
 use crate::Engine;
 use axum::{
@@ -21,7 +22,7 @@ use tower_service::Service;
 /// Longest `Idempotency-Key` in bytes.
 const MAX_CALLER_KEY: usize = 255;
 
-type Answer = Response<Body>;
+pub(super) type Answer = Response<Body>;
 
 /// The server as a service, for any listener.
 ///
@@ -35,6 +36,10 @@ pub fn router<S: Store, C: Clock>(engine: Engine<S, C>, solana_rpc: Option<Solan
         .route("/health", get(health::<S, C>))
         .route("/ready", get(ready::<S, C>))
         .route("/payments/{id}", get(payment::<S, C>))
+        .route("/payments/{id}/receipt", get(receipts::receipt::<S, C>))
+        .route("/receipts/key", get(receipts::issuer::<S, C>))
+        .route("/reconciliation", get(books::reconciliation::<S, C>))
+        .route("/metrics", get(books::metrics::<S, C>))
         .with_state(engine)
         .merge(solana_rpc.map_or_else(Router::new, SolanaRpc::routes))
         .fallback(async || error(StatusCode::NOT_FOUND, "not_found", "no such path"))
@@ -106,7 +111,14 @@ async fn ready<S: Store, C: Clock>(State(engine): State<Engine<S, C>>) -> Answer
     let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = |state: &Result<(), Undecided>| state.as_ref().map_or_else(|why| why.to_string(), |()| "ok".into());
     let mut parts = vec![("store".to_owned(), word(&readiness.store))];
-    parts.extend(readiness.networks.iter().map(|network| (network.network.to_string(), word(&network.state))));
+    for network in &readiness.networks {
+        parts.push((network.network.to_string(), word(&network.state)));
+        let changed = network.changed.iter().map(|asset| (format!("{}/{asset}", network.network), Undecided::AssetChanged.to_string()));
+        parts.extend(changed);
+    }
+    // Both are ready: who follows verifies and claims, and another process settles.
+    let role = |drives| if drives { "drives" } else { "follows" }.to_owned();
+    parts.extend(readiness.networks.iter().map(|network| (format!("{} role", network.network), role(network.drives))));
     if readiness.stopping {
         parts.push(("shutdown".to_owned(), Undecided::ShuttingDown.to_string()));
     }
@@ -114,13 +126,24 @@ async fn ready<S: Store, C: Clock>(State(engine): State<Engine<S, C>>) -> Answer
 }
 
 async fn payment<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, id: Result<Path<String>, PathRejection>) -> Answer {
+    match found(&engine, id).await {
+        Ok(row) => json(StatusCode::OK, h402::encode_payment_status(&row)),
+        Err(answer) => answer,
+    }
+}
+
+/// The payment that a path names, or the answer that there is none.
+pub(super) async fn found<S: Store, C: Clock>(
+    engine: &Engine<S, C>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<PaymentRow, Answer> {
     // A path that is no text is no id either.
     let id = id.map(|Path(id)| id).unwrap_or_default();
-    match find(&engine, &id).await {
-        Some(Ok(Some(row))) => json(StatusCode::OK, h402::encode_payment_status(&row)),
-        Some(Ok(None)) => error(StatusCode::NOT_FOUND, h402::UNKNOWN_PAYMENT, "no such payment"),
-        Some(Err(why)) => undecided(&why),
-        None => error(StatusCode::BAD_REQUEST, "invalid_request", "neither a payment id of 64 hex digits nor a transaction hash"),
+    match find(engine, &id).await {
+        Some(Ok(Some(row))) => Ok(row),
+        Some(Ok(None)) => Err(error(StatusCode::NOT_FOUND, h402::UNKNOWN_PAYMENT, "no such payment")),
+        Some(Err(why)) => Err(undecided(&why)),
+        None => Err(error(StatusCode::BAD_REQUEST, "invalid_request", "neither a payment id of 64 hex digits nor a transaction hash")),
     }
 }
 
@@ -149,6 +172,7 @@ async fn read<S: Store, C: Clock>(engine: &Engine<S, C>, body: Body) -> Result<R
         error(status, "invalid_request", unread.text())
     })?;
     match h402::decode_request(&body, engine.assets()) {
+        Ok(request) if engine.takes_contracts(request.network()) => Ok(request.matched_with_contracts()),
         Ok(request) => Ok(request.matched()),
         Err(RequestError::Malformed(why)) => Err(error(StatusCode::BAD_REQUEST, "invalid_request", why)),
         Err(RequestError::Rejected(reject)) => Ok(Err(reject)),
@@ -168,17 +192,17 @@ fn caller(headers: &HeaderMap) -> Result<Option<CallerKey>, Answer> {
     }
 }
 
-fn undecided(why: &Undecided) -> Answer {
+pub(super) fn undecided(why: &Undecided) -> Answer {
     let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, why.word(), &why.to_string());
     answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     answer
 }
 
-fn error(status: StatusCode, word: &str, text: &str) -> Answer {
+pub(super) fn error(status: StatusCode, word: &str, text: &str) -> Answer {
     json(status, Ok(h402::encode_error(word, text)))
 }
 
-fn json(status: StatusCode, body: Result<Vec<u8>, WireError>) -> Answer {
+pub(super) fn json(status: StatusCode, body: Result<Vec<u8>, WireError>) -> Answer {
     // Encoding fails only for amounts that no offer can hold; such an answer is ours to explain.
     let (status, body) = match body {
         Ok(body) => (status, body),

@@ -1,8 +1,8 @@
 //! Transactions that payers have sent, as the cluster knows them.
 
 use super::{
-    Answer,
-    answer::{Answered, Base58, Encoded, InBase64, read},
+    Answer, SolanaChain,
+    answer::{Answered, Base58, Encoded, InBase64, base58, read},
     facts::is_null,
     status::{Commitment, Search, WireStatus},
 };
@@ -26,6 +26,17 @@ pub(super) fn calls(signature: &str) -> Vec<Call> {
         Call::new("getTransaction", &(signature, options)),
         Call::new("getSignatureStatuses", &([signature], Search { search_transaction_history: true })),
     ]
+}
+
+impl SolanaChain {
+    /// What the cluster shows of a transaction, however old; none if it does not know it as confirmed.
+    ///
+    /// # Errors
+    /// [`Undecided`], also if the node's answers contradict each other.
+    pub async fn transaction(&self, signature: &[u8; 64]) -> Result<Option<SolanaSentFacts>, Undecided> {
+        let (answers, _) = self.inner.ask(calls(&base58(signature))).await?;
+        facts(signature, &answers)
+    }
 }
 
 #[derive(Deserialize)]

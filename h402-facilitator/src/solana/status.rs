@@ -6,7 +6,7 @@ use super::{
     question::failure,
 };
 use crate::rpc::Call;
-use h402_core::Undecided;
+use h402_core::{Undecided, UnixSeconds};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -42,6 +42,8 @@ pub struct Statuses {
     pub slot: u64,
     /// The finalized block height.
     pub finalized_height: u64,
+    /// The first slot that the node remembers; zero if it was not asked for.
+    pub first_slot: u64,
     /// In the order asked; none for a transaction that the cluster does not know.
     pub statuses: Vec<Option<SignatureStatus>>,
 }
@@ -81,7 +83,7 @@ impl WireStatus {
 impl SolanaChain {
     /// Where transactions stand that were sent within the last minutes, and the finalized block height.
     ///
-    /// One HTTP request for up to 256 × 98 signatures, with a node that takes the usual 100 calls.
+    /// One HTTP request for up to 256 × 97 signatures, with a node that takes the usual 100 calls.
     ///
     /// # Errors
     /// [`Undecided`], also if the node is of another cluster or far behind another endpoint.
@@ -95,6 +97,18 @@ impl SolanaChain {
     /// As [`SolanaChain::statuses`], also if the node keeps no history.
     pub async fn statuses_of_any_age(&self, signatures: &[[u8; 64]]) -> Result<Statuses, Undecided> {
         self.inner.statuses(signatures, true).await
+    }
+
+    /// When a block was made that the node remembers; the beginning of time for slot zero.
+    ///
+    /// # Errors
+    /// [`Undecided`], also if the node does not know that block's time.
+    pub async fn time_of(&self, slot: u64) -> Result<UnixSeconds, Undecided> {
+        if slot == 0 {
+            return Ok(UnixSeconds(0));
+        }
+        let (mut answers, answerer) = self.inner.ask([Call::new("getBlockTime", &[slot])]).await?;
+        Ok(UnixSeconds(self.inner.read_answer(answers.pop(), answerer)?))
     }
 
     /// Whether transactions can still come, by their blockhash: `false` once it is too old in a finalized block. In
@@ -120,16 +134,18 @@ impl SolanaChain {
 
 impl Inner {
     async fn statuses(&self, signatures: &[[u8; 64]], search_transaction_history: bool) -> Result<Statuses, Undecided> {
-        let mut all = Statuses { slot: u64::MAX, finalized_height: u64::MAX, statuses: Vec::with_capacity(signatures.len()) };
-        // Beside the genesis hash there is the block height.
-        let calls_left = self.calls_beside_genesis().saturating_sub(1).max(1);
+        let mut all =
+            Statuses { slot: u64::MAX, finalized_height: u64::MAX, first_slot: 0, statuses: Vec::with_capacity(signatures.len()) };
+        // Beside the genesis hash there is the block height, and what the node remembers.
+        let calls_left = self.calls_beside_genesis().saturating_sub(2).max(1);
         for request in signatures.chunks(PER_CALL.saturating_mul(calls_left)) {
             let height = Call::new("getBlockHeight", &[Level::FINALIZED]);
             let calls = request.chunks(PER_CALL).map(|chunk| {
                 let named: Vec<String> = chunk.iter().map(|signature| base58(signature)).collect();
                 Call::new("getSignatureStatuses", &(named, Search { search_transaction_history }))
             });
-            let (answers, answerer) = self.ask([height].into_iter().chain(calls)).await?;
+            let first = search_transaction_history.then(|| Call::new("getFirstAvailableBlock", &[(); 0]));
+            let (answers, answerer) = self.ask([height].into_iter().chain(calls).chain(first)).await?;
             let mut answers = answers.into_iter();
             let height: u64 = self.read_answer(answers.next(), answerer)?;
             all.finalized_height = all.finalized_height.min(height);
@@ -144,6 +160,10 @@ impl Inner {
                 for status in answer.value {
                     all.statuses.push(status.as_ref().map(WireStatus::read).transpose()?);
                 }
+            }
+            if search_transaction_history {
+                let first: u64 = self.read_answer(answers.next(), answerer)?;
+                all.first_slot = all.first_slot.max(first);
             }
         }
         Ok(all)

@@ -3,71 +3,19 @@
 //! Plain claims are one statement for all of them. Everything else runs one by one, each all or nothing under its
 //! own savepoint. A batch that is one statement needs no transaction around it.
 
-use super::{answers, grants, payments, transactions};
-use h402_core::{Address, AssetId, Change, Grant, NewGrant, NewPayment, PaymentKey, PaymentRow, StoredAnswer, UnixMillis};
+use super::{answers, grants, leases, payments, reconciliation, transactions};
+use crate::chaos::{crash_point, sabotaged};
+use crate::sql::job::{Job, Outcome, Plan, plain_claim};
+use h402_core::{Change, NewGrant, NewPayment, PaymentKey, PaymentRow, UnixMillis};
 use sqlx::{Row as _, SqliteConnection};
 use std::collections::HashSet;
 
-/// One thing to write.
-#[cfg_attr(test, derive(Debug))]
-pub(super) enum Job {
-    Change(Box<Change>),
-    Claim(Box<NewGrant>),
-    Update(Box<Grant>, Option<StoredAnswer>),
-    /// Writes one row, to find out whether that can be done.
-    Touch(UnixMillis),
-}
-
-/// What came of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Done,
-    /// Nothing of it happened: something was taken or changed meanwhile.
-    Conflict,
-    /// The payment was claimed before.
-    Known(Box<Grant>),
-    TooManyUnsettled,
-}
-
-/// Which jobs of a batch go into a statement together, as places in the batch.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Plan {
-    payments: Vec<usize>,
-    grants: Vec<usize>,
-    single: Vec<usize>,
-}
-
-impl Plan {
-    fn new(jobs: &[Job]) -> Self {
-        let mut plan = Self::default();
-        let mut keys: HashSet<(bool, PaymentKey)> = HashSet::new();
-        let mut payers: HashSet<(Address, AssetId)> = HashSet::new();
-        for (at, job) in jobs.iter().enumerate() {
-            let group = match job {
-                Job::Change(change) => match plain_claim(change) {
-                    Some(row) if keys.insert((true, row.key)) => &mut plan.payments,
-                    _ => &mut plan.single,
-                },
-                // The rule of `max_unsettled` counts what was there before a statement, so one row of a payer in each.
-                Job::Claim(new) => {
-                    let alone = payers.insert((new.grant.payer, new.grant.asset));
-                    let first = keys.insert((false, new.grant.key));
-                    if alone && first && new.aliases.is_empty() { &mut plan.grants } else { &mut plan.single }
-                }
-                Job::Update(..) | Job::Touch(_) => &mut plan.single,
-            };
-            group.push(at);
-        }
-        plan
-    }
-
-    /// Whether the batch is one statement, which is a transaction by itself.
-    fn is_one_statement(&self, jobs: &[Job]) -> bool {
-        match (self.payments.is_empty(), self.grants.is_empty(), self.single.as_slice()) {
-            (false, true, []) | (true, false, []) => true,
-            (true, true, [at]) => jobs.get(*at).is_some_and(is_one_statement),
-            _ => false,
-        }
+/// Whether a batch is one statement, which is a transaction by itself.
+fn is_one(plan: &Plan, jobs: &[Job]) -> bool {
+    match (plan.payments.is_empty(), plan.grants.is_empty(), plan.single.as_slice()) {
+        (false, true, []) | (true, false, []) => true,
+        (true, true, [at]) => jobs.get(*at).is_some_and(is_one_statement),
+        _ => false,
     }
 }
 
@@ -75,24 +23,12 @@ impl Plan {
 fn is_one_statement(job: &Job) -> bool {
     match job {
         Job::Change(change) => {
-            let Change { claim, updates, transactions, sent } = &**change;
-            claim.is_none() && transactions.is_empty() && updates.len() + sent.len() <= 1
+            let Change { claim, updates, transactions, sent, fence } = &**change;
+            claim.is_none() && transactions.is_empty() && fence.is_none() && updates.len() + sent.len() <= 1
         }
-        Job::Claim(_) => false,
+        Job::Claim(_) | Job::Lease(..) | Job::Reconcile(_) => false,
         Job::Update(_, answer) => answer.is_none(),
-        Job::Touch(_) => true,
-    }
-}
-
-/// The row of a change that is nothing but the claim of a payment without other names.
-fn plain_claim(change: &Change) -> Option<&PaymentRow> {
-    match change {
-        Change { claim: Some(NewPayment { row, aliases }), updates, transactions, sent }
-            if aliases.is_empty() && updates.is_empty() && transactions.is_empty() && sent.is_empty() =>
-        {
-            Some(row)
-        }
-        _ => None,
+        Job::Release(..) | Job::Accept(..) | Job::Touch(_) => true,
     }
 }
 
@@ -100,13 +36,18 @@ fn plain_claim(change: &Change) -> Option<&PaymentRow> {
 /// it happened, unless the error is one of those after which nothing is certain ([`super::fault`]).
 pub(super) async fn write(conn: &mut SqliteConnection, jobs: &[Job]) -> sqlx::Result<Vec<Outcome>> {
     let plan = Plan::new(jobs);
-    if plan.is_one_statement(jobs) {
-        return run(conn, jobs, &plan).await;
+    if is_one(&plan, jobs) {
+        crash_at(jobs, "intent.pre_fsync");
+        let outcomes = run(conn, jobs, &plan).await;
+        crash_at(jobs, "intent.post_fsync");
+        return outcomes;
     }
     let written = async {
         command(conn, "BEGIN IMMEDIATE").await?;
         let outcomes = run(conn, jobs, &plan).await?;
+        crash_at(jobs, "intent.pre_fsync");
         command(conn, "COMMIT").await?;
+        crash_at(jobs, "intent.post_fsync");
         Ok(outcomes)
     };
     let written = written.await;
@@ -115,6 +56,13 @@ pub(super) async fn write(conn: &mut SqliteConnection, jobs: &[Job]) -> sqlx::Re
         let _rolled_back = command(conn, "ROLLBACK").await;
     }
     written
+}
+
+/// A crash point of whatever says something of a payment.
+fn crash_at(jobs: &[Job], point: &'static str) {
+    if jobs.iter().any(|job| matches!(job, Job::Change(_) | Job::Claim(_) | Job::Update(..))) {
+        crash_point(point);
+    }
 }
 
 /// Runs a statement without values. Transactions are begun and ended by statements: sqlx keeps its own count of
@@ -189,20 +137,30 @@ async fn not_claimed(conn: &mut SqliteConnection, new: &NewGrant) -> sqlx::Resul
 async fn all_or_nothing(conn: &mut SqliteConnection, job: &Job) -> sqlx::Result<Outcome> {
     command(conn, "SAVEPOINT job").await?;
     let outcome = one(conn, job).await?;
-    if outcome == Outcome::Done {
+    if matches!(outcome, Outcome::Done | Outcome::Lease(_) | Outcome::Count(_)) {
         command(conn, "RELEASE job").await?;
         return Ok(outcome);
     }
     command(conn, "ROLLBACK TO job; RELEASE job").await?;
     match job {
         Job::Claim(new) => not_claimed(conn, new).await,
-        Job::Change(_) | Job::Update(..) | Job::Touch(_) => Ok(outcome),
+        Job::Change(_) | Job::Update(..) | Job::Lease(..) | Job::Release(..) | Job::Reconcile(_) | Job::Accept(..) | Job::Touch(_) => {
+            Ok(outcome)
+        }
     }
 }
 
 async fn one(conn: &mut SqliteConnection, job: &Job) -> sqlx::Result<Outcome> {
     let done = match job {
-        Job::Change(change) => apply(conn, change).await?,
+        Job::Change(change) => {
+            if let Some(fence) = &change.fence
+                && !sabotaged("fence.skip")
+                && !leases::is_current(conn, fence).await?
+            {
+                return Ok(Outcome::Fenced);
+            }
+            apply(conn, change).await?
+        }
         Job::Claim(new) => claim(conn, new).await?,
         Job::Update(grant, answer) => {
             let updated = grants::update(conn, grant).await?;
@@ -211,13 +169,23 @@ async fn one(conn: &mut SqliteConnection, job: &Job) -> sqlx::Result<Outcome> {
             }
             updated
         }
+        Job::Lease(ask, now) => return Ok(Outcome::Lease(leases::ask(conn, ask, *now).await?)),
+        Job::Release(network, holder) => {
+            leases::release(conn, *network, holder).await?;
+            true
+        }
+        Job::Reconcile(pass) => {
+            reconciliation::store(conn, pass).await?;
+            true
+        }
+        Job::Accept(network, now) => return Ok(Outcome::Count(reconciliation::accept(conn, *network, *now).await?)),
         Job::Touch(now) => touch(conn, *now).await?,
     };
     Ok(if done { Outcome::Done } else { Outcome::Conflict })
 }
 
 async fn apply(conn: &mut SqliteConnection, change: &Change) -> sqlx::Result<bool> {
-    let Change { claim, updates, transactions: signed, sent } = change;
+    let Change { claim, updates, transactions: signed, sent, fence: _ } = change;
     if let Some(NewPayment { row, aliases }) = claim {
         if payments::insert(conn, &[row]).await?.is_empty() {
             return Ok(false);
@@ -258,7 +226,7 @@ async fn claim(conn: &mut SqliteConnection, new: &NewGrant) -> sqlx::Result<bool
 
 async fn touch(conn: &mut SqliteConnection, now: UnixMillis) -> sqlx::Result<bool> {
     let touched = sqlx::query("INSERT INTO liveness (id, at) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET at = excluded.at RETURNING id")
-        .bind(super::columns::stored_millis(now))
+        .bind(crate::sql::columns::stored_millis(now))
         .fetch_one(conn)
         .await?;
     Ok(touched.try_get::<i64, _>("id")? == 1)

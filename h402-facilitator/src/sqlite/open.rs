@@ -4,7 +4,7 @@ use super::lock::{Lock, private_file};
 use super::reader::{READERS, Readers};
 use super::statement::MAX_ROWS;
 use super::writer::{Message, Writer};
-use super::{answers, grants, schema};
+use super::{answers, grants, leases, schema};
 use crate::SystemClock;
 use h402_core::Clock;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -200,6 +200,7 @@ async fn prepare(
         limit_pages(conn, bytes).await.map_err(failed)?;
     }
     grants::free_all(conn).await.map_err(failed)?;
+    leases::end_all(conn).await.map_err(failed)?;
     let identity = identity(conn).await.map_err(failed)?;
     let answer_bytes = answers::total(conn).await.map_err(failed)?;
     let mut readers = Vec::new();
@@ -256,5 +257,5 @@ async fn identity(conn: &mut SqliteConnection) -> sqlx::Result<[u8; 32]> {
         .execute(&mut *conn)
         .await?;
     let row = sqlx::query("SELECT bytes FROM identity").fetch_one(conn).await?;
-    super::columns::Columns(&row).bytes32("bytes")
+    crate::sql::columns::Columns(&row).bytes32("bytes")
 }

@@ -8,7 +8,15 @@ use std::path::Path;
 const APPLICATION_ID: i64 = 0x6834_3032;
 
 /// One entry per schema version, in order; an entry that was released never changes.
-const MIGRATIONS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const MIGRATIONS: [&str; 7] = [
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+    include_str!("schema/4.sql"),
+    include_str!("schema/5.sql"),
+    include_str!("schema/6.sql"),
+    include_str!("schema/7.sql"),
+];
 
 /// Brings the database to this program's schema; all of it or nothing.
 pub(super) async fn migrate(conn: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {

@@ -1,6 +1,7 @@
 //! Inserts of many rows in one statement: SQL texts for each power of two.
 
-use super::columns::Columns;
+use crate::sql::columns::Columns;
+pub(super) use crate::sql::value::Value;
 use h402_core::PaymentKey;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 use std::sync::Arc;
@@ -47,15 +48,15 @@ impl Inserts {
         conn: &mut SqliteConnection,
         rows: &[&R],
         key: impl Fn(&R) -> PaymentKey,
-        bind: impl Fn(Statement, &R) -> sqlx::Result<Statement>,
+        values: impl Fn(&R) -> sqlx::Result<Vec<Value>>,
     ) -> sqlx::Result<Vec<PaymentKey>> {
         if let [row] = rows {
-            let done = bind(statement(&self.one), row)?.execute(conn).await?;
+            let done = bind(statement(&self.one), values(row)?).execute(conn).await?;
             return Ok(if done.rows_affected() == 1 { vec![key(row)] } else { Vec::new() });
         }
         let mut statement = statement(self.with_room(rows.len()));
         for row in rows {
-            statement = bind(statement, row)?;
+            statement = bind(statement, values(row)?);
         }
         statement.fetch_all(conn).await?.iter().map(|row| Columns(row).key("key")).collect()
     }
@@ -73,6 +74,22 @@ impl Inserts {
     }
 }
 
-fn statement(text: &Arc<str>) -> Statement {
+/// The text of an `UPDATE` by key, the first column, and by version, the last one, as it was before: one more value.
+pub(super) fn update(table: &str, columns: &[&str]) -> Arc<str> {
+    let set: Vec<String> = (1..).zip(columns).skip(1).map(|(at, column)| format!("{column} = ?{at}")).collect();
+    format!("UPDATE {table} SET {} WHERE key = ?1 AND version = ?{}", set.join(", "), columns.len() + 1).into()
+}
+
+/// Gives a statement its next values.
+pub(super) fn bind(statement: Statement, values: impl IntoIterator<Item = Value>) -> Statement {
+    values.into_iter().fold(statement, |statement, value| match value {
+        Value::Integer(value) => statement.bind(value),
+        Value::Text(value) => statement.bind(value),
+        Value::Bytes(value) => statement.bind(value),
+        Value::Flag(value) => statement.bind(value),
+    })
+}
+
+pub(super) fn statement(text: &Arc<str>) -> Statement {
     sqlx::query(AssertSqlSafe(text.clone()))
 }

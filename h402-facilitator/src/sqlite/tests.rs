@@ -97,6 +97,7 @@ pub(super) fn signed(n: u64) -> TransactionRow {
         raw: vec![1].into(),
         payments: vec![],
         done: false,
+        cost: None,
         signed_at: UnixMillis(1),
     }
 }

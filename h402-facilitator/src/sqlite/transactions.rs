@@ -1,56 +1,33 @@
 //! The table `transactions`: what keys of ours signed.
 
-use super::columns::{Columns, stored_integer, stored_millis, transaction_bytes, unreadable};
 use super::payments;
-use h402_core::{EvmAddress, LanePosition, Network, PaymentKey, SentState, TransactionId, TransactionRow};
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
+use super::statement::bind;
+use crate::sql::columns::{Columns, stored_millis, transaction_bytes};
+use crate::sql::transactions::{read, values};
+use alloy_primitives::U256;
+use futures_util::TryStreamExt as _;
+use h402_core::{EvmAddress, LanePosition, Network, PaymentKey, SentState, TransactionId, TransactionRow, UnixMillis};
+use sqlx::SqliteConnection;
 
-fn read(row: &SqliteRow) -> sqlx::Result<TransactionRow> {
-    let columns = Columns(row);
-    let (keys, rest) = columns.bytes("payments")?.as_chunks::<32>();
-    if !rest.is_empty() {
-        return Err(unreadable("payments"));
-    }
-    Ok(TransactionRow {
-        network: columns.network("network")?,
-        id: columns.transaction("id")?,
-        sender: columns.evm_address("sender")?,
-        nonce: columns.integer("nonce")?,
-        raw: columns.bytes("raw")?.to_vec().into(),
-        payments: keys.iter().copied().map(PaymentKey::from_bytes).collect(),
-        done: columns.integer("done")? != 0,
-        signed_at: columns.millis("signed_at")?,
-    })
-}
+const INSERT: &str = "INSERT INTO transactions (network, id, sender, nonce, raw, payments, done, cost, signed_at) \
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
 
 /// Stores a transaction and takes its own key, which no payment owns; `false` if either is taken.
 pub(super) async fn insert(conn: &mut SqliteConnection, row: &TransactionRow) -> sqlx::Result<bool> {
     if !payments::take_key(conn, &PaymentKey::of_transaction(row.network, &row.id), None).await? {
         return Ok(false);
     }
-    let inserted = sqlx::query(
-        "INSERT INTO transactions (network, id, sender, nonce, raw, payments, done, signed_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
-    )
-    .bind(row.network.to_string())
-    .bind(transaction_bytes(&row.id)?)
-    .bind(row.sender.as_slice())
-    .bind(stored_integer(row.nonce))
-    .bind(row.raw.as_ref())
-    .bind(row.payments.iter().flat_map(PaymentKey::as_bytes).copied().collect::<Vec<u8>>())
-    .bind(row.done)
-    .bind(stored_millis(row.signed_at))
-    .execute(conn)
-    .await?;
+    let inserted = bind(sqlx::query(INSERT), values(row)?).execute(conn).await?;
     Ok(inserted.rows_affected() == 1)
 }
 
 /// Records what became known of a transaction; one that keys of ours did not sign is nothing to this table.
 pub(super) async fn mark(conn: &mut SqliteConnection, sent: &SentState) -> sqlx::Result<()> {
-    sqlx::query("UPDATE transactions SET done = ?3 WHERE network = ?1 AND id = ?2")
+    sqlx::query("UPDATE transactions SET done = ?3, cost = coalesce(?4, cost) WHERE network = ?1 AND id = ?2")
         .bind(sent.network.to_string())
         .bind(transaction_bytes(&sent.id)?)
         .bind(sent.done)
+        .bind(sent.cost.map(|cost| cost.to_be_bytes::<32>().to_vec()))
         .execute(conn)
         .await?;
     Ok(())
@@ -84,4 +61,19 @@ pub(super) async fn lane(conn: &mut SqliteConnection, network: Network, sender: 
         }
     }
     Ok(position)
+}
+
+/// What the transactions of a sender cost that were signed at a time or later.
+pub(super) async fn spent(conn: &mut SqliteConnection, network: Network, sender: &EvmAddress, since: UnixMillis) -> sqlx::Result<U256> {
+    let mut costs =
+        sqlx::query("SELECT cost FROM transactions WHERE network = ?1 AND sender = ?2 AND signed_at >= ?3 AND cost IS NOT NULL")
+            .bind(network.to_string())
+            .bind(sender.as_slice())
+            .bind(stored_millis(since))
+            .fetch(conn);
+    let mut spent = U256::ZERO;
+    while let Some(row) = costs.try_next().await? {
+        spent = spent.saturating_add(Columns(&row).maybe_u256("cost")?.unwrap_or_default());
+    }
+    Ok(spent)
 }

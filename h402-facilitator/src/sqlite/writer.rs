@@ -1,11 +1,13 @@
 //! The one task that writes: takes what waits, writes it in one commit, answers, and takes again.
 
-use super::batch::{self, Job, Outcome};
+use super::batch;
 use super::fault::{self, Fault};
 use super::lock::Lock;
 use super::reader::Readers;
 use super::statement::MAX_ROWS;
 use super::{answers, grants};
+use crate::chaos::sabotaged;
+use crate::sql::job::{Job, Outcome};
 use h402_core::{Clock, StoreUnavailable, StoredAnswer, UnixMillis};
 use sqlx::{Connection as _, SqliteConnection};
 use std::{sync::Arc, time::Duration};
@@ -93,6 +95,11 @@ impl Writer {
 
     /// Writes a batch and answers it; what it returns is the end of all writing.
     async fn write(&mut self, jobs: &[Job], replies: Vec<oneshot::Sender<Result<Outcome, StoreUnavailable>>>) -> Option<StoreUnavailable> {
+        if sabotaged("store.early") {
+            answer(replies, || Ok(Outcome::Done));
+            let _unheard = batch::write(&mut self.conn, jobs).await;
+            return None;
+        }
         match batch::write(&mut self.conn, jobs).await {
             Ok(outcomes) => {
                 self.answer_bytes = self.answer_bytes.saturating_add(jobs.iter().map(answer_bytes).sum());
@@ -179,6 +186,13 @@ fn answer_bytes(job: &Job) -> u64 {
             let headers: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
             u64::try_from(answer.body.len() + headers).unwrap_or(u64::MAX)
         }
-        Job::Change(_) | Job::Claim(_) | Job::Update(_, None) | Job::Touch(_) => 0,
+        Job::Change(_)
+        | Job::Claim(_)
+        | Job::Update(_, None)
+        | Job::Lease(..)
+        | Job::Release(..)
+        | Job::Reconcile(_)
+        | Job::Accept(..)
+        | Job::Touch(_) => 0,
     }
 }

@@ -1,9 +1,10 @@
 //! The gate's own answers: one table from what happened to what the client is told.
 
 use super::{door::Visit, layer::Shared, quote::PriceError};
+use crate::chaos::sabotaged;
 use bytes::Bytes;
 use h402_core::{
-    Address, Network, Receipt, Reject, SettleError, TransactionId, Undecided,
+    Address, Network, Receipt, Reject, SettleError, SignedReceipt, TransactionId, Undecided,
     wire::h402::{self, SettleAnswer},
 };
 use http::{
@@ -42,8 +43,10 @@ pub(super) enum Refusal {
     UsedElsewhere,
     /// It was served, and the answer is not kept any more.
     ServedBefore(Receipt),
-    /// It was charged, and the handler failed too often.
-    Credited(Receipt),
+    /// It was charged, and the handler failed too often, or for too long.
+    Credited { receipt: Receipt, credit: Option<SignedReceipt> },
+    /// It was charged, not served, and given back.
+    Refunded(Receipt),
     /// Its payment was refused when it was settled.
     RefusedBefore,
     /// The handler failed too often; nothing was charged.
@@ -102,9 +105,13 @@ impl<F, G> Shared<F, G> {
                 let text = "the payment was used for this request; the answer is not kept any more";
                 conflict(Reject::AlreadyUsed.word(), text, None, Some(&SettleAnswer::settled(&receipt)))
             }
-            Refusal::Credited(receipt) => {
+            Refusal::Credited { receipt, credit } => {
                 let text = "the payment was taken and the request could not be served; the receipt is a credit";
-                conflict("payment_credited", text, None, Some(&SettleAnswer::settled(&receipt)))
+                conflict("payment_credited", text, None, Some(&SettleAnswer { credit, ..SettleAnswer::settled(&receipt) }))
+            }
+            Refusal::Refunded(receipt) => {
+                let text = "the payment was taken, the request could not be served, and the money was given back";
+                conflict("payment_refunded", text, None, Some(&SettleAnswer::settled(&receipt)))
             }
             Refusal::RefusedBefore => conflict("payment_refused", "the payment was refused when it was settled", None, None),
             Refusal::TooManyRuns => {
@@ -145,6 +152,9 @@ impl<F, G> Shared<F, G> {
     fn unsettled(&self, visit: Option<&Visit>, error: &SettleError, network: Network, payer: Address, first: bool) -> Response<Bytes> {
         let receipt = SettleAnswer::failed(error, network, Some(payer));
         let sent = receipt.transaction.is_some();
+        if sabotaged("pending.asks_again") {
+            return self.ask_again(visit, "not settled", Some(payer));
+        }
         match error {
             SettleError::Rejected { reject, transaction: None } if first && !sent && !reject.is_conflict() => {
                 self.ask_again(visit, &format!("{}: {reject}", reject.word()), Some(payer))

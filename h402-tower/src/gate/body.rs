@@ -1,5 +1,6 @@
 //! Response bodies: the gate's own, or the handler's.
 
+use crate::chaos::crash_point;
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -60,9 +61,14 @@ impl<B: Body> Body for GateBody<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        crash_point("resp.body");
         match self.project().kind.project() {
             KindProjection::Whole { data, trailers } => {
-                Poll::Ready(data.take().map(Frame::data).or_else(|| trailers.take().map(Frame::trailers)).map(Ok))
+                let frame = data.take().map(Frame::data).or_else(|| trailers.take().map(Frame::trailers));
+                if data.is_none() && trailers.is_none() {
+                    crash_point("resp.end");
+                }
+                Poll::Ready(frame.map(Ok))
             }
             KindProjection::Inner { body } => {
                 body.poll_frame(cx).map_ok(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))

@@ -8,7 +8,7 @@ use super::{
     sent::SentPayments,
 };
 use crate::clock::SystemClock;
-use h402_core::{CheckPolicy, Clock, Facilitator, Grants, Network, OfferError, wire::h402::MAX_HEADER};
+use h402_core::{CheckPolicy, Clock, Facilitator, Grants, Network, OfferError, ReceiptKey, wire::h402::MAX_HEADER};
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 /// The longest handler timeout with which a payment may still be settled after the handler ran.
@@ -49,6 +49,7 @@ pub struct Gate<F, G, M = AnyBody> {
     limits: Limits,
     allowed_hosts: Vec<String>,
     sent_secret: Option<[u8; 32]>,
+    credit_key: Option<ReceiptKey>,
     body: PhantomData<fn() -> M>,
     collects: bool,
 }
@@ -123,6 +124,7 @@ impl<F: Facilitator, G: Grants> Gate<F, G> {
             limits: Limits::default(),
             allowed_hosts: Vec::new(),
             sent_secret: None,
+            credit_key: None,
             body: PhantomData,
             collects: false,
         }
@@ -131,9 +133,9 @@ impl<F: Facilitator, G: Grants> Gate<F, G> {
     /// Binds payments to the request's body, and lets prices depend on it. The gate then takes requests from
     /// [`super::CollectBody`] only.
     pub fn with_collected_body(self) -> Gate<F, G, WholeBody> {
-        let Self { facilitator, grants, origin, price, clock, sold, limits, allowed_hosts, sent_secret, .. } = self;
+        let Self { facilitator, grants, origin, price, clock, sold, limits, allowed_hosts, sent_secret, credit_key, .. } = self;
         let (body, collects) = (PhantomData, true);
-        Gate { facilitator, grants, origin, price, clock, sold, limits, allowed_hosts, sent_secret, body, collects }
+        Gate { facilitator, grants, origin, price, clock, sold, limits, allowed_hosts, sent_secret, credit_key, body, collects }
     }
 }
 
@@ -221,6 +223,13 @@ impl<F: Facilitator, G: Grants, M> Gate<F, G, M> {
         self
     }
 
+    /// Signs credits with this key: a payer who was charged and cannot be served holds a proof that anybody can check.
+    /// Without it the credit is the facilitator's receipt and this server's word. All replicas have the same key.
+    pub fn with_credit_key(mut self, key: ReceiptKey) -> Self {
+        self.credit_key = Some(key);
+        self
+    }
+
     /// Lets a handler's own `Cache-Control: public` stand: then whoever shares a cache with a payer gets the answer.
     pub fn with_insecure_public_caching(mut self) -> Self {
         self.limits.public_caching = true;
@@ -271,7 +280,7 @@ impl<F: Facilitator, G: Grants, M> Gate<F, G, M> {
         if hosts.is_empty() {
             hosts.push(self.origin.host().clone());
         }
-        let terms = Terms { price: self.price, origin: self.origin, sold: self.sold, hosts, sent };
+        let terms = Terms { price: self.price, origin: self.origin, sold: self.sold, hosts, sent, credit_key: self.credit_key };
         Ok(GateLayer::new(Shared::new(self.facilitator, self.grants, self.clock, terms, self.limits)))
     }
 }

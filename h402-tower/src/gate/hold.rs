@@ -1,6 +1,7 @@
 //! A payment in this process's hands.
 
-use super::{answer::Refusal, flight::Flight, layer::Shared, payment::Payment};
+use super::{answer::Refusal, crash_point, flight::Flight, layer::Shared, payment::Payment};
+use crate::chaos::sabotaged;
 use h402_core::{
     CallerKey, Claimed, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, Matched, Receipt, StoredAnswer, Undecided, UnixMillis,
 };
@@ -78,6 +79,9 @@ impl<F: Facilitator, G: Grants> Hold<F, G> {
 
     /// Under which key it is asked.
     pub(super) fn caller(&self) -> CallerKey {
+        if sabotaged("caller.shared") {
+            return CallerKey::of_gate(&[0; 32], &self.grant.fingerprint);
+        }
         CallerKey::of_gate(&self.gate.grants.identity(), &self.grant.fingerprint)
     }
 
@@ -149,6 +153,9 @@ impl<F: Facilitator, G: Grants> Hold<F, G> {
     /// Gives the payment up, so that it can be presented again.
     pub(super) async fn put_back(mut self) {
         self.write_back().await;
+        if self.grant.state == GrantState::Credited {
+            crash_point("credit.post");
+        }
         self.ours = false;
     }
 
@@ -209,7 +216,7 @@ pub(super) fn expires_at(matched: &Matched, state: GrantState, now: UnixMillis) 
     let unused = matched.lapses(now).map_or(now.plus(FOR_EVER), |lapsed| lapsed.plus(KEPT));
     let told = match state {
         GrantState::Settling | GrantState::Owed | GrantState::Credited => now.plus(OPEN_KEPT),
-        GrantState::Running | GrantState::Released | GrantState::Served | GrantState::Refused => now.plus(KEPT),
+        GrantState::Running | GrantState::Released | GrantState::Served | GrantState::Refunded | GrantState::Refused => now.plus(KEPT),
     };
     unused.max(told)
 }
@@ -219,7 +226,7 @@ fn given_up(grant: Grant, now: UnixMillis) -> Option<Grant> {
     let next = match (grant.state, grant.flow) {
         (GrantState::Running, Flow::Capture) | (GrantState::Owed, _) => grant.step(GrantEvent::NotDelivered, now).ok()?,
         (GrantState::Running, Flow::Upfront) | (GrantState::Settling | GrantState::Served, _) => touched(grant, now),
-        (GrantState::Released | GrantState::Credited | GrantState::Refused, _) => return None,
+        (GrantState::Released | GrantState::Credited | GrantState::Refunded | GrantState::Refused, _) => return None,
     };
     if next.state == GrantState::Credited {
         tracing::error!(payment.id = %next.key, payer = %next.payer, amount_atomic = %next.amount, "charged and not delivered: a credit");

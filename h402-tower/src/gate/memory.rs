@@ -121,6 +121,16 @@ impl Grants for MemoryGrants {
         Ok(true)
     }
 
+    async fn owing(&self, after: Option<(UnixMillis, PaymentKey)>, limit: u32) -> Result<Vec<Grant>, StoreUnavailable> {
+        let place = |grant: &Grant| (grant.claimed_at, grant.key);
+        let rows = self.rows();
+        let owing = rows.grants.values().filter(|grant| grant.state.is_owing() && after.is_none_or(|after| place(grant) > after));
+        let mut page: Vec<Grant> = owing.cloned().collect();
+        page.sort_unstable_by_key(place);
+        page.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(page)
+    }
+
     async fn exposure(&self, payer: &Address, asset: &AssetId, failed_since: UnixMillis) -> Result<Exposure, StoreUnavailable> {
         let rows = self.rows();
         let mut exposure = Exposure::default();
@@ -172,7 +182,7 @@ impl Rows {
             return;
         }
         self.next_sweep = now.plus(SWEEP);
-        self.grants.retain(|_, grant| grant.expires_at > now || matches!(grant.state, GrantState::Owed | GrantState::Credited));
+        self.grants.retain(|_, grant| grant.expires_at > now || grant.state.is_owing());
         let Self { grants, aliases, .. } = self;
         aliases.retain(|_, key| grants.contains_key(key));
         self.forget_answers(now);

@@ -11,6 +11,7 @@ use super::{
     settle::settle,
     turn::Turn,
 };
+use crate::chaos::sabotaged;
 use h402_core::{Facilitator, Grants, Undecided};
 use http::{Request, Response};
 use http_body::Body;
@@ -130,6 +131,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
                             Ok(hold) => Ok(hold.served(response)),
                             Err(refusal) => Ok(own(&self.gate, &self.visit, refusal)),
                         },
+                        Err(_) if sabotaged("unsettled.served") => Ok(response),
                         Err(refusal) => Ok(own(&self.gate, &self.visit, refusal)),
                     }
                 }

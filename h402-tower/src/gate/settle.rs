@@ -5,6 +5,7 @@ use super::{
     crash_point,
     hold::{Hold, Work},
 };
+use crate::chaos::sabotaged;
 use h402_core::{Facilitator, Flow, GrantEvent, GrantState, Grants, SettleError, StoredAnswer};
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -40,7 +41,7 @@ async fn drive<F: Facilitator, G: Grants>(
     if first_attempt {
         hold.advance(GrantEvent::Settle, Work::GoesOn, answer).await?;
     }
-    crash_point("settling");
+    crash_point("send.pre");
     let (claimed, caller) = (hold.claimed(), hold.caller());
     let outcome = timeout(PATIENCE, hold.gate().facilitator.settle(&claimed, caller)).await;
     match outcome.unwrap_or(Err(SettleError::Pending { transaction: None })) {
@@ -49,12 +50,15 @@ async fn drive<F: Facilitator, G: Grants>(
                 payment.id = %hold.grant().key, payer = %receipt.payer, network = %receipt.network,
                 amount_atomic = %hold.grant().amount, transaction = %receipt.transaction, "settled"
             );
-            crash_point("settled");
+            crash_point("receipt.pre");
             // Upfront, and where the answer is lost, the handler runs next.
             let work = if hold.grant().flow == Flow::Capture && answer_held { Work::Ends } else { Work::GoesOn };
             let event = GrantEvent::Settled { receipt: receipt.clone(), answer_held };
             match hold.record(event, work, None).await {
-                Ok(()) => Ok(hold),
+                Ok(()) => {
+                    crash_point("receipt.post");
+                    Ok(hold)
+                }
                 // Durable before visible: the answer waits until the store is back and the payment comes again.
                 Err(_) => Err(Refusal::Unrecorded(receipt)),
             }
@@ -62,7 +66,7 @@ async fn drive<F: Facilitator, G: Grants>(
         Err(error) => {
             tracing::warn!(payment.id = %hold.grant().key, network = %hold.matched().network(), %error, "not settled");
             let (network, payer) = (hold.matched().network(), hold.grant().payer);
-            if let SettleError::Rejected { .. } = &error {
+            if matches!(error, SettleError::Rejected { .. }) || sabotaged("pending.refused") {
                 // If this cannot be stored, the facilitator will say the same when it is asked again.
                 if hold.record(GrantEvent::SettleRefused, Work::Ends, None).await.is_ok() {
                     hold.finish();

@@ -1,5 +1,6 @@
 //! The gate before a handler, with a facilitator that does as it is told.
 
+mod debt;
 mod drops;
 mod facts;
 mod flow;

@@ -10,6 +10,7 @@ use super::{
     settle::settle,
     stored::give_again,
 };
+use crate::chaos::sabotaged;
 use bytes::Bytes;
 use h402_core::{
     CallerKey, Claim, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, NewGrant, Receipt, Reject, StoreUnavailable, StoredAnswer,
@@ -77,16 +78,17 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
             let reject = Reject::Signature("the resource is not signed by the sender of the transaction");
             return Err(Refusal::Rejected { reject, payer: None });
         }
-        if grant.fingerprint != self.visit.fingerprint {
+        if grant.fingerprint != self.visit.fingerprint && !sabotaged("fingerprint.ignore") {
             return Err(Refusal::UsedElsewhere);
         }
         let charged = grant.receipt.clone().ok_or(Refusal::Undecided(Undecided::Store));
         match (grant.state, stored) {
             (GrantState::Refused, _) => Err(Refusal::RefusedBefore),
-            (GrantState::Credited, _) => Err(Refusal::Credited(charged?)),
+            (GrantState::Credited, _) => Err(self.gate.credited(&presented.matched, &grant)),
+            (GrantState::Refunded, _) => Err(Refusal::Refunded(charged?)),
             (GrantState::Served, Some(stored)) => answered(stored, &charged?),
             (GrantState::Served, None) if grant.runs > self.gate.limits.redeliveries => Err(Refusal::ServedBefore(charged?)),
-            _ if grant.busy_until > self.gate.now() => Err(Refusal::InProgress),
+            _ if grant.busy_until > self.gate.now() && !sabotaged("busy.ignore") => Err(Refusal::InProgress),
             (_, stored) => self.resume(presented, grant, stored, flight).await,
         }
     }
@@ -136,13 +138,13 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
                 hold.advance(GrantEvent::Redeliver { limit: self.gate.limits.redeliveries.saturating_add(1) }, Work::GoesOn, None).await?;
                 Ok(Turn::Charged(hold))
             }
-            (GrantState::Credited | GrantState::Refused, _) => Err(Undecided::Store.into()),
+            (GrantState::Credited | GrantState::Refunded | GrantState::Refused, _) => Err(Undecided::Store.into()),
         }
     }
 
     /// The handler did not deliver and nothing was charged: it may run again, if the payment is still good.
     async fn run_again(&self, presented: &Presented, mut hold: Hold<F, G>) -> Result<Turn<F, G>, Refusal> {
-        if hold.grant().runs >= Grant::MAX_RUNS || hold.grant().flow == Flow::Upfront {
+        if (hold.grant().runs >= Grant::MAX_RUNS && !sabotaged("runs.ignore")) || hold.grant().flow == Flow::Upfront {
             return Err(Refusal::TooManyRuns);
         }
         self.verify(presented).await?;
@@ -152,12 +154,9 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
 
     /// Charged and not delivered: the handler runs again for free, a few times (T006, T101).
     async fn deliver_again(&self, mut hold: Hold<F, G>) -> Result<Turn<F, G>, Refusal> {
-        if hold.grant().runs >= Grant::MAX_OWED_RUNS {
+        if !hold.grant().may_deliver(self.gate.now()) {
             hold.advance(GrantEvent::NotDelivered, Work::Ends, None).await?;
-            return Err(match hold.receipt() {
-                Some(receipt) => Refusal::Credited(receipt),
-                None => Undecided::Store.into(),
-            });
+            return Err(self.gate.credited(hold.matched(), hold.grant()));
         }
         hold.advance(GrantEvent::RunAgain, Work::GoesOn, None).await?;
         Ok(Turn::Charged(hold))
@@ -196,20 +195,27 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         let matched = &presented.matched;
         let asset = &matched.requirements().offer.asset.id;
         let exposure = self.gate.grants.exposure(&matched.payer(), asset, since).await.map_err(store)?;
-        Ok(if exposure.failed >= STRIKES { Flow::Upfront } else { Flow::Capture })
+        Ok(if exposure.failed >= STRIKES && !sabotaged("strikes.forget") { Flow::Upfront } else { Flow::Capture })
     }
 
     /// One durable insert, unique over the payment's key and its other names. Its outcome is never lost: the
     /// insert runs in a task, and a payment that nobody waits for any more is put back.
     async fn claim(&self, verified: Verified, flow: Flow, flight: Flight) -> Result<Claiming<F, G>, Refusal> {
         let most = self.gate.max_unsettled().await;
-        let max_unsettled = if flow == Flow::Upfront { most.max(UPFRONT_OPEN) } else { most };
+        let max_unsettled = if sabotaged("unsettled.ignore") {
+            u32::MAX
+        } else if flow == Flow::Upfront {
+            most.max(UPFRONT_OPEN)
+        } else {
+            most
+        };
         let new = NewGrant { max_unsettled, ..self.new_grant(&verified, flow) };
         let (gate, runtime) = (self.gate.clone(), self.runtime.clone());
         let task = self.runtime.spawn(async move {
+            crash_point("claim.pre");
             Ok(match gate.grants.claim(new, verified).await? {
                 Claim::New(claimed) => {
-                    crash_point("claimed");
+                    crash_point("grant.reserve");
                     Claiming::Ours(Hold::new(gate, &claimed, flight, runtime))
                 }
                 Claim::Known(grant) => Claiming::Known(grant, flight),
@@ -226,7 +232,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         aliases.extend(attestation.aliases.iter().copied().chain([matched.key()]));
         aliases.sort_unstable();
         aliases.dedup();
-        aliases.retain(|alias| *alias != attestation.key);
+        aliases.retain(|alias| *alias != attestation.key && !sabotaged("grant.alias"));
         let grant = Grant {
             key: attestation.key,
             fingerprint: self.visit.fingerprint,

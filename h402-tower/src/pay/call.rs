@@ -8,6 +8,7 @@ use super::{
     present::present,
     request::{PAYMENT, Replay},
 };
+use crate::chaos::sabotaged;
 use bytes::Bytes;
 use core::{future::poll_fn, time::Duration};
 use h402_core::{Requirements, wire::h402};
@@ -92,13 +93,13 @@ where
             };
             match &key {
                 // Of concurrent calls with one key, one payment is kept and sent by all.
-                Some(key) => journal.signed(key, payment).await?,
-                None => payment,
+                Some(key) if !sabotaged("journal.skip") => journal.signed(key, payment).await?,
+                _ => payment,
             }
         }
     };
     let called = Origin::of(&request.parts.uri).ok_or(PayError::NoOrigin)?;
-    if *payment.origin() != called {
+    if *payment.origin() != called && !sabotaged("origin.ignore") {
         return Err(PayError::Resume { signed_for: payment.origin().clone(), called });
     }
     present(&mut inner, &request, payment, settings.patience).await

@@ -4,6 +4,7 @@ use super::{
     Cap, Means, Wallet,
     error::{PayError, Unusable},
 };
+use crate::chaos::sabotaged;
 use h402_core::{
     Address, Amount, AssetId, Requirements,
     wire::h402::{ReadChallenge, ReadOffer},
@@ -56,7 +57,7 @@ impl Choice {
         let means = wallet.can_pay(&requirements).ok_or_else(|| wallet.why_not(&requirements))?;
         // The assets of a 402 are read from the cap's own table, so there is a limit for each.
         let most = cap.of(&terms.asset.id).unwrap_or(Amount::ZERO);
-        if terms.amount > most {
+        if terms.amount > most && !sabotaged("cap.ignore") {
             return Err(Refusal { why: Unusable::OverCap, price: Some((terms.asset.id, terms.amount, most)) });
         }
         Ok((means, requirements))

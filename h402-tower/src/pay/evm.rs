@@ -119,21 +119,26 @@ impl<H: Hints> Wallet for EvmWallet<H> {
     }
 }
 
+/// From the system each time: there is no state that a copy of this process or of the wallet could share.
+pub(super) fn nonce() -> Result<B256, SignError> {
+    let mut nonce = B256::ZERO;
+    getrandom::fill(nonce.as_mut_slice()).map_err(|_| SignError::Randomness)?;
+    Ok(nonce)
+}
+
 impl<H: Hints> EvmWallet<H> {
     fn authorize(&self, terms: &Terms) -> Result<Payload, SignError> {
         let offer = &terms.requirements.offer;
         let (Some(domain), Some(to)) = (offer.asset.eip712_domain(), offer.pay_to.evm()) else {
             return Err(SignError::Unsupported);
         };
-        let mut nonce = B256::ZERO;
-        getrandom::fill(nonce.as_mut_slice()).map_err(|_| SignError::Randomness)?;
         let authorization = Authorization {
             from: self.address(),
             to,
             value: terms.amount,
             valid_after: U256::from(terms.valid_after.0),
             valid_before: U256::from(terms.valid_before.0),
-            nonce,
+            nonce: nonce()?,
         };
         Ok(Payload::Authorization(self.key.sign_authorization(authorization, &domain)?))
     }

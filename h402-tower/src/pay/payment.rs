@@ -3,7 +3,8 @@
 use super::Origin;
 use core::{fmt, str::FromStr};
 use h402_core::{
-    Amount, Assets, Network, Offer, PaymentPayload, Requirements, Resource, asset_id,
+    Amount, Assets, BadReceipt, Matched, Network, Offer, Offers, PaymentKey, PaymentPayload, ReceiptIssuer, ReceiptPurpose, Requirements,
+    Resource, SignedReceipt, Statement, asset_id,
     wire::{
         WireError,
         h402::{self, SettleAnswer},
@@ -53,6 +54,14 @@ impl SignedPayment {
 
     pub(super) fn header(&self) -> HeaderValue {
         self.header.clone()
+    }
+
+    /// The payment's identity, as receipts name it.
+    fn key(&self) -> Option<PaymentKey> {
+        let Requirements { offer, resource, lifetime_seconds, .. } = &self.requirements;
+        let payload = h402::decode_payment(self.header.as_bytes()).ok()?;
+        let offers = Offers::new(vec![offer.clone()]).ok()?;
+        Some(Matched::new(payload, &offers, resource, *lifetime_seconds).ok()?.key())
     }
 
     /// The text for a [`Journal`](super::Journal) to store. It is as secret as the payment.
@@ -136,6 +145,64 @@ pub struct Paid {
     pub amount: Amount,
     /// The payment: put into the same request's extensions it gets the same answer again, if the server keeps it.
     pub payment: SignedPayment,
+}
+
+/// Why an answer to a payment proves nothing by itself.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unproved {
+    /// No signed receipt came with it.
+    #[error("there is no signed receipt")]
+    Unsigned,
+    /// It is signed by nobody who is trusted, or not signed at all.
+    #[error(transparent)]
+    Receipt(#[from] BadReceipt),
+    /// It is a good receipt of something else.
+    #[error("the receipt is of another payment")]
+    Another,
+}
+
+impl Paid {
+    /// What a trusted facilitator has signed of this payment: that it was settled, in which transaction.
+    ///
+    /// # Errors
+    /// [`Unproved`]. The payment may be settled all the same.
+    ///
+    /// ```
+    /// use h402_core::ReceiptIssuer;
+    /// use h402_tower::pay::Paid;
+    /// fn transaction<B>(answer: &http::Response<B>, facilitator: ReceiptIssuer) -> Option<String> {
+    ///     let paid = answer.extensions().get::<Paid>()?;
+    ///     Some(paid.proved(&[facilitator]).ok()?.transaction.to_string())
+    /// }
+    /// ```
+    pub fn proved(&self, trusted: &[ReceiptIssuer]) -> Result<&Statement, Unproved> {
+        let answer = self.receipt.as_ref().ok_or(Unproved::Unsigned)?;
+        let statement = self.of_this(answer.signed.as_ref(), ReceiptPurpose::Settled, trusted)?;
+        if answer.transaction == Some(statement.transaction) { Ok(statement) } else { Err(Unproved::Another) }
+    }
+
+    /// The credit that a server has signed for this payment, which it took and did not serve.
+    ///
+    /// # Errors
+    /// [`Unproved`].
+    pub fn credit(&self, trusted: &[ReceiptIssuer]) -> Result<&Statement, Unproved> {
+        let answer = self.receipt.as_ref().ok_or(Unproved::Unsigned)?;
+        self.of_this(answer.credit.as_ref(), ReceiptPurpose::Credit, trusted)
+    }
+
+    fn of_this<'a>(
+        &self,
+        receipt: Option<&'a SignedReceipt>,
+        purpose: ReceiptPurpose,
+        trusted: &[ReceiptIssuer],
+    ) -> Result<&'a Statement, Unproved> {
+        let said = receipt.ok_or(Unproved::Unsigned)?.verify(trusted)?;
+        let offer = &self.requirements.offer;
+        let of_this = (said.purpose, said.asset, said.pay_to, said.amount) == (purpose, offer.asset.id, offer.pay_to, self.amount);
+        // Two payments of one payer to one payee may be of one amount: a receipt of yesterday's is none of today's.
+        if of_this && self.payment.key() == Some(said.payment) { Ok(said) } else { Err(Unproved::Another) }
+    }
 }
 
 /// Response extension of a 402: this call's payment was presented and refused. No other was signed.

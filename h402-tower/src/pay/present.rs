@@ -1,6 +1,7 @@
 //! Presents the one payment of a call, as often as it takes to learn what became of it (T123).
 
 use super::{Paid, PayError, Refused, SignedPayment, error::BoxError, request::Replay};
+use crate::chaos::sabotaged;
 use bytes::Bytes;
 use core::{future::poll_fn, time::Duration};
 use h402_core::{
@@ -98,7 +99,7 @@ fn outcome<RB>(response: &Response<RB>) -> Outcome {
     let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let retry_after = seconds.map(Duration::from_secs);
     match response.status() {
-        status if status.is_server_error() => Outcome::Unknown { retry_after },
+        status if status.is_server_error() && !sabotaged("unknown.final") => Outcome::Unknown { retry_after },
         // In progress, or turned away at the door: both say when to come back.
         StatusCode::CONFLICT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS if retry_after.is_some() => {
             Outcome::Unknown { retry_after }

@@ -2,7 +2,8 @@
 
 use super::client::Answer;
 use h402_core::{
-    Attestation, Checked, Claimed, Lookup, Proof, Receipt, Reject, SettleError, Supported, TransactionId, Undecided, Verified, VerifyError,
+    Attestation, Checked, Claimed, Lookup, Proof, Receipt, ReceiptIssuer, Reject, SettleError, SignedReceipt, Supported, TransactionId,
+    Undecided, Verified, VerifyError,
     wire::h402::{self, VerifyAnswer},
 };
 use http::StatusCode;
@@ -53,7 +54,30 @@ fn attest(payment: Checked, answer: &VerifyAnswer) -> Result<Verified, VerifyErr
     Ok(Verified::attested(payment, attestation))
 }
 
-pub(super) fn settle(payment: &Claimed, answer: &Answer) -> Result<Receipt, SettleError> {
+/// What became of a payment. Of a facilitator whose `issuer` is known, a success counts with its signature only (T137).
+pub(super) fn settle(payment: &Claimed, answer: &Answer, issuer: Option<&ReceiptIssuer>) -> Result<Receipt, SettleError> {
+    let mut receipt = said(payment, answer)?;
+    receipt.signed = receipt.signed.filter(|signed| is_of(signed, payment));
+    match (issuer, &receipt.signed) {
+        (None, _) => Ok(receipt),
+        (Some(issuer), Some(signed)) if signed.verify(&[*issuer]).is_ok() => Ok(receipt),
+        (Some(_), _) => {
+            tracing::error!(payment.id = %payment.grant().key, "facilitator reports a success without its signature");
+            Err(SettleError::Pending { transaction: Some(receipt.transaction) })
+        }
+    }
+}
+
+/// Whether a receipt is about this payment, and signed by whoever it says.
+fn is_of(signed: &SignedReceipt, payment: &Claimed) -> bool {
+    let (matched, said) = (payment.matched(), signed.unverified());
+    let offer = &matched.requirements().offer;
+    let of_this =
+        (said.payment, said.asset, said.amount, said.pay_to) == (payment.grant().key, offer.asset.id, matched.amount(), offer.pay_to);
+    of_this && signed.verify(&[signed.issuer()]).is_ok()
+}
+
+fn said(payment: &Claimed, answer: &Answer) -> Result<Receipt, SettleError> {
     let unknown = SettleError::Pending { transaction: None };
     let Ok(read) = h402::decode_settle(&answer.body) else { return Err(unknown) };
     let payer = payment.matched().payer();

@@ -15,6 +15,8 @@ use url::Url;
 
 /// Longest answer that is read.
 const MAX_ANSWER: usize = 64 * 1024;
+/// How long a connection is kept that nothing is asked on: less than what our own server keeps it, so that no request meets its end.
+const IDLE: Duration = Duration::from_secs(20);
 /// How long it may take until a TCP connection stands: short, because what fails here was surely not sent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -85,7 +87,7 @@ impl HttpClient {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector);
         Ok(Self { base: url.as_str().trim_end_matches('/').to_owned(), client })
     }
 

@@ -4,8 +4,8 @@ use super::{
 };
 use core::{fmt, time::Duration};
 use h402_core::{
-    CallerKey, Checked, Claimed, Facilitator, Lookup, Matched, PaymentKey, Receipt, SettleError, Supported, Undecided, Verified,
-    VerifyError, wire::h402,
+    CallerKey, Checked, Claimed, Facilitator, Lookup, Matched, PaymentKey, Receipt, ReceiptIssuer, SettleError, Supported, Undecided,
+    Verified, VerifyError, wire::h402,
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -41,6 +41,7 @@ pub struct RemoteFacilitator {
     settle_headers: HeaderMap,
     verify_timeout: Duration,
     settle_timeout: Duration,
+    receipt_issuer: Option<ReceiptIssuer>,
 }
 
 impl RemoteFacilitator {
@@ -55,6 +56,7 @@ impl RemoteFacilitator {
             settle_headers: HeaderMap::new(),
             verify_timeout: Duration::from_secs(10),
             settle_timeout: Duration::from_secs(28),
+            receipt_issuer: None,
         })
     }
 
@@ -89,6 +91,16 @@ impl RemoteFacilitator {
     #[must_use]
     pub fn with_settle_timeout(mut self, timeout: Duration) -> Self {
         self.settle_timeout = timeout;
+        self
+    }
+
+    /// Believes no success but one whose receipt this key has signed, as `GET /receipts/key` of one's own facilitator shows it.
+    ///
+    /// # Security
+    /// Whoever answers in the facilitator's place cannot make a gate serve what was not paid: its answers are unknown outcomes.
+    #[must_use]
+    pub fn with_receipt_issuer(mut self, issuer: ReceiptIssuer) -> Self {
+        self.receipt_issuer = Some(issuer);
         self
     }
 }
@@ -152,7 +164,7 @@ impl Facilitator for RemoteFacilitator {
         let mut pause = SETTLE_PAUSE;
         for tries in 1..=SETTLE_TRIES {
             let said = match self.http.post("/settle", headers.clone(), body.clone(), deadline).await {
-                Ok(answer) => answer::settle(payment, &answer),
+                Ok(answer) => answer::settle(payment, &answer, self.receipt_issuer.as_ref()),
                 Err(NoAnswer::NotSent) => Err(Undecided::Facilitator.into()),
                 Err(NoAnswer::Unknown) => Err(SettleError::Pending { transaction: None }),
             };

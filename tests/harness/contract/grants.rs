@@ -1,7 +1,7 @@
 use super::fixture::{Names, address, grant, hash, key, new_grant, now, shared, usdc, verified};
 use h402_core::{
     Address, Amount, AssetId, Claim, Exposure, Fingerprint, Flow, Grant, GrantState, Grants, Network, NewGrant, PaymentKey, Receipt,
-    StoredAnswer, UnixMillis,
+    ReceiptKey, ReceiptPurpose, SignedReceipt, Statement, StoredAnswer, UnixMillis,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ pub async fn grants_contract<G: Grants>(make: impl AsyncFn() -> G) {
     unsettled_payments_are_bounded(make().await).await;
     a_known_payment_is_known_at_the_bound(make().await).await;
     exposure_counts(make().await).await;
+    what_is_owing_is_listed(make().await).await;
     answers_are_kept(make().await).await;
     answers_are_bounded(make().await).await;
     assert_ne!(make().await.identity(), make().await.identity(), "two stores are two callers");
@@ -111,6 +112,22 @@ async fn a_name_given_twice_is_one_name<G: Grants>(grants: G) {
     assert!(load(&grants, key(2)).await.is_some());
 }
 
+fn signed_receipt(n: u64) -> SignedReceipt {
+    let statement = Statement {
+        purpose: ReceiptPurpose::Settled,
+        payment: key(n),
+        fingerprint: None,
+        transaction: hash(n),
+        block: None,
+        asset: usdc(),
+        amount: Amount::from_atomic(n.into()),
+        pay_to: address(6),
+        payer: address(5),
+        time: UnixMillis(n),
+    };
+    SignedReceipt::sign(statement, &ReceiptKey::from_seed(&[7; 32])).unwrap()
+}
+
 fn every_kind_of_row() -> Vec<Grant> {
     let mut rows = Vec::new();
     for (n, state) in (0u64..).zip(GrantState::ALL) {
@@ -118,7 +135,8 @@ fn every_kind_of_row() -> Vec<Grant> {
             let mut row = grant(key(1000 + 2 * n + m));
             (row.state, row.flow, row.runs) = (state, flow, 3);
             if row.is_charged() {
-                row.receipt = Some(Receipt { network: Network::Evm(1), transaction: hash(n), payer: address(5) });
+                row.receipt = Some(Receipt { network: Network::Evm(1), transaction: hash(n), payer: address(5), signed: None });
+                row.receipt = row.receipt.map(|receipt| Receipt { signed: (m == 1).then(|| signed_receipt(n)), ..receipt });
             }
             rows.push(row);
         }
@@ -128,7 +146,7 @@ fn every_kind_of_row() -> Vec<Grant> {
     solana.payer = Address::Solana([8; 32].into());
     solana.asset = AssetId { network, address: Address::Solana([0; 32].into()) };
     solana.amount = Amount::from(alloy_primitives::U256::MAX);
-    solana.receipt = Some(Receipt { network, transaction: h402_core::TransactionId::Solana([6; 64]), payer: solana.payer });
+    solana.receipt = Some(Receipt { network, transaction: h402_core::TransactionId::Solana([6; 64]), payer: solana.payer, signed: None });
     rows.push(solana);
     rows
 }
@@ -142,6 +160,43 @@ async fn rows_come_back_as_they_went<G: Grants>(grants: G) {
         assert_eq!(load(&grants, row.key).await, Some(changed), "updated");
     }
     assert_eq!(load(&grants, key(1)).await, None, "nobody claimed it");
+}
+
+/// G05: what was charged and not delivered is listed, oldest first, page by page, until it is served or given back.
+async fn what_is_owing_is_listed<G: Grants>(grants: G) {
+    let mut owing = Vec::new();
+    for (n, state) in (0u64..).zip(GrantState::ALL.into_iter().cycle().take(32)) {
+        let mut row = grant(key(500 + n));
+        (row.state, row.receipt) = (state, None);
+        // Four claims in each millisecond, the newest written first.
+        row.claimed_at = UnixMillis(now().0 - n / 4);
+        if row.is_charged() {
+            row.receipt = Some(Receipt { network: Network::Evm(1), transaction: hash(n), payer: address(5), signed: None });
+        }
+        let row = claim_first(&grants, NewGrant { grant: row, aliases: vec![], max_unsettled: 1000 }).await;
+        if matches!(state, GrantState::Owed | GrantState::Credited) {
+            owing.push(row);
+        }
+    }
+    owing.sort_by_key(|row| (row.claimed_at, row.key));
+    assert_eq!(owing.len(), 8);
+    assert_eq!(grants.owing(None, 1000).await.unwrap(), owing);
+    let mut pages = Vec::new();
+    loop {
+        let after = pages.last().map(|row: &Grant| (row.claimed_at, row.key));
+        let page = grants.owing(after, 3).await.unwrap();
+        let last = page.len() < 3;
+        pages.extend(page);
+        if last {
+            break;
+        }
+    }
+    assert_eq!(pages, owing);
+    assert_eq!(grants.owing(None, 0).await.unwrap(), []);
+    for (row, state) in owing.iter().zip([GrantState::Served, GrantState::Refunded].into_iter().cycle()) {
+        assert!(grants.update(&Grant { state, version: 2, ..row.clone() }, None).await.unwrap());
+    }
+    assert_eq!(grants.owing(None, 1000).await.unwrap(), []);
 }
 
 async fn an_update_needs_the_version_before<G: Grants>(grants: G) {
@@ -299,8 +354,9 @@ pub async fn grants_answers_expire<G: Grants>(make: impl AsyncFn() -> G) {
     }
 }
 
-/// What was answered as done is there after `leave` has taken the store away and `open` has opened it again.
-pub async fn grants_survive<G: Grants>(open: impl AsyncFn() -> G, leave: impl AsyncFn(G)) {
+/// What was answered as done is there after `leave` has taken the store away and `open` has opened it again. A store that
+/// only one process has open knows that the work on a row has ended with that process.
+pub async fn grants_survive<G: Grants>(open: impl AsyncFn() -> G, leave: impl AsyncFn(G), one_process: bool) {
     let grants = open().await;
     let identity = grants.identity();
     let mut rows = Vec::new();
@@ -315,8 +371,7 @@ pub async fn grants_survive<G: Grants>(open: impl AsyncFn() -> G, leave: impl As
     let grants = open().await;
     assert_eq!(grants.identity(), identity, "the same store");
     for (alias, row) in rows {
-        // Nobody works on it any more: whoever did was in the process that is gone.
-        let free = row.idle();
+        let free = if one_process { row.idle() } else { row };
         assert_eq!(grants.load(&free.key).await.unwrap(), Some((free.clone(), Some(answer(b"kept")))));
         assert_eq!(grants.load(&alias).await.unwrap().map(|(row, _)| row), Some(free.clone()));
         assert!(matches!(claim(&grants, new_grant(alias, &[])).await, Claim::Known(row) if *row == free), "T142: still taken");

@@ -1,10 +1,12 @@
 use super::fixture::{BASE, Names, address, hash, key, payment, shared};
+use super::{ended, holds, lease, reconciled};
 use alloy_primitives::{B256, U256};
 use h402_core::{
     Address, Amount, Applied, AssetId, BlockRef, Change, EvmAddress, LanePosition, Network, NewPayment, PaymentKey, PaymentKind,
     PaymentRow, PaymentUpdate, SentState, Settlement, SettlementAnswer, Store, TransactionId, TransactionRow, UnixMillis,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Runs every case that needs no restart.
 pub async fn store_contract<S: Store>(make: impl AsyncFn() -> S) {
@@ -17,29 +19,50 @@ pub async fn store_contract<S: Store>(make: impl AsyncFn() -> S) {
     our_transactions_take_their_names(&make).await;
     unfinished_payments_come_in_pages(make().await).await;
     lanes_stand_where_they_stood(make().await).await;
+    ended::failed_payments_are_found(make().await).await;
+    ended::signed_payments_come_in_pages(make().await).await;
     many_kinds_of_change_at_once(make().await).await;
+    reconciled::final_payments_come_in_pages(make().await).await;
+    reconciled::differences_are_kept_until_they_are_accepted(make().await).await;
+    reconciled::totals_are_of_what_is_stored(make().await).await;
+    lease::one_holder_at_a_time(make().await).await;
+    lease::one_of_eight_holders_wins(make().await).await;
+    lease::leases_lapse_by_themselves(make().await).await;
+    lease::a_fenced_change_does_nothing(&make).await;
+    lease::what_was_spent_adds_up(make().await).await;
+    holds::what_nobody_has_touched_is_found(make().await).await;
+    // Whoever has a store alone keeps them in memory.
+    if make().await.is_shared() {
+        holds::holds_and_claims_add_up(make().await).await;
+        holds::one_caller_without_a_name_holds_a_payment(make().await).await;
+    }
     let store = make().await;
     assert_eq!(store.apply(Change::default()).await, Ok(Applied::Applied), "no change at all");
     assert_eq!(store.ready().await, Ok(()));
 }
 
-fn claim(row: PaymentRow, aliases: &[PaymentKey]) -> Change {
+/// The claim of the payment with this number.
+pub fn a_claim(n: u64) -> Change {
+    claim(payment(key(n)), &[])
+}
+
+pub(super) fn claim(row: PaymentRow, aliases: &[PaymentKey]) -> Change {
     Change { claim: Some(NewPayment { row, aliases: aliases.to_vec() }), ..Change::default() }
 }
 
-fn update(row: PaymentRow) -> Change {
+pub(super) fn update(row: PaymentRow) -> Change {
     Change { updates: vec![PaymentUpdate { row }], ..Change::default() }
 }
 
-fn sign(row: TransactionRow) -> Change {
+pub(super) fn sign(row: TransactionRow) -> Change {
     Change { transactions: vec![row], ..Change::default() }
 }
 
 fn sent(id: TransactionId, done: bool) -> Change {
-    Change { sent: vec![SentState { network: BASE, id, done }], ..Change::default() }
+    Change { sent: vec![SentState { network: BASE, id, done, cost: None }], ..Change::default() }
 }
 
-fn transaction(n: u64, nonce: u64) -> TransactionRow {
+pub(super) fn transaction(n: u64, nonce: u64) -> TransactionRow {
     TransactionRow {
         network: BASE,
         id: hash(n),
@@ -48,15 +71,16 @@ fn transaction(n: u64, nonce: u64) -> TransactionRow {
         raw: vec![2, u8::try_from(n).unwrap_or(0), 0].into(),
         payments: vec![key(n), key(n + 1)],
         done: false,
+        cost: None,
         signed_at: UnixMillis(1_800_000_000_000),
     }
 }
 
-async fn apply<S: Store>(store: &S, change: Change) -> Applied {
+pub(super) async fn apply<S: Store>(store: &S, change: Change) -> Applied {
     store.apply(change).await.unwrap()
 }
 
-async fn payment_of<S: Store>(store: &S, key: PaymentKey) -> Option<PaymentRow> {
+pub(super) async fn payment_of<S: Store>(store: &S, key: PaymentKey) -> Option<PaymentRow> {
     store.payment(&key).await.unwrap()
 }
 
@@ -118,7 +142,8 @@ async fn a_conflict_leaves_nothing_behind<S: Store>(make: impl AsyncFn() -> S) {
         claim: Some(NewPayment { row: payment(key(10)), aliases: vec![key(11)] }),
         updates: vec![moved(1, 2), moved(2, 2)],
         transactions: vec![transaction(20, 0), transaction(21, 1)],
-        sent: vec![SentState { network: BASE, id: hash(5), done: true }],
+        sent: vec![SentState { network: BASE, id: hash(5), done: true, cost: None }],
+        fence: None,
     };
     let mut taken_key = whole();
     taken_key.claim = Some(NewPayment { row: payment(key(1)), aliases: vec![key(11)] });
@@ -173,7 +198,7 @@ async fn a_conflict_leaves_nothing_behind<S: Store>(make: impl AsyncFn() -> S) {
     }
 }
 
-fn every_state() -> Vec<Settlement> {
+pub(super) fn every_state() -> Vec<Settlement> {
     let (transaction, block) = (hash(77), BlockRef { number: 123_456_789, hash: B256::repeat_byte(8) });
     vec![
         Settlement::Claimed,
@@ -183,6 +208,7 @@ fn every_state() -> Vec<Settlement> {
         Settlement::Final { transaction, block },
         Settlement::Reorged { transaction },
         Settlement::Reverted { transaction, block },
+        Settlement::Failed { transaction, block },
         Settlement::Rejected,
         Settlement::Abandoned { transaction: None },
         Settlement::Abandoned { transaction: Some(TransactionId::Solana([9; 64])) },
@@ -298,7 +324,7 @@ async fn unfinished_payments_come_in_pages<S: Store>(store: S) {
         // Younger keys are older payments, and three payments each are of one age.
         let row = PaymentRow { state, claimed_at: UnixMillis(1_800_000_000_000 - n / 3), ..payment(key(1000 + n)) };
         assert_eq!(apply(&store, claim(row.clone(), &[])).await, Applied::Applied);
-        let open = ["claimed", "signed", "broadcast", "included", "reorged"].contains(&state.as_str());
+        let open = ["claimed", "signed", "broadcast", "included", "reorged", "reverted"].contains(&state.as_str());
         if open {
             expected.push(row);
         }
@@ -306,7 +332,7 @@ async fn unfinished_payments_come_in_pages<S: Store>(store: S) {
         assert_eq!(apply(&store, claim(elsewhere, &[])).await, Applied::Applied);
     }
     expected.sort_by_key(|row| (row.claimed_at, row.key));
-    assert_eq!(expected.len(), 30);
+    assert_eq!(expected.len(), 34);
     assert_eq!(store.unfinished(BASE, None, 1000).await.as_ref(), Ok(&expected), "all at once");
     assert_eq!(store.unfinished(BASE, None, 0).await, Ok(vec![]));
     for limit in [1, 2, 7, 30] {
@@ -404,6 +430,9 @@ pub async fn store_survives<S: Store>(open: impl AsyncFn() -> S, leave: impl Asy
     assert_eq!(apply(&store, sign(transaction(5, 5))).await, Applied::Applied);
     assert_eq!(apply(&store, sign(transaction(6, 6))).await, Applied::Applied);
     assert_eq!(apply(&store, sent(hash(6), true)).await, Applied::Applied);
+    let paid = SentState { network: BASE, id: hash(6), done: true, cost: Some(U256::MAX) };
+    assert_eq!(apply(&store, Change { sent: vec![paid], ..Change::default() }).await, Applied::Applied);
+    assert_eq!(lease::take(&store, 1, Duration::ZERO).await, Some(1));
     let unfinished = store.unfinished(BASE, None, 1000).await.unwrap();
     assert!(unfinished.len() >= 5);
     leave(store).await;
@@ -419,6 +448,8 @@ pub async fn store_survives<S: Store>(open: impl AsyncFn() -> S, leave: impl Asy
     let lane = store.lane(BASE, &EvmAddress::repeat_byte(1)).await.unwrap();
     assert_eq!(lane, LanePosition { open: vec![transaction(5, 5)], greatest: Some(6) });
     assert_eq!(store.is_taken(&PaymentKey::of_transaction(BASE, &hash(5))).await, Ok(true));
+    assert_eq!(store.spent(BASE, &EvmAddress::repeat_byte(1), UnixMillis(0)).await, Ok(U256::MAX));
+    assert_eq!(lease::take(&store, 2, Duration::ZERO).await, Some(2), "epochs count on");
     let keys = |rows: &[PaymentRow]| rows.iter().map(|row| row.key).collect::<Vec<_>>();
     assert_eq!(keys(&store.unfinished(BASE, None, 1000).await.unwrap()), keys(&unfinished));
     leave(store).await;

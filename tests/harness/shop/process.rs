@@ -3,10 +3,10 @@
 use super::{HOST, ORIGIN, PRICE, Runs, grants};
 use crate::{
     raw::{Ask, Line, Reply},
-    rig::{PAYEE, Rig, RigClock},
+    rig::{Folder, PAYEE, Rig, RigClock},
 };
-use axum::{Extension, Router, routing::any};
-use h402_core::{Amount, Asset, Network, Offer, asset_id};
+use axum::{Extension, Router, http::StatusCode, routing::any};
+use h402_core::{Address, Amount, Asset, Network, Offer, asset_id};
 use h402_devnet::evm::account;
 use h402_tower::{
     gate::{Gate, Origin, Payment, Price},
@@ -17,7 +17,10 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -35,29 +38,37 @@ pub struct Counter {
     address: SocketAddr,
     runs: Arc<Mutex<HashMap<String, u64>>>,
     total: watch::Sender<u64>,
+    failing: Arc<AtomicBool>,
 }
 
 impl Counter {
     /// Listens.
     pub async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let counter = Self { address: listener.local_addr().unwrap(), runs: Arc::default(), total: watch::Sender::new(0) };
-        let (runs, total) = (counter.runs.clone(), counter.total.clone());
+        let counter =
+            Self { address: listener.local_addr().unwrap(), runs: Arc::default(), total: watch::Sender::new(0), failing: Arc::default() };
+        let (runs, total, failing) = (counter.runs.clone(), counter.total.clone(), counter.failing.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (runs, total) = (runs.clone(), total.clone());
+                let (runs, total, failing) = (runs.clone(), total.clone(), failing.clone());
                 tokio::spawn(async move {
                     let mut stream = BufReader::new(stream);
                     let mut payment = String::new();
                     if stream.read_line(&mut payment).await.is_ok() && payment.ends_with('\n') {
                         *runs.lock().unwrap().entry(payment.trim_end().to_owned()).or_default() += 1;
                         total.send_modify(|total| *total += 1);
-                        drop(stream.write_all(b"\n").await);
+                        let verdict = if failing.load(Ordering::SeqCst) { b"!" } else { b"\n" };
+                        drop(stream.write_all(verdict).await);
                     }
                 });
             }
         });
         counter
+    }
+
+    /// Has every run fail from now on.
+    pub fn fail(&self) {
+        self.failing.store(true, Ordering::SeqCst);
     }
 
     /// How often a handler ran for a payment.
@@ -78,11 +89,26 @@ impl Counter {
 }
 
 /// What a process is told, by its environment.
+#[derive(Clone)]
 pub struct ShopSetup<'a> {
+    /// Who verifies and settles for it.
+    pub facilitator: &'a str,
+    /// What it is paid with.
+    pub asset: &'a Asset,
+    /// Who is paid.
+    pub pay_to: Address,
     /// Where it keeps its grants.
     pub grants: PathBuf,
     /// The failpoint that ends it, if any.
     pub chaos: Option<&'a str>,
+}
+
+impl<'a> ShopSetup<'a> {
+    /// Grants in this folder, and a facilitator and a token of this rig.
+    pub fn on(rig: &'a Rig, folder: &Folder, chaos: Option<&'a str>) -> Self {
+        let grants = folder.path().join("grants.sqlite");
+        Self { facilitator: &rig.url, asset: &rig.asset, pay_to: account(PAYEE).address.into(), grants, chaos }
+    }
 }
 
 /// A running shop, killed when dropped. It sells all below `/capture/` and `/upfront/`.
@@ -94,18 +120,21 @@ pub struct ShopProcess {
 
 impl ShopProcess {
     /// Starts `program`, which calls [`run`], and waits until it listens.
-    pub async fn start(program: &str, rig: &Rig, counter: &Counter, setup: &ShopSetup<'_>) -> Self {
-        let domain = rig.asset.eip712_domain().unwrap();
+    pub async fn start(program: &str, counter: &Counter, setup: &ShopSetup<'_>) -> Self {
         let mut command = Command::new(program);
         command
-            .env("SHOP_FACILITATOR", &rig.url)
+            .env("SHOP_FACILITATOR", setup.facilitator)
             .env("SHOP_GRANTS", &setup.grants)
             .env("SHOP_COUNTER", counter.address.to_string())
-            .env("SHOP_CHAIN", rig.chain.chain_id().to_string())
-            .env("SHOP_TOKEN", rig.chain.usdc().to_string())
-            .env("SHOP_TOKEN_NAME", domain.name.unwrap_or_default().as_ref())
-            .env("SHOP_TOKEN_VERSION", domain.version.unwrap_or_default().as_ref())
+            .env("SHOP_NETWORK", setup.asset.id.network.to_string())
+            .env("SHOP_TOKEN", setup.asset.id.address.to_string())
+            .env("SHOP_PAYEE", setup.pay_to.to_string())
             .env_remove("H402_CHAOS");
+        if let Some(domain) = setup.asset.eip712_domain() {
+            command
+                .env("SHOP_TOKEN_NAME", domain.name.unwrap_or_default().as_ref())
+                .env("SHOP_TOKEN_VERSION", domain.version.unwrap_or_default().as_ref());
+        }
         if let Some(chaos) = setup.chaos {
             command.env("H402_CHAOS", chaos);
         }
@@ -120,6 +149,11 @@ impl ShopProcess {
         Line::try_open(self.address).await?.ask(ask).await
     }
 
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap()
@@ -129,6 +163,11 @@ impl ShopProcess {
     pub fn kill(&self) {
         let status = std::process::Command::new("kill").arg("-KILL").arg(self.id.to_string()).status();
         assert!(status.unwrap().success());
+    }
+
+    /// As [`ShopProcess::kill`], and waits until it is gone.
+    pub async fn killed(mut self) {
+        self.child.kill().await.unwrap();
     }
 }
 
@@ -146,21 +185,30 @@ pub fn run() {
 async fn serve() {
     let told = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
     let grants = grants(&PathBuf::from(told("SHOP_GRANTS")), &RigClock::default()).await;
-    let token = asset_id(Network::Evm(told("SHOP_CHAIN").parse().unwrap()), &told("SHOP_TOKEN")).unwrap();
-    let token = Asset::new(token, 6, "USDC").with_eip3009(&told("SHOP_TOKEN_NAME"), &told("SHOP_TOKEN_VERSION"));
-    let payee = account(PAYEE).address.into();
+    let network: Network = told("SHOP_NETWORK").parse().unwrap();
+    let token = Asset::new(asset_id(network, &told("SHOP_TOKEN")).unwrap(), 6, "USDC");
+    let token = match std::env::var("SHOP_TOKEN_NAME") {
+        Ok(name) => token.with_eip3009(&name, &told("SHOP_TOKEN_VERSION")),
+        Err(_) => token,
+    };
+    let payee = asset_id(network, &told("SHOP_PAYEE")).unwrap().address;
     let price = Price::offers([Offer::new(token.into(), Amount::from_atomic(PRICE), payee).unwrap()]).unwrap();
     let gate = |price| {
         let facilitator = RemoteFacilitator::new(&told("SHOP_FACILITATOR")).unwrap();
-        Gate::new(facilitator, grants.clone(), Origin::parse(ORIGIN).unwrap(), price).build().unwrap()
+        let gate = Gate::new(facilitator, grants.clone(), Origin::parse(ORIGIN).unwrap(), price);
+        gate.accept_sent_payments([7; 32]).build().unwrap()
     };
     let counter: SocketAddr = told("SHOP_COUNTER").parse().unwrap();
     let sold = Runs::default();
     let handler = any(async move |Extension(payment): Extension<Payment>| {
         let mut stream = TcpStream::connect(counter).await.unwrap();
         stream.write_all(format!("{}\n", payment.idempotency_key()).as_bytes()).await.unwrap();
-        stream.read_exact(&mut [0]).await.unwrap();
-        format!("goods {} for {}", sold.add(), payment.payer)
+        let mut verdict = [0];
+        stream.read_exact(&mut verdict).await.unwrap();
+        match &verdict {
+            b"!" => Err(StatusCode::INTERNAL_SERVER_ERROR),
+            _ => Ok(format!("goods {} for {}", sold.add(), payment.payer)),
+        }
     });
     let routes = Router::new()
         .route("/capture/{*path}", handler.clone().layer(gate(price.clone())))

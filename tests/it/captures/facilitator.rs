@@ -264,6 +264,7 @@ fn sent(fact: &SentFact) -> SentFacts {
             time: UnixSeconds(fact.receipt.time),
             transfers: transfers.collect(),
             authorizations: Vec::new(),
+            cost: None,
         }),
     }
 }

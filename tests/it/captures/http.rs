@@ -3,7 +3,7 @@
 use super::{difference::Found, recording::Recording};
 use h402_facilitator::{
     rpc::RpcConfig,
-    server::{SolanaRpc, SolanaRpcConfig, serve_with},
+    server::{ConnectionLimits, SolanaRpc, SolanaRpcConfig, serve_with},
 };
 use h402_tests::{
     raw::{Ask, Line},
@@ -17,7 +17,7 @@ pub(super) async fn compare(recording: &Recording, rig: &Rig, found: &mut Found)
     let proxy = SolanaRpc::new(SolanaRpcConfig::new(RpcConfig::new(vec![rig.url.parse().unwrap()])));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = tokio::spawn(serve_with(listener, rig.engine.clone(), Some(proxy), std::future::pending()));
+    let serving = tokio::spawn(serve_with(listener, rig.engine.clone(), Some(proxy), ConnectionLimits::default(), std::future::pending()));
     for (index, question) in recording.questions().enumerate() {
         let mut ask = Ask::new(&question.request.method, &question.request.path, "").without("host");
         let framing = |name: &str| name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding");

@@ -334,7 +334,7 @@ async fn t019_what_expires_on_the_way_is_never_an_unpaid_success() {
 }
 
 /// The payer's own transaction that cancels an authorization.
-fn cancelling(rig: &Rig, payment: &PaymentPayload) -> TxEip1559 {
+pub(crate) fn cancelling(rig: &Rig, payment: &PaymentPayload) -> TxEip1559 {
     let Payload::Authorization(signed) = &payment.payload else { panic!() };
     let message = CancelAuthorization { authorizer: signed.authorization.from, nonce: signed.authorization.nonce };
     let hash = message.eip712_signing_hash(&rig.asset.eip712_domain().unwrap());
@@ -394,6 +394,7 @@ async fn t023_a_drained_balance_is_seen_before_sending() {
     mint(PRICE - 1);
     assert_eq!(verify(&rig, &rig.payment(POOR, PRICE), Some("shop-1")).await.word(), "insufficient_funds");
     mint(1);
+    rig.clock.advance(Duration::from_secs(5));
     let payment = rig.payment(POOR, PRICE);
     assert!(verify(&rig, &payment, Some("shop-1")).await.is_valid());
     rig.send(POOR, rig.token_transfer(POOR, account(8).address, 1)).await;
@@ -401,6 +402,7 @@ async fn t023_a_drained_balance_is_seen_before_sending() {
     assert_eq!(settle(&rig, &payment, Some("shop-1")).await.word(), "insufficient_funds");
     assert_eq!(sends(&rig), sent);
     mint(1);
+    rig.clock.advance(Duration::from_secs(5));
     assert!(settle(&rig, &payment, Some("shop-1")).await.is_settled());
 }
 
@@ -411,6 +413,7 @@ async fn t024_fifty_promises_of_one_balance() {
     for verified_first in [true, false] {
         let before = rig.received();
         rig.chain.mint(rig.chain.usdc(), account(POOR).address, U256::from(PRICE)).unwrap();
+        rig.clock.advance(Duration::from_secs(5));
         let payments: Vec<_> = (0..50).map(|_| rig.payment(POOR, PRICE)).collect();
         let all = async |path: &'static str| {
             join_all(payments.iter().enumerate().map(|(shop, payment)| {

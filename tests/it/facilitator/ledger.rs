@@ -1,9 +1,10 @@
 //! A ledger that fails at the worst moment, and one that did what it said it could not.
 
 use super::{PRICE, Reply, transfers_to_payee};
+use alloy_primitives::U256;
 use h402_core::{
-    Applied, Assets, Change, EvmAddress, LanePosition, Network, PaymentKey, PaymentRow, Store, StoreUnavailable, TransactionId,
-    TransactionRow, wire::h402,
+    Applied, Assets, Change, EvmAddress, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow,
+    PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable, TransactionId, TransactionRow, UnixMillis, wire::h402,
 };
 use h402_devnet::evm::{Chain, account};
 use h402_facilitator::{
@@ -70,12 +71,84 @@ impl Store for Failing {
         self.store.unfinished(network, after, limit).await
     }
 
+    async fn untouched(&self, network: Network, after: Option<PaymentKey>, limit: u32) -> Result<Vec<PaymentKey>, StoreUnavailable> {
+        self.store.untouched(network, after, limit).await
+    }
+
     async fn lane(&self, network: Network, sender: &EvmAddress) -> Result<LanePosition, StoreUnavailable> {
         self.store.lane(network, sender).await
     }
 
     async fn is_taken(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {
         self.store.is_taken(key).await
+    }
+
+    async fn lease(&self, ask: LeaseAsk) -> Result<LeaseAnswer, StoreUnavailable> {
+        self.store.lease(ask).await
+    }
+
+    async fn release(&self, network: Network, holder: [u8; 16]) -> Result<(), StoreUnavailable> {
+        self.store.release(network, holder).await
+    }
+
+    async fn spent(&self, network: Network, sender: &EvmAddress, since: UnixMillis) -> Result<U256, StoreUnavailable> {
+        self.store.spent(network, sender, since).await
+    }
+
+    async fn failed(&self, network: Network, since: UnixMillis, limit: u32) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.store.failed(network, since, limit).await
+    }
+
+    async fn signed_since(
+        &self,
+        network: Network,
+        since: UnixMillis,
+        after: Option<PaymentKey>,
+        limit: u32,
+    ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.store.signed_since(network, since, after, limit).await
+    }
+
+    async fn finals(
+        &self,
+        network: Network,
+        after: Option<(UnixMillis, PaymentKey)>,
+        until: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.store.finals(network, after, until, limit).await
+    }
+
+    async fn reconciliation(&self, network: Network) -> Result<Reconciliation, StoreUnavailable> {
+        self.store.reconciliation(network).await
+    }
+
+    async fn reconcile(&self, pass: ReconciliationPass) -> Result<(), StoreUnavailable> {
+        self.store.reconcile(pass).await
+    }
+
+    async fn accept_differences(&self, network: Network, now: UnixMillis) -> Result<u64, StoreUnavailable> {
+        self.store.accept_differences(network, now).await
+    }
+
+    async fn totals(&self) -> Result<Vec<PaymentTotal>, StoreUnavailable> {
+        self.store.totals().await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
+    async fn hold(&self, ask: HoldAsk) -> Result<HoldAnswer, StoreUnavailable> {
+        self.store.hold(ask).await
+    }
+
+    async fn let_go(&self, key: &PaymentKey) -> Result<(), StoreUnavailable> {
+        self.store.let_go(key).await
+    }
+
+    async fn is_held(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {
+        self.store.is_held(key).await
     }
 
     async fn ready(&self) -> Result<(), StoreUnavailable> {

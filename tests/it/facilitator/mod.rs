@@ -1,18 +1,30 @@
 //! The facilitator under attack, over its own sockets.
 
 mod authorization;
-mod crash;
+mod batch;
+mod books;
+mod budget;
+mod contracts;
+mod floods;
 mod kinds;
 mod ledger;
+mod load;
 mod outcome;
+mod policy;
 mod races;
+mod recovery;
+mod reorg;
+mod replicas;
 mod restart;
+mod restored;
+mod scale_out;
 mod secrets;
 mod sent;
 mod shutdown;
 mod signed;
 mod solana;
 mod solana_rpc;
+mod stuck;
 mod surface;
 mod tokens;
 

@@ -2,9 +2,9 @@
 
 mod brought;
 mod claims;
-mod crash;
 mod expiry;
 mod outcome;
+mod reorg;
 mod replay;
 mod requests;
 mod secrets;

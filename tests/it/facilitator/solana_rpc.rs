@@ -13,7 +13,7 @@ use h402_devnet::{
 };
 use h402_facilitator::{
     rpc::RpcConfig,
-    server::{SolanaRpc, SolanaRpcConfig, serve_with},
+    server::{ConnectionLimits, SolanaRpc, SolanaRpcConfig, serve_with},
 };
 use h402_tests::{
     http::exchange,
@@ -47,7 +47,7 @@ impl Proxy {
         let rig = Rig::start().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(serve_with(listener, rig.engine.clone(), Some(proxy), std::future::pending()));
+        tokio::spawn(serve_with(listener, rig.engine.clone(), Some(proxy), ConnectionLimits::default(), std::future::pending()));
         Self { url, _rig: rig }
     }
 

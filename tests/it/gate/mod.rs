@@ -1,7 +1,6 @@
 //! The gate under attack: real shops, real sockets, a real facilitator on a real chain.
 
 mod caching;
-mod crash;
 mod delivery;
 mod exposure;
 mod facilitator;
@@ -10,7 +9,7 @@ mod held;
 mod outcome;
 mod paths;
 mod prices;
-mod race;
+pub(crate) mod race;
 mod replay;
 mod restart;
 mod solana;

@@ -58,6 +58,8 @@ impl Ruin {
         rig.chain.blacklist(token, me, false).unwrap();
         rig.chain.set_paused(token, false).unwrap();
         rig.chain.mint(token, me, U256::from(1_000_000)).unwrap();
+        // A balance that was too small is believed for a moment.
+        rig.clock.advance(Duration::from_secs(5));
     }
 }
 

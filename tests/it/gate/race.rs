@@ -75,7 +75,7 @@ pub(super) fn one_answer(replies: &[Reply]) {
 }
 
 /// How many rounds are asked for by `H402_ROUNDS`.
-pub(super) fn rounds_asked_for() -> Option<usize> {
+pub(crate) fn rounds_asked_for() -> Option<usize> {
     std::env::var("H402_ROUNDS").ok().map(|rounds| rounds.parse().expect("H402_ROUNDS is a number"))
 }
 
@@ -104,8 +104,10 @@ async fn t003_of_64_copies_at_a_gate_one_opens_the_door() {
     eprintln!("{rounds} rounds of {COPIES} copies in {:?}: {} doors", began.elapsed(), runs.count());
     assert!(rounds >= 20, "only {rounds} rounds");
     assert_eq!(asked_for.unwrap_or(rounds), rounds);
-    // Every round had one answer. Were there a round with two doors or two broadcasts, one of these would be larger.
-    assert_eq!((runs.count(), rig.chain.transaction_count_seen()), (rounds as u64, rounds as u64));
+    // Every round had one answer. Were there a round with two doors or two transfers, one of these would be larger; several
+    // rounds may share a transaction.
+    assert_eq!(runs.count(), rounds as u64);
+    assert!(rig.chain.transaction_count_seen() <= rounds as u64);
     assert_eq!(rig.received() - received, alloy_primitives::U256::from(rounds as u128 * PRICE));
 }
 

@@ -49,7 +49,10 @@ pub(super) async fn run(path: &Path, upstreams: &[String], public: bool) -> Resu
             let text = std::fs::read_to_string(path).map_err(|error| format!("read {}: {error}", path.display()))?;
             let mut facilitator: server::config::Config = text.parse()?;
             facilitator.override_from(env)?;
-            let ledger = SqliteStore::open(&facilitator.database, OpenOptions::default()).await?;
+            let server::config::Database::File(path) = &facilitator.database else {
+                return Err("facilitator: inside the proxy its ledger is a file; give the url of one that runs by itself".into());
+            };
+            let ledger = SqliteStore::open(path, OpenOptions::default()).await?;
             let engine = Engine::start(facilitator.engine(env)?, ledger.clone(), SystemClock).await?;
             sell(settings, listeners, config.probe(), LocalFacilitator::new(engine.clone()), grants.clone()).await?;
             engine.shutdown(std::time::Duration::from_secs(25)).await;

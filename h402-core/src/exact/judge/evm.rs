@@ -78,6 +78,8 @@ pub struct ReceiptFacts {
     pub transfers: Vec<TransferLog>,
     /// `AuthorizationUsed` logs as (token, authorizer, nonce).
     pub authorizations: Vec<(EvmAddress, EvmAddress, B256)>,
+    /// What its sender paid for it in wei: gas, and on OP-stack chains the fee of the chain below. None if the node does not say.
+    pub cost: Option<U256>,
 }
 
 /// A `Transfer` log.

@@ -132,7 +132,7 @@ fn t028_encodings_of_one_signature_are_one_payment() {
     for signature in encodings {
         let matched = match_with(signed(authorization(), signature.clone()), vec![usdc()]).unwrap();
         let Proof::Authorization { signature: canonical, .. } = matched.proof() else { panic!("an authorization") };
-        assert_eq!(*canonical, low, "{signature}");
+        assert_eq!(*canonical, PayerSignature::Account(low), "{signature}");
         assert_eq!(matched.key(), match_with(good(), vec![usdc()]).unwrap().key());
     }
 }

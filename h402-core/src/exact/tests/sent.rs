@@ -20,6 +20,7 @@ fn receipt() -> ReceiptFacts {
         time: UnixSeconds(now() - 10),
         transfers: vec![log()],
         authorizations: vec![],
+        cost: None,
     }
 }
 

@@ -12,7 +12,7 @@ const PENDING: &str = "settlement_pending";
 const MAX_TEXT: usize = 256;
 
 /// Every refusal that is nothing but its word.
-const PLAIN: [Reject; 23] = [
+const PLAIN: [Reject; 26] = [
     Reject::Version,
     Reject::Scheme,
     Reject::Asset,
@@ -23,6 +23,9 @@ const PLAIN: [Reject; 23] = [
     Reject::AuthorizationUsed,
     Reject::TransferNotObserved,
     Reject::TooOld,
+    Reject::GasWasted,
+    Reject::Factory,
+    Reject::Payee,
     Reject::Resource,
     Reject::InProgress,
     Reject::AlreadyUsed,

@@ -42,6 +42,22 @@ impl Request {
         let offers = Offers::new(vec![offer]).map_err(|_| Reject::NoOffer)?;
         Matched::new(self.payload, &offers, &resource, lifetime_seconds)
     }
+
+    /// As [`Request::matched`], where payers may be contracts.
+    ///
+    /// # Errors
+    /// As [`Matched::with_contracts`].
+    pub fn matched_with_contracts(self) -> Result<Matched, Reject> {
+        let Requirements { offer, resource, lifetime_seconds, .. } = self.requirements;
+        let offers = Offers::new(vec![offer]).map_err(|_| Reject::NoOffer)?;
+        Matched::with_contracts(self.payload, &offers, &resource, lifetime_seconds)
+    }
+
+    /// The network that it is to be paid on.
+    #[must_use]
+    pub fn network(&self) -> crate::Network {
+        self.requirements.offer.network()
+    }
 }
 
 /// Reads the body of `POST /verify` or `POST /settle`. The asset is looked up in `assets` by network and address.

@@ -8,7 +8,15 @@ use super::{
     },
     EvmEngine,
 };
-use h402_core::{Amount, Attestation, CheckPolicy, Checked, Clock, EvmFacts, JudgePolicy, Store, VerifyError};
+use h402_core::{
+    Amount, Attestation, CheckPolicy, Checked, Clock, EvmFacts, JudgePolicy, Matched, PayerSignature, Proof, Reject, Simulation, Store,
+    VerifyError,
+};
+
+/// Whether only a contract can say that a payment is its payer's.
+pub(super) fn is_for_contract(payment: &Matched) -> bool {
+    matches!(payment.proof(), Proof::Authorization { signature: PayerSignature::Contract(_), .. })
+}
 
 impl<S: Store, C: Clock> Shared<S, C> {
     /// Asks the chain, judges, and reserves: for a minute, or for a settlement until it is included.
@@ -18,23 +26,76 @@ impl<S: Store, C: Clock> Shared<S, C> {
         checked: &Checked,
         holder: Holder,
     ) -> Result<(Attestation, EvmFacts), VerifyError> {
-        let facts = evm.config.chain.facts(checked).await?;
-        let judge = |reserved| checked.judge(&facts, &self.judge_policy(evm, reserved));
+        evm.progress.ensure(evm.config.max_block_age)?;
+        let payment = checked.matched();
+        let ours = matches!(payment.proof(), Proof::Authorization { .. });
+        if ours {
+            if evm.strikes.is_too_much(payment.payer(), self.clock.now()) {
+                return Err(Reject::GasWasted.into());
+            }
+            evm.can_pay().await?;
+            self.within_budget(evm).await?;
+        }
+        if let Some(allowed) = &evm.config.contract_payers {
+            evm.config.chain.allows_factory(payment, allowed)?;
+        }
+        let mut facts = evm.config.chain.facts(checked).await?;
+        if !is_sent(payment) {
+            let asset = payment.requirements().offer.asset.id;
+            self.insolvent.note(payment.payer(), asset, facts.balance, payment.amount(), self.clock.now());
+        }
+        let contract = ours && (facts.payer_has_code || is_for_contract(payment));
+        if contract {
+            self.try_contract(evm, payment, &mut facts).await?;
+        }
+        // What was found worth it a moment ago stays so: a handler may have run for it.
+        let promised = holder == Holder::Settlement && self.is_promised(&claimant(payment)).await?;
+        if let (true, Some(Simulation::Succeeds { gas })) = (ours && !promised, &facts.simulation) {
+            evm.is_worth(checked, *gas).await?;
+        }
+        let mut policy = self.judge_policy(evm, checked, Amount::ZERO);
+        let mut terms = self.terms(holder, facts.block);
+        if let (true, Some(allowed)) = (contract, &evm.config.contract_payers) {
+            policy.max_gas = allowed.max_gas;
+            // What is true of a contract may change with each of its payments.
+            terms.max_open = 1;
+        }
+        // That it is a contract is known and dealt with.
+        let judged =
+            EvmFacts { payer_has_code: facts.payer_has_code && !(contract && evm.config.contract_payers.is_some()), ..facts.clone() };
+        let judge = |reserved| checked.judge(&judged, &JudgePolicy { reserved, ..policy });
         let attestation = if holder == Holder::Settlement && is_sent(checked.matched()) {
             // The money has moved: nothing is promised any more.
             judge(Amount::ZERO)?
         } else {
-            self.reservations.decide(claimant(checked.matched()), self.terms(holder, facts.block), judge)?
+            self.promise(claimant(checked.matched()), terms, judge).await?
         };
         Ok((attestation, facts))
     }
 
-    fn judge_policy(&self, evm: &EvmEngine, reserved: Amount) -> JudgePolicy {
+    /// Tries a payment of a contract as in a real block, if such payers are taken (T039). A contract for which gas was burnt within
+    /// ten minutes waits.
+    async fn try_contract(&self, evm: &EvmEngine, payment: &Matched, facts: &mut EvmFacts) -> Result<(), VerifyError> {
+        let Some(allowed) = &evm.config.contract_payers else { return Ok(()) };
+        if evm.contract_strikes.is_too_much(payment.payer(), self.clock.now()) {
+            return Err(Reject::GasWasted.into());
+        }
+        let counterfactual = matches!(payment.proof(), Proof::Authorization { signature, .. } if signature.is_counterfactual());
+        if !facts.payer_has_code && !counterfactual {
+            return Err(Reject::Signature("not the payer's signature over an offered token").into());
+        }
+        let fees = evm.config.chain.fees().await?;
+        facts.simulation = Some(evm.config.chain.try_contract(payment, fees, allowed).await?);
+        Ok(())
+    }
+
+    fn judge_policy(&self, evm: &EvmEngine, checked: &Checked, reserved: Amount) -> JudgePolicy {
+        let payment = checked.matched();
         JudgePolicy {
             times: CheckPolicy::facilitator(self.clock.now()),
             reserved,
             max_gas: evm.config.max_gas,
-            depth: evm.config.accept_depth,
+            depth: evm.depth_for(payment.requirements().offer.asset.id.address, payment.amount()),
             not_before: self.started,
         }
     }

@@ -6,8 +6,7 @@ use super::{
 };
 use alloy_primitives::B256;
 use h402_core::{
-    BlockRef, CallerKey, Checked, Clock, PaymentKind, PaymentRow, Proof, ReceiptFacts, Reject, Settlement, Store, TransactionId, Undecided,
-    VerifyError,
+    BlockRef, CallerKey, Checked, Clock, PaymentRow, Proof, ReceiptFacts, Reject, Settlement, Store, TransactionId, Undecided, VerifyError,
 };
 
 /// Who has used an authorization.
@@ -29,7 +28,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
         // An authorization lives for minutes; this many blocks cover them on any configured chain.
         let trace = evm.config.chain.authorization(token, from, B256::from(nonce), up_to.saturating_sub(4096)).await?;
         Ok(match trace.log {
-            Some(log) if shows_payment(row, &log.receipt) => Carrier::Other(TransactionId::Evm(log.transaction), block_of(&log.receipt)),
+            Some(log) if self.shows(evm, row, &log.receipt).await? => {
+                Carrier::Other(TransactionId::Evm(log.transaction), block_of(&log.receipt))
+            }
             None if trace.used => Carrier::Hidden,
             Some(_) | None => Carrier::None,
         })
@@ -51,11 +52,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
         caller: Option<CallerKey>,
     ) -> Result<Option<Prepared>, Undecided> {
         let spent = matches!(refused, VerifyError::Rejected(Reject::AuthorizationUsed | Reject::TransactionState(_)));
-        if !spent || !self.reservations.holds(&claimant(checked.matched()), self.clock.now()) {
+        if !spent || !self.is_promised(&claimant(checked.matched())).await? {
             return Ok(None);
         }
         let payment = checked.matched();
-        let row = self.evm_row(payment, payment.key(), None, caller)?;
+        let row = self.evm_row(evm, payment, payment.key(), None, caller)?;
         let head = evm.config.chain.head().await?;
         let found = match payment.proof() {
             Proof::Authorization { .. } => match self.carrier(evm, &row, head.number).await? {
@@ -65,13 +66,19 @@ impl<S: Store, C: Clock> Shared<S, C> {
             },
             Proof::EvmTransaction { transaction, .. } => {
                 let receipt = evm.config.chain.receipts(&[transaction.hash]).await?.pop().flatten();
-                let receipt = receipt.filter(|receipt| shows_payment(&row, receipt));
-                receipt.map(|receipt| (TransactionId::Evm(transaction.hash), block_of(&receipt)))
+                match receipt {
+                    Some(receipt) if self.shows(evm, &row, &receipt).await? => {
+                        Some((TransactionId::Evm(transaction.hash), block_of(&receipt)))
+                    }
+                    Some(_) | None => None,
+                }
             }
             Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => None,
         };
         match found {
-            Some((_, block)) if head.number.saturating_add(1) < block.number.saturating_add(evm.config.accept_depth) => {
+            Some((_, block))
+                if head.number.saturating_add(1) < block.number.saturating_add(evm.depth_for(row.asset.address, row.amount)) =>
+            {
                 Err(Undecided::Chain)
             }
             Some((transaction, block)) => {
@@ -85,23 +92,4 @@ impl<S: Store, C: Clock> Shared<S, C> {
 
 fn block_of(receipt: &ReceiptFacts) -> BlockRef {
     BlockRef { number: receipt.block, hash: receipt.block_hash }
-}
-
-/// The receipt status alone proves nothing (T061): the payment's own events must be there.
-pub(super) fn shows_payment(row: &PaymentRow, receipt: &ReceiptFacts) -> bool {
-    let (Some(token), Some(from), Some(to)) = (row.asset.address.evm(), row.payer.evm(), row.pay_to.evm()) else {
-        return false;
-    };
-    if !receipt.success {
-        return false;
-    }
-    match (row.kind, row.nonce) {
-        (PaymentKind::Authorization, Some(nonce)) => {
-            receipt.authorizations.contains(&(token, from, B256::from(nonce))) && receipt.shows_transfer(token, from, to, row.amount)
-        }
-        (PaymentKind::Authorization, None) | (PaymentKind::SolanaTransaction | PaymentKind::SolanaSent, _) => false,
-        // Value and recipient of a native transfer were checked in the signed bytes.
-        (PaymentKind::EvmTransaction | PaymentKind::EvmSent, _) if row.asset.address.is_zero() => true,
-        (PaymentKind::EvmTransaction | PaymentKind::EvmSent, _) => receipt.shows_transfer(token, from, to, row.amount),
-    }
 }

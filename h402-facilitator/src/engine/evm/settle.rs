@@ -8,9 +8,9 @@ use super::{
         settle::{Kept, Prepared, Start},
     },
     EvmEngine,
-    lane::Job,
+    judge::is_for_contract,
+    queue::Job,
 };
-use crate::evm::EvmChain;
 use h402_core::{
     BlockRef, CallerKey, Checked, Clock, EvmFacts, Matched, PaymentKey, PaymentKind, PaymentRow, Proof, Settlement, Simulation, Store,
     TransactionId, Undecided, VerifyError,
@@ -26,25 +26,27 @@ impl<S: Store, C: Clock> Shared<S, C> {
         caller: Option<CallerKey>,
     ) -> Result<(Prepared, Start), VerifyError> {
         let payment = checked.matched();
-        if matches!(payment.proof(), Proof::Authorization { .. }) {
-            evm.gas.enough(evm).await?;
-        }
         let (attestation, facts) = self.judge_evm(evm, checked, Holder::Settlement).await?;
         let start = match payment.proof() {
-            Proof::Authorization { .. } => match facts.simulation {
-                Some(Simulation::Succeeds { gas }) => Start::Lane { gas },
-                Some(Simulation::Reverts { .. }) | None => Start::Lane { gas: evm.config.max_gas },
-            },
+            Proof::Authorization { .. } => {
+                let gas = match facts.simulation {
+                    Some(Simulation::Succeeds { gas }) => gas,
+                    Some(Simulation::Reverts { .. }) | None => evm.config.max_gas,
+                };
+                // A payer with code may do anything when it is paid from: it shares no transaction with others.
+                Start::Lane { gas, company: !facts.payer_has_code && !is_for_contract(payment) }
+            }
             Proof::EvmTransaction { .. } => Start::Send,
             Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => Start::Nothing,
         };
-        let row = self.evm_row(payment, attestation.key, Some(&facts), caller)?;
+        let row = self.evm_row(evm, payment, attestation.key, Some(&facts), caller)?;
         Ok((Prepared { row, aliases: payment.aliases() }, start))
     }
 
     /// What is stored when a payment is claimed.
     pub(super) fn evm_row(
         &self,
+        evm: &EvmEngine,
         payment: &Matched,
         key: PaymentKey,
         facts: Option<&EvmFacts>,
@@ -55,7 +57,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 kind: PaymentKind::Authorization,
                 nonce: Some(authorization.nonce.0),
                 // The call is kept so that a restart can sign and send it without the payer.
-                raw: EvmChain::settlement_call(payment).map(|(_, input)| input),
+                raw: evm.config.chain.settling_call(payment).map(|(_, input)| input),
                 state: Settlement::Claimed,
                 last_block_height: None,
             },
@@ -83,11 +85,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Hands a claimed payment to whatever sends it.
     pub(in crate::engine) async fn begin_evm(&self, evm: &EvmEngine, open: &Arc<OpenPayment>, start: Start) {
         match start {
-            Start::Lane { gas } => evm.lane.put(Job { open: open.clone(), gas }),
+            Start::Lane { gas, company } => evm.put(Job { open: open.clone(), gas, company, after: None }),
             Start::Send => {
                 let raw = open.news.borrow().raw.clone();
                 if let Some(raw) = raw {
-                    self.send_stored(evm, open, &raw).await;
+                    self.send_own(evm, open, &raw).await;
                 }
             }
             Start::Nothing => {}
@@ -98,10 +100,26 @@ impl<S: Store, C: Clock> Shared<S, C> {
 impl EvmEngine {
     /// Drives on what the ledger holds, as a restart does.
     pub(in crate::engine) fn resume(&self, row: PaymentRow) {
-        let claimed = row.state == Settlement::Claimed && self.payments.find(&row.key).is_none();
-        let open = self.payments.enter(row);
-        if claimed {
-            self.lane.put(Job { open, gas: self.config.max_gas });
+        let claimed = row.state == Settlement::Claimed;
+        if let Some((open, true)) = self.payments.enter(row)
+            && claimed
+        {
+            // What its simulation said is not in the ledger: it goes alone, with all the gas that it may use.
+            self.put(Job { open, gas: self.greatest_gas(), company: false, after: None });
+        }
+    }
+
+    /// The most that a settlement may use, whoever pays: what is known of it from its row alone.
+    fn greatest_gas(&self) -> u64 {
+        self.config.contract_payers.as_ref().map_or(0, |allowed| allowed.max_gas).max(self.config.max_gas)
+    }
+
+    /// How a payment goes to the chain that another process has claimed.
+    pub(in crate::engine) fn start_of(&self, row: &PaymentRow) -> Start {
+        match (row.state, row.kind) {
+            (Settlement::Claimed, _) => Start::Lane { gas: self.greatest_gas(), company: false },
+            (Settlement::Signed { .. }, PaymentKind::EvmTransaction) => Start::Send,
+            _ => Start::Nothing,
         }
     }
 }

@@ -1,23 +1,25 @@
 //! The watcher: one per network, looks for what was sent right after the send and then block by block.
 
-mod fill;
 mod resend;
+mod tend;
 
 use super::{
     super::{Shared, drive::Failure, open::OpenPayment},
     EvmEngine,
-    landed::{Carrier, shows_payment},
+    carriers::Carrier as OurCarrier,
+    landed::Carrier,
 };
-use crate::evm::Head;
+use crate::{chaos::sabotaged, evm::Head};
 use alloy_primitives::B256;
 use h402_core::{
     BlockRef, Clock, PaymentKind, PaymentRow, ReceiptFacts, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided,
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
+use tend::Tending;
 use tokio::time::Instant;
 
 /// Receipts asked for in one request.
@@ -26,22 +28,34 @@ const CHUNK: usize = 100;
 const RESEND: Duration = Duration::from_secs(3);
 /// How often at the least.
 const LONGEST_RESEND: Duration = Duration::from_secs(300);
+/// How many are sent again in one look at the most, those first that wait longest: a node that takes a second for each, or a
+/// ledger with very many, must not have the process hold a request for all of them.
+const RESENT: usize = 256;
 /// Seconds of chain time after which an expired authorization cannot come back with a reorg.
 const EXPIRED_FOR_GOOD: u64 = 60;
 /// Blocks after which a node has indexed the log of a used authorization, if there is one.
-const INDEXED: u64 = 6;
+pub(super) const INDEXED: u64 = 6;
 
 /// Looks until the engine stops.
 pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>) {
     let network = evm.network();
-    let mut watcher = Watcher { shared: &shared, evm: &evm, asked: HashSet::new(), sent: HashMap::new(), head: None, looked: None };
+    let mut watcher = Watcher {
+        shared: &shared,
+        evm: &evm,
+        asked: HashSet::new(),
+        sent: HashMap::new(),
+        head: None,
+        looked: None,
+        tending: Tending::default(),
+    };
     let mut tick = tokio::time::interval(evm.config.poll);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let every_block = tokio::select! {
-            () = evm.sent.notified() => false,
-            _ = tick.tick() => true,
+            biased;
             () = shared.stopped() => return,
+            _ = tick.tick() => true,
+            () = evm.sent.notified() => false,
         };
         let looked = if every_block { watcher.block().await } else { watcher.fresh().await };
         if let Err(error) = looked {
@@ -60,6 +74,7 @@ struct Watcher<'a, S, C> {
     head: Option<Head>,
     /// The block at which everything was looked at, and understood.
     looked: Option<B256>,
+    tending: Tending,
 }
 
 impl<S: Store, C: Clock> Watcher<'_, S, C> {
@@ -77,20 +92,34 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     async fn block(&mut self) -> Result<(), Undecided> {
         self.shared.reservations.sweep(self.shared.clock.now());
         let all = self.evm.payments.each();
+        self.evm.forget_carriers();
         if all.is_empty() {
             self.asked.clear();
             self.sent.clear();
+            self.evm.progress.idle();
             return Ok(());
         }
         let waiting: HashSet<B256> = self.unseen(|_, _| true).into_iter().map(|(hash, _)| hash).collect();
+        if waiting.is_empty() {
+            self.evm.progress.idle();
+        }
         self.asked.retain(|hash| waiting.contains(hash));
         self.sent.retain(|hash, _| waiting.contains(hash));
         let head = self.evm.config.chain.head().await?;
         self.head = Some(head);
+        if !waiting.is_empty() {
+            self.evm.progress.waits_at(head.number);
+        }
         let looked = self.at(&all, head).await;
         // These look for themselves; one payment that is not understood must not hold up the others.
         self.expire(&all, head).await;
         self.resend(&all).await;
+        // Only after everything was looked at: a nonce whose transaction was dropped with its block is no hole.
+        if looked.is_ok()
+            && let Err(error) = self.tend(head).await
+        {
+            tracing::debug!(%error, "could not look after what waits for a block");
+        }
         looked
     }
 
@@ -101,48 +130,76 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         }
         let open = self.unseen(|_, _| true);
         self.look(open).await?;
-        self.deepen(all, head).await?;
+        if self.deepen(all, head).await? {
+            // What was dropped with its block may be in another one already.
+            let open = self.unseen(|_, _| true);
+            self.look(open).await?;
+        }
         self.looked = Some(head.hash);
         Ok(())
     }
 
-    fn unseen(&self, wanted: impl Fn(&HashSet<B256>, B256) -> bool) -> Vec<(B256, Arc<OpenPayment>)> {
-        let mut unseen = Vec::new();
+    /// The transactions that may have brought a payment to the chain, each with the payments that wait for it: of what we
+    /// have signed for a payment not only the last.
+    fn unseen(&self, wanted: impl Fn(&HashSet<B256>, B256) -> bool) -> Vec<(B256, Vec<Arc<OpenPayment>>)> {
+        let mut unseen: BTreeMap<B256, Vec<Arc<OpenPayment>>> = BTreeMap::new();
         for open in self.evm.payments.each() {
-            let state = open.news.borrow().state;
-            if let (false, Some(TransactionId::Evm(hash))) = (state.is_settled(), state.transaction())
-                && wanted(&self.asked, hash)
+            let row = open.news.borrow().clone();
+            if row.state.is_decided() {
+                continue;
+            }
+            let mut hashes = self.evm.carriers.of(&row.key);
+            if let Some(TransactionId::Evm(hash)) = row.state.transaction()
+                && !hashes.contains(&hash)
             {
-                unseen.push((hash, open));
+                hashes.push(hash);
+            }
+            for hash in hashes.into_iter().filter(|hash| wanted(&self.asked, *hash)) {
+                unseen.entry(hash).or_default().push(open.clone());
             }
         }
-        unseen
+        unseen.into_iter().collect()
     }
 
-    async fn look(&mut self, open: Vec<(B256, Arc<OpenPayment>)>) -> Result<(), Undecided> {
+    /// Asks once for each transaction, however many payments it carries.
+    async fn look(&mut self, open: Vec<(B256, Vec<Arc<OpenPayment>>)>) -> Result<(), Undecided> {
+        let mut looked = Ok(());
         for chunk in open.chunks(CHUNK) {
             let hashes: Vec<B256> = chunk.iter().map(|(hash, _)| *hash).collect();
             let receipts = self.evm.config.chain.receipts(&hashes).await?;
             self.asked.extend(&hashes);
             let seen = chunk.iter().zip(receipts).filter_map(|((hash, open), receipt)| Some((*hash, open, receipt?)));
             let seen = futures_util::future::join_all(seen.map(|(hash, open, receipt)| self.seen(hash, open, receipt))).await;
-            seen.into_iter().collect::<Result<(), Undecided>>()?;
+            looked = seen.into_iter().fold(looked, |looked, seen| looked.and(seen));
         }
-        Ok(())
+        looked
     }
 
-    /// A transaction is in a block: is the payment in it, too?
-    async fn seen(&self, hash: B256, open: &OpenPayment, receipt: ReceiptFacts) -> Result<(), Undecided> {
+    /// A transaction is in a block: are its payments in it, too?
+    async fn seen(&self, hash: B256, payments: &[Arc<OpenPayment>], receipt: ReceiptFacts) -> Result<(), Undecided> {
+        if let Some(carrier) = self.evm.carriers.find(&hash)
+            && let Some(lane) = self.evm.lane_of(carrier.sender)
+        {
+            lane.mined(carrier.nonce.saturating_add(1));
+            self.shared.note_cost(self.evm, lane, hash, &receipt);
+        }
+        let seen = payments.iter().map(|open| self.seen_one(hash, open, &receipt));
+        futures_util::future::join_all(seen).await.into_iter().collect()
+    }
+
+    async fn seen_one(&self, hash: B256, open: &Arc<OpenPayment>, receipt: &ReceiptFacts) -> Result<(), Undecided> {
         let row = open.news.borrow().clone();
         let block = BlockRef { number: receipt.block, hash: receipt.block_hash };
-        if !self.is_deep_enough(block) {
+        if !is_deep_enough(self.evm, self.head, &row, block) {
             return Ok(());
         }
         let transaction = TransactionId::Evm(hash);
-        let result = if shows_payment(&row, &receipt) {
-            self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction, block }, None).await
-        } else {
-            self.without_payment(open, &row, transaction, block, &receipt).await
+        let result = match self.shared.shows(self.evm, &row, receipt).await {
+            Ok(true) => self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction, block }, None).await,
+            Ok(false) if self.is_last_word(&row, hash) => self.without_payment(open, &row, transaction, block, receipt).await,
+            // Another was signed for it since, with a nonce of its own.
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
         };
         if let Err(error) = &result {
             tracing::warn!(payment.id = %row.key, %error, "what the chain shows of a payment is not settled yet");
@@ -150,23 +207,27 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         result
     }
 
-    /// Whether a block has as many on top of it as the network wants before a settlement counts.
-    fn is_deep_enough(&self, block: BlockRef) -> bool {
-        let depth = self.head.map_or(1, |head| head.number.saturating_add(1).saturating_sub(block.number));
-        depth.max(1) >= self.evm.config.accept_depth
+    /// Whether nothing else that we signed for a payment can land once this transaction has: it is the last, or has the
+    /// nonce of the last.
+    fn is_last_word(&self, row: &PaymentRow, hash: B256) -> bool {
+        let Some(TransactionId::Evm(last)) = row.state.transaction() else { return false };
+        let carriers = &self.evm.carriers;
+        let rivals = || Some(carriers.find(&last)?.is_rival_of(carriers.find(&hash)?.as_ref()));
+        last == hash || rivals().unwrap_or(false)
     }
 
     /// Our transaction did not carry the payment. Perhaps somebody else's did (T010).
     async fn without_payment(
         &self,
-        open: &OpenPayment,
+        open: &Arc<OpenPayment>,
         row: &PaymentRow,
         transaction: TransactionId,
         block: BlockRef,
         receipt: &ReceiptFacts,
     ) -> Result<(), Undecided> {
+        let shared = self.is_shared(transaction).await?;
         match self.shared.carrier(self.evm, row, block.number).await? {
-            Carrier::Other(_, block) if !self.is_deep_enough(block) => return Ok(()),
+            Carrier::Other(_, block) if !is_deep_enough(self.evm, self.head, row, block) => return Ok(()),
             Carrier::Other(carrier, block) => {
                 return self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction: carrier, block }, None).await;
             }
@@ -174,18 +235,36 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             Carrier::Hidden if self.head.is_none_or(|head| head.number < block.number.saturating_add(INDEXED)) => {
                 return Err(Undecided::Chain);
             }
+            Carrier::None if shared => {
+                return self.shared.look_after(self.evm, open, row, transaction, block).await;
+            }
             Carrier::Hidden | Carrier::None => {}
         }
-        let reject = if receipt.success { Reject::TransferNotObserved } else { Reject::Reverts("the transaction failed on chain".into()) };
+        let reject = if receipt.success && !shared { Reject::TransferNotObserved } else { Reject::Reverts("it failed on chain".into()) };
         let failure = Failure { word: reject.word(), text: reject.to_string() };
         self.shared.advance(&self.evm.payments, open, SettlementEvent::Failed { transaction, block }, Some(failure)).await
     }
 
-    /// Included payments become final with depth, or lose their block.
-    async fn deepen(&self, all: &[Arc<OpenPayment>], head: Head) -> Result<(), Undecided> {
-        let mut hashes: HashMap<u64, Option<B256>> = HashMap::new();
+    /// Whether a transaction of ours carries several payments. One that has carried others is not remembered for ever.
+    async fn is_shared(&self, transaction: TransactionId) -> Result<bool, Undecided> {
+        let TransactionId::Evm(hash) = transaction else { return Ok(false) };
+        let known = match self.evm.carriers.find(&hash) {
+            Some(carrier) => Some(carrier),
+            None => {
+                let stored = self.shared.store.transaction(self.evm.network(), &transaction).await?;
+                stored.as_ref().and_then(OurCarrier::of).map(|carrier| self.evm.carriers.enter(carrier))
+            }
+        };
+        Ok(known.is_some_and(|carrier| carrier.payments.len() > 1))
+    }
+
+    /// What is in a block becomes final with depth, or loses its block; whether any has lost it.
+    async fn deepen(&self, all: &[Arc<OpenPayment>], head: Head) -> Result<bool, Undecided> {
+        let mut hashes: BTreeMap<u64, Option<B256>> = BTreeMap::new();
+        let mut events = Vec::new();
+        let mut dropped = false;
         for open in all {
-            let Settlement::Included { block, .. } = open.news.borrow().state else { continue };
+            let (Settlement::Included { block, .. } | Settlement::Reverted { block, .. }) = open.news.borrow().state else { continue };
             let hash = match hashes.get(&block.number) {
                 Some(hash) => *hash,
                 None => {
@@ -195,26 +274,34 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
                 }
             };
             let depth = head.number.saturating_add(1).saturating_sub(block.number);
-            if hash != Some(block.hash) {
+            if hash != Some(block.hash) && !sabotaged("reorg.ignore") {
                 tracing::warn!(payment.id = %open.news.borrow().key, block = block.number, "block is gone");
-                self.shared.advance(&self.evm.payments, open, SettlementEvent::Vanished, None).await?;
+                dropped = true;
+                self.evm.config.chain.dropped(&block.hash);
+                events.push((open, SettlementEvent::Vanished));
             } else if depth >= self.evm.config.final_depth {
-                self.shared.advance(&self.evm.payments, open, SettlementEvent::Deep, None).await?;
+                events.push((open, SettlementEvent::Deep));
             }
         }
-        Ok(())
+        // Together, so that they share the store's commits.
+        let advanced = events.into_iter().map(|(open, event)| self.shared.advance(&self.evm.payments, open, event, None));
+        futures_util::future::join_all(advanced).await.into_iter().collect::<Result<(), Undecided>>()?;
+        Ok(dropped)
     }
 
     /// What has expired by chain time with its nonce unused cannot land any more.
     async fn expire(&self, all: &[Arc<OpenPayment>], head: Head) {
         for open in all {
             let row = open.news.borrow().clone();
-            let over = row.expires.is_some_and(|expires| head.time.0 > expires.0.saturating_add(EXPIRED_FOR_GOOD));
-            if row.state.is_settled() || !over {
+            let margin = if sabotaged("expiry.margin") { 0 } else { EXPIRED_FOR_GOOD };
+            let over = row.expires.is_some_and(|expires| head.time.0 > expires.0.saturating_add(margin));
+            if row.state.is_decided() || !over {
                 continue;
             }
-            let result = match self.shared.carrier(self.evm, &row, head.number).await {
-                Ok(Carrier::Other(_, block)) if !self.is_deep_enough(block) => continue,
+            let carrier =
+                if sabotaged("expiry.unproven") { Ok(Carrier::None) } else { self.shared.carrier(self.evm, &row, head.number).await };
+            let result = match carrier {
+                Ok(Carrier::Other(_, block)) if !is_deep_enough(self.evm, self.head, &row, block) => continue,
                 Ok(Carrier::Other(transaction, block)) => {
                     self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction, block }, None).await
                 }
@@ -232,25 +319,57 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         }
     }
 
-    /// Sends the stored bytes of what is not in a block again, the less often the longer it waits.
+    /// Looks after what our keys have signed, while anything waits for it.
+    async fn tend(&mut self, head: Head) -> Result<(), Undecided> {
+        let waits = |open: &Arc<OpenPayment>| {
+            let row = open.news.borrow();
+            !row.state.is_decided() && row.kind == PaymentKind::Authorization && row.state != Settlement::Claimed
+        };
+        if !self.evm.payments.each().iter().any(waits) || !self.tending.is_due() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let mut tended = Ok(());
+        for lane in &self.evm.lanes {
+            tended = tended.and(self.shared.tend(self.evm, lane, head, &mut self.tending).await);
+        }
+        self.tending.done(began);
+        tended
+    }
+
+    /// Sends the stored bytes of what is not in a block again, the less often the longer it waits; a transaction that
+    /// carries several payments once.
     async fn resend(&mut self, all: &[Arc<OpenPayment>]) {
         let now = Instant::now();
-        let mut waiting = false;
+        let mut late: BTreeMap<B256, Vec<Arc<OpenPayment>>> = BTreeMap::new();
         for open in all {
             let row = open.news.borrow().clone();
-            let (false, Some(TransactionId::Evm(hash))) = (row.state.is_settled(), row.state.transaction()) else { continue };
-            let age = self.shared.clock.now().since(row.claimed_at);
-            let last = *self.sent.entry(hash).or_insert(now);
-            if now.duration_since(last) < RESEND.max(age / 8).min(LONGEST_RESEND) {
+            let (false, Some(TransactionId::Evm(hash))) = (row.state.is_decided(), row.state.transaction()) else { continue };
+            let reorged = matches!(row.state, Settlement::Reorged { .. });
+            let age = if reorged { Duration::ZERO } else { self.shared.clock.now().since(row.claimed_at) };
+            let is_due = match self.sent.get(&hash) {
+                // What was dropped with its block goes out at once; what is new has just been sent.
+                None => reorged,
+                Some(last) => now.duration_since(*last) >= RESEND.max(age / 8).min(LONGEST_RESEND),
+            };
+            if !is_due {
+                self.sent.entry(hash).or_insert(now);
                 continue;
             }
-            self.sent.insert(hash, now);
-            waiting |= row.kind == PaymentKind::Authorization;
-            // In a task: what waits for a slow node must not keep the watcher from what has arrived.
-            tokio::spawn(resend::send_again(self.shared.clone(), self.evm.clone(), open.clone(), hash));
+            late.entry(hash).or_default().push(open.clone());
         }
-        if waiting && let Err(error) = self.shared.fill_nonces(self.evm).await {
-            tracing::debug!(%error, "could not look for nonces to fill");
+        let mut late: Vec<(B256, Vec<Arc<OpenPayment>>)> = late.into_iter().collect();
+        late.sort_by_key(|(hash, _)| self.sent.get(hash).copied());
+        for (hash, payments) in late.into_iter().take(RESENT) {
+            self.sent.insert(hash, now);
+            // In a task: what waits for a slow node must not keep the watcher from what has arrived.
+            tokio::spawn(resend::send_again(self.shared.clone(), self.evm.clone(), payments, hash));
         }
     }
+}
+
+/// Whether a block has as many on top of it as are wanted before what became of a payment counts.
+pub(super) fn is_deep_enough(evm: &EvmEngine, head: Option<Head>, row: &PaymentRow, block: BlockRef) -> bool {
+    let depth = head.map_or(1, |head| head.number.saturating_add(1).saturating_sub(block.number));
+    depth.max(1) >= evm.depth_for(row.asset.address, row.amount) || sabotaged("depth.ignore")
 }

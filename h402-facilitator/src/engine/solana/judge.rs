@@ -22,11 +22,12 @@ impl<S: Store, C: Clock> Shared<S, C> {
         checked: &Checked,
         holder: Holder,
     ) -> Result<(Attestation, SolanaRead), VerifyError> {
+        solana.progress.ensure(solana.config.max_block_age)?;
         let payment = checked.matched();
         let held = claimant(payment);
         let settles = holder == Holder::Settlement;
         let now = self.clock.now();
-        let seen = if settles && self.reservations.holds(&held, now) { solana.seen.take(&held.key, now) } else { None };
+        let seen = if settles && self.is_promised(&held).await? { solana.seen.take(&held.key, now) } else { None };
         let read = match seen {
             Some(read) => read,
             None => solana.config.chain.facts(checked).await?,
@@ -39,12 +40,15 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if sponsored && solana.wasted.is_too_much(payment.payer(), now) {
             return Err(Reject::from(SolanaReject::FeeWasted).into());
         }
+        if sponsored {
+            solana.within_budget(now)?;
+        }
         let judge = |reserved| checked.judge_solana(&read.facts, &self.solana_policy(solana, reserved));
         let attestation = if settles && is_sent(payment) {
             // The money has moved: nothing is promised any more.
             judge(Amount::ZERO)?
         } else {
-            self.reservations.decide(held, self.terms(holder, read.slot), judge)?
+            self.promise(held, self.terms(holder, read.slot), judge).await?
         };
         if !settles {
             solana.seen.keep(held.key, read.clone(), now);

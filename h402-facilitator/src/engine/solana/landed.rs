@@ -32,7 +32,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             VerifyError::Rejected(Reject::Reverts(_) | Reject::InsufficientFunds { .. } | Reject::Solana(SolanaReject::Expires { .. }))
         );
         let Proof::SolanaTransaction { transaction, payment: paid, raw } = payment.proof() else { return Ok(None) };
-        if !spent || paid.is_sponsored() || !self.reservations.holds(&claimant(payment), self.clock.now()) {
+        if !spent || paid.is_sponsored() || !self.is_promised(&claimant(payment)).await? {
             return Ok(None);
         }
         let Some(signature) = transaction.signatures.first() else { return Ok(None) };

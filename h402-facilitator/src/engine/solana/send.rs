@@ -14,8 +14,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
     pub(super) async fn send_solana(&self, solana: &SolanaEngine, payments: &[Arc<OpenPayment>]) {
         let (open, transactions): (Vec<_>, Vec<_>) =
             payments.iter().filter_map(|open| stored(open).map(|transaction| (open, transaction))).unzip();
+        crash_point("send.pre");
         let sent = solana.config.chain.send(&transactions).await;
-        crash_point("sent");
+        crash_point("send.post");
         for (open, sending) in open.into_iter().zip(sent) {
             if let SolanaSending::Refused(why) = sending {
                 tracing::warn!(payment.id = %open.news.borrow().key, why, "node refused the transaction");

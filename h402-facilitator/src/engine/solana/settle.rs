@@ -11,8 +11,8 @@ use super::{
 };
 use alloy_primitives::{B256, Bytes};
 use h402_core::{
-    BlockRef, CallerKey, Checked, Clock, Matched, PaymentKey, PaymentKind, Proof, Settlement, SolanaPolicy, Store, TransactionId,
-    Undecided, VerifyError,
+    BlockRef, CallerKey, Checked, Clock, Matched, PaymentKey, PaymentKind, PaymentRow, Proof, Settlement, SolanaPolicy, Store,
+    TransactionId, Undecided, VerifyError,
     solana::{SolanaTransaction, cosign},
 };
 use std::sync::Arc;
@@ -47,13 +47,25 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Sends a claimed payment.
     pub(in crate::engine) async fn begin_solana(&self, solana: &SolanaEngine, open: &Arc<OpenPayment>, start: Start) {
         if start == Start::Send {
-            crash_point("signed");
             self.send_solana(solana, std::slice::from_ref(open)).await;
         }
     }
 }
 
 impl SolanaEngine {
+    /// Drives on what the ledger holds: the watcher sends what is not there.
+    pub(in crate::engine) fn resume(&self, row: PaymentRow) {
+        drop(self.payments.enter(row));
+    }
+
+    /// How a payment goes to the cluster that another process has claimed.
+    pub(in crate::engine) fn start_of(&self, row: &PaymentRow) -> Start {
+        match row.state {
+            Settlement::Signed { .. } => Start::Send,
+            _ => Start::Nothing,
+        }
+    }
+
     /// The bytes that are sent, every time the same, and their first signature: ours where we pay the fee.
     ///
     /// Ed25519 signs the same bytes the same way always, so what a settlement signs that loses its claim is no second
@@ -61,7 +73,11 @@ impl SolanaEngine {
     fn complete(&self, payment: &Matched) -> Result<(TransactionId, Bytes), VerifyError> {
         let Proof::SolanaTransaction { transaction, payment, raw } = payment.proof() else { return Err(Undecided::WrongChain.into()) };
         let raw = match &self.config.sponsor {
-            Some(key) if payment.is_sponsored() => cosign(transaction, key)?,
+            Some(key) if payment.is_sponsored() => {
+                let raw = cosign(transaction, key)?;
+                crash_point("sign.post");
+                raw
+            }
             _ => raw.clone(),
         };
         let first = SolanaTransaction::decode(&raw)?.signatures.first().copied().ok_or(Undecided::Chain)?;

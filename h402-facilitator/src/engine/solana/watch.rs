@@ -7,6 +7,7 @@ use super::{
     SolanaEngine,
     settle::block,
 };
+use crate::chaos::sabotaged;
 use crate::solana::{Commitment, SignatureStatus};
 use h402_core::{Clock, PaymentKey, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided};
 use std::{
@@ -23,13 +24,14 @@ const REMEMBERED: u64 = 5_000;
 
 /// Looks until the engine stops.
 pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, solana: Arc<SolanaEngine>) {
-    let mut watcher = Watcher { shared: &shared, solana: &solana, sent: HashMap::new(), looked_back: None };
+    let mut watcher = Watcher { shared: &shared, solana: &solana, sent: HashMap::new(), looked_back: None, complained: None };
     let mut tick = tokio::time::interval(solana.config.poll);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = tick.tick() => {}
+            biased;
             () = shared.stopped() => return,
+            _ = tick.tick() => {}
         }
         if let Err(error) = watcher.look().await {
             tracing::debug!(network = %solana.network(), %error, "could not look at the cluster");
@@ -44,6 +46,8 @@ struct Watcher<'a, S, C> {
     sent: HashMap<PaymentKey, Instant>,
     /// When what has outlived its blocks was last looked at.
     looked_back: Option<Instant>,
+    /// When it was last said that the node remembers too little.
+    complained: Option<Instant>,
 }
 
 /// A payment in flight, and its first signature.
@@ -59,19 +63,26 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         self.shared.reservations.sweep(now);
         self.solana.seen.sweep(now);
         let in_flight = self.in_flight();
+        if in_flight.iter().all(|payment| payment.open.news.borrow().state.is_decided()) {
+            self.solana.progress.idle();
+        }
         if in_flight.is_empty() {
             self.sent.clear();
             return Ok(());
         }
         let signatures: Vec<[u8; 64]> = in_flight.iter().map(|payment| payment.signature).collect();
         let answer = self.solana.config.chain.statuses(&signatures).await?;
+        if in_flight.iter().any(|payment| !payment.open.news.borrow().state.is_decided()) {
+            self.solana.progress.waits_at(answer.slot);
+        }
         let mut unseen = Vec::new();
         let mut vanished = Vec::new();
         for (payment, status) in in_flight.into_iter().zip(answer.statuses) {
             let state = payment.open.news.borrow().state;
             match (status, state) {
+                (None, Settlement::Included { .. }) if sabotaged("reorg.ignore") => {}
                 (Some(status), _) => self.seen(&payment, status).await,
-                (None, Settlement::Included { .. }) => vanished.push(payment),
+                (None, Settlement::Included { .. } | Settlement::Reverted { .. }) => vanished.push(payment),
                 (None, _) => unseen.push(payment),
             }
         }
@@ -80,7 +91,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         // What cannot land any more is not sent again, but looked for once more.
         let is_overdue = |payment: &InFlight| {
             let last = payment.open.news.borrow().last_block_height;
-            last.is_some_and(|last| answer.finalized_height > last)
+            last.is_some_and(|last| answer.finalized_height > last) || sabotaged("expiry.unproven")
         };
         let (overdue, alive): (Vec<_>, Vec<_>) = unseen.into_iter().partition(is_overdue);
         self.send_again(alive);
@@ -110,36 +121,40 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     /// A transaction is in a block.
     async fn seen(&self, payment: &InFlight, status: SignatureStatus) {
         let row = payment.open.news.borrow().clone();
-        if status.commitment < Some(self.solana.accepted_at(row.asset.address, row.amount)) {
+        if status.commitment < Some(self.solana.accepted_at(row.asset.address, row.amount)) && !sabotaged("depth.ignore") {
             return;
         }
         let (transaction, block) = (TransactionId::Solana(payment.signature), block(status.slot));
         let mut events = Vec::new();
-        let wasted = status.failure.is_some() && self.solana.pays_for(&row);
-        match status.failure {
-            None => {
-                if !row.state.is_settled() {
-                    events.push((SettlementEvent::Paid { transaction, block }, None));
-                }
-                if status.commitment == Some(Commitment::Finalized) {
-                    events.push((SettlementEvent::Deep, None));
-                }
-            }
+        let failure = status.failure.filter(|_| !sabotaged("receipt.status"));
+        let was_failed = matches!(row.state, Settlement::Reverted { .. });
+        let first = !row.state.is_settled() && !was_failed && self.solana.pays_for(&row);
+        let wasted = failure.is_some() && first;
+        if row.state.is_decided() && was_failed != failure.is_some() {
+            // Its block was dropped, and in the one that took its place it fares otherwise.
+            events.push((SettlementEvent::Vanished, None));
+        }
+        match failure {
+            None if row.state.is_settled() => {}
+            None => events.push((SettlementEvent::Paid { transaction, block }, None)),
+            Some(_) if was_failed => {}
             Some(reason) => {
-                if row.state.is_settled() {
-                    // Its block was dropped, and in the one that took its place it fails.
-                    events.push((SettlementEvent::Vanished, None));
-                }
                 let reject = Reject::Reverts(reason);
                 let failure = Failure { word: reject.word(), text: reject.to_string() };
                 events.push((SettlementEvent::Failed { transaction, block }, Some(failure)));
             }
+        }
+        if status.commitment == Some(Commitment::Finalized) {
+            events.push((SettlementEvent::Deep, None));
         }
         for (event, failure) in events {
             if let Err(error) = self.shared.advance(&self.solana.payments, &payment.open, event, failure).await {
                 tracing::warn!(payment.id = %row.key, %error, "what the cluster shows of a payment is not settled yet");
                 return;
             }
+        }
+        if first {
+            self.solana.note_fee(self.shared.clock.now());
         }
         if wasted {
             self.solana.wasted.note(row.payer, self.shared.clock.now());

@@ -106,22 +106,18 @@ async fn t148_no_senseless_answer_is_an_answer_to_any_read() {
     let hash = bench.settle(&payment).await;
     let (token, payer) = (bench.chain.usdc(), account(1).address);
     for (name, fault) in faults() {
-        for method in [
-            "eth_getBlockByNumber",
-            "eth_getBlockByHash",
-            "eth_getTransactionCount",
-            "eth_getBalance",
-            "eth_getTransactionReceipt",
-            "eth_call",
-            "eth_getLogs",
-        ] {
+        for method in
+            ["eth_getBlockByNumber", "eth_getTransactionCount", "eth_getBalance", "eth_getTransactionReceipt", "eth_call", "eth_getLogs"]
+        {
             let evm = Bench::on(bench.chain.clone()).evm;
             bench.chain.faults().add(method, fault.clone(), Times::Always);
             let failed = match method {
-                "eth_getBlockByNumber" => vec![evm.head().await.err(), evm.fees().await.err(), evm.block_hash(1).await.err()],
+                "eth_getBlockByNumber" => {
+                    let receipts = vec![evm.receipts(&[hash]).await.err(), evm.receipts(&[B256::ZERO, hash]).await.err()];
+                    [vec![evm.head().await.err(), evm.fees().await.err(), evm.block_hash(1).await.err()], receipts].concat()
+                }
                 "eth_getTransactionCount" => vec![evm.account_nonce(payer).await.err()],
                 "eth_getBalance" => vec![evm.native_balance(payer).await.err()],
-                "eth_getBlockByHash" => vec![evm.receipts(&[hash]).await.err(), evm.receipts(&[B256::ZERO, hash]).await.err()],
                 "eth_getTransactionReceipt" => vec![
                     evm.receipts(&[hash]).await.err(),
                     evm.receipts(&[B256::ZERO, hash]).await.err(),

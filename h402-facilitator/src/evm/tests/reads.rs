@@ -87,7 +87,7 @@ async fn fees_follow_the_base_fee_and_are_kept_for_a_while() {
     let bench = Bench::start().await;
     bench.chain.set_next_base_fee(7_000_000_000);
     bench.chain.mine().await;
-    let want = Fees { max_fee_per_gas: 14_001_000_000, max_priority_fee_per_gas: 1_000_000, legacy: false };
+    let want = Fees { max_fee_per_gas: 14_001_000_000, max_priority_fee_per_gas: 1_000_000, legacy: false, block_gas: Some(30_000_000) };
     let (asked, fees) = requests(&bench.chain, bench.evm.fees()).await;
     assert_eq!((asked, fees), (1, Ok(want)));
     let (asked, fees) = requests(&bench.chain, bench.evm.fees()).await;
@@ -117,7 +117,7 @@ async fn fees_follow_the_base_fee_and_are_kept_for_a_while() {
     let header = json!({ "number": "0x1", "hash": B256::ZERO, "timestamp": "0x1" });
     bench.chain.faults().once("eth_getBlockByNumber", Fault::Answer(header));
     bench.chain.faults().once("eth_gasPrice", Fault::Answer(json!("0x3b9aca00")));
-    let legacy = Fees { max_fee_per_gas: 1_000_000_000, max_priority_fee_per_gas: 1_000_000_000, legacy: true };
+    let legacy = Fees { max_fee_per_gas: 1_000_000_000, max_priority_fee_per_gas: 1_000_000_000, legacy: true, block_gas: None };
     assert_eq!(bench.plainly().fees().await, Ok(legacy));
 }
 
@@ -167,7 +167,9 @@ async fn the_same_bytes_go_to_the_endpoint_that_answers() {
 async fn receipts_of_many_in_one_request() {
     let bench = Bench::start().await;
     let (paid, failed) = (bench.payment(1, 1_500, 1), bench.payment(2, 2_000_000_000_000, 2));
+    let funds = bench.chain.native_balance(account(0).address);
     let (first, second) = (bench.settle(&paid).await, bench.settle(&failed).await);
+    let spent = funds - bench.chain.native_balance(account(0).address);
     let blocks = bench.chain.blocks();
     let (asked, receipts) = requests(&bench.chain, bench.evm.receipts(&[second, B256::ZERO, first])).await;
     let receipts = receipts.unwrap();
@@ -179,6 +181,7 @@ async fn receipts_of_many_in_one_request() {
     let transfer =
         TransferLog { token: bench.chain.usdc(), from: account(1).address, to: account(PAYEE).address, amount: Amount::from_atomic(1_500) };
     assert_eq!(settled.transfers, [transfer]);
+    assert_eq!(settled.cost.unwrap() + reverted.cost.unwrap(), spent, "what the sender's account lost");
     assert_eq!(settled.authorizations, [(bench.chain.usdc(), account(1).address, B256::repeat_byte(1))]);
     let (asked, again) = requests(&bench.chain, bench.evm.receipts(&[second, B256::ZERO, first])).await;
     assert_eq!((asked, again), (1, Ok(receipts)));
@@ -205,12 +208,36 @@ async fn t147_invented_receipts_are_noticed() {
         ("no logs", without("logs"), undecided.clone()),
         ("no block", without("blockHash"), undecided),
         ("of a block that is not there", receipt(hash, B256::repeat_byte(9), "0x1"), Ok(vec![false])),
+        ("of a block that the chain has at another height", receipt(hash, bench.chain.blocks()[0].hash, "0x1"), Ok(vec![false])),
         ("honest", receipt(hash, block, "0x1"), Ok(vec![true])),
     ];
     for (name, answer, want) in cases {
         bench.chain.faults().once("eth_getTransactionReceipt", Fault::Answer(answer));
         let receipts = bench.evm.receipts(&[hash]).await;
         assert_eq!(receipts.map(|receipts| receipts.iter().map(Option::is_some).collect::<Vec<_>>()), want, "{name}");
+    }
+}
+
+/// On OP-stack chains the chain below takes its part; a node that tells nothing tells no cost.
+#[tokio::test]
+async fn the_cost_is_gas_and_the_fee_of_the_chain_below() {
+    let bench = Bench::start().await;
+    let hash = bench.settle(&bench.payment(1, 1_500, 1)).await;
+    let block = bench.chain.blocks()[1].hash;
+    let receipt = |costs: serde_json::Value| {
+        let mut receipt = json!({ "transactionHash": hash, "blockHash": block, "blockNumber": "0x1", "status": "0x1", "logs": [] });
+        receipt.as_object_mut().unwrap().extend(costs.as_object().unwrap().clone());
+        receipt
+    };
+    let cases = [
+        (json!({ "gasUsed": "0x64", "effectiveGasPrice": "0x3", "l1Fee": "0x7" }), Some(307)),
+        (json!({ "gasUsed": "0x64", "effectiveGasPrice": "0x3" }), Some(300)),
+        (json!({ "gasUsed": "0x64" }), None),
+    ];
+    for (costs, want) in cases {
+        bench.chain.faults().once("eth_getTransactionReceipt", Fault::Answer(receipt(costs)));
+        let facts = bench.evm.receipts(&[hash]).await.unwrap().pop().flatten().unwrap();
+        assert_eq!(facts.cost, want.map(U256::from));
     }
 }
 

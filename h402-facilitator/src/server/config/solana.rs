@@ -43,11 +43,19 @@ impl NetworkSection {
     pub(super) fn solana(&self, genesis: GenesisPrefix, env: &impl Fn(&str) -> Option<String>) -> Result<SolanaNetwork, ConfigError> {
         let evms = [
             ("keystore_file", self.keystore_file.is_some()),
+            ("key_files", !self.key_files.is_empty()),
             ("multicall3", self.multicall3.is_some()),
             ("accept_depth", self.accept_depth.is_some()),
             ("final_depth", self.final_depth.is_some()),
             ("max_gas", self.max_gas.is_some()),
             ("max_fee_gwei", self.max_fee_gwei.is_some()),
+            ("coin_usd", self.coin_usd.is_some()),
+            ("max_cost_percent", self.max_cost_percent.is_some()),
+            ("l1_fee", self.l1_fee),
+            ("contract_payers", self.contract_payers),
+            ("factories", !self.factories.is_empty()),
+            ("code_hash", !self.code_hash.is_empty()),
+            ("implementation_hash", !self.implementation_hash.is_empty()),
         ];
         self.refuse(&evms, "EVM")?;
         let defaults = SolanaNetwork::new(SolanaChain::new(SolanaConfig { genesis, rpc: self.rpc()? }));
@@ -72,6 +80,7 @@ impl NetworkSection {
             },
             min_blocks_left: self.min_blocks_left.unwrap_or(defaults.min_blocks_left),
             extensions,
+            max_block_age: self.max_block_age_s.map_or(defaults.max_block_age, |seconds| Duration::from_secs(seconds.max(1))),
             poll: self.poll_ms.map_or(defaults.poll, |ms| Duration::from_millis(ms.max(10))),
             ..defaults
         })

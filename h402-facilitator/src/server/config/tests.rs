@@ -1,4 +1,5 @@
 use super::*;
+use std::time::Duration;
 
 const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 const GOOD: &str = r#"
@@ -19,7 +20,40 @@ async fn a_good_file_is_read() {
     let engine = config.engine(with_key).unwrap();
     assert_eq!(engine.assets.iter().count(), 1, "only what is listed is accepted");
     assert_eq!(evm(&engine).max_gas, 150_000);
-    assert_eq!(evm(&engine).signer.address().to_string(), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+    assert_eq!(evm(&engine).signers[0].address().to_string(), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+}
+
+#[tokio::test]
+async fn connections_are_limited_as_the_file_says() {
+    let file = |section: &str| format!("{GOOD}\n[connections]\n{section}").parse::<Config>().unwrap().connections.limits();
+    let limits = file("max = 9\nmax_per_client = 4\nidle_seconds = 3").unwrap();
+    assert_eq!((limits.overall, limits.per_client, limits.idle), (9, Some(4), Duration::from_secs(3)));
+    let limits = file("").unwrap();
+    assert_eq!((limits.overall, limits.per_client, limits.idle), (768, None, Duration::from_secs(30)));
+    for key in ["max", "max_per_client", "idle_seconds"] {
+        assert!(file(&format!("{key} = 0")).unwrap_err().to_string().contains(key));
+        assert!(file(&format!("{key} = 1")).is_ok());
+    }
+}
+
+/// The second development account of anvil and hardhat, whose key and address are public.
+#[tokio::test]
+async fn several_keys_settle_on_one_network() {
+    let second = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+    let addresses = |engine: &EngineConfig| evm(engine).signers.iter().map(|signer| signer.address().to_string()).collect::<Vec<_>>();
+    let want = ["0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"];
+    let engine = GOOD.parse::<Config>().unwrap().engine(|name| with_key(name).map(|key| format!("{key}, {second}"))).unwrap();
+    assert_eq!(addresses(&engine), want);
+    let folder = std::env::temp_dir().join(format!("h402-keys-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (one, two) = (folder.join("one"), folder.join("two"));
+    std::fs::write(&one, KEY).unwrap();
+    std::fs::write(&two, second).unwrap();
+    let config = GOOD.replace("assets =", &format!("key_file = {one:?}\nkey_files = [{two:?}]\nassets ="));
+    assert_eq!(addresses(&config.parse::<Config>().unwrap().engine(|_| None).unwrap()), want);
+    let config = GOOD.replace("assets =", &format!("key_files = [{two:?}]\nassets ="));
+    assert_eq!(addresses(&config.parse::<Config>().unwrap().engine(|_| None).unwrap()), want[1..]);
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]
@@ -54,6 +88,15 @@ async fn mistakes_are_named() {
         (format!("{GOOD}\nmulticall3 = \"yes\""), "multicall3"),
         (format!("{GOOD}\n[network.minimum]\nUSDT = \"1\""), "USDT is not among the assets"),
         (format!("{GOOD}\n[network.minimum]\nUSDC = \"0.0000001\""), "fraction digits"),
+        (format!("{GOOD}\ndaily_budget = \"1,5\""), "daily_budget"),
+        (format!("{GOOD}\ncoin_usd = \"-1\""), "coin_usd"),
+        (format!("{GOOD}\nmax_cost_percent = 10"), "needs coin_usd"),
+        (format!("{GOOD}\ncoin_usd = \"1\"\nmax_cost_percent = 0"), "at least 1"),
+        (format!("{GOOD}\npayees = [\"0x12\"]"), "payees 0x12"),
+        (format!("{GOOD}\n[network.payees_of]\nUSDT = []"), "USDT is not among the assets"),
+        (format!("{GOOD}\n[network.code_hash]\nUSDC = \"12\""), "code_hash USDC: is not 0x and 64 hex digits"),
+        (format!("{GOOD}\n[network.code_hash]\nETH = \"0x12\""), "ETH is not among the assets"),
+        (format!("{GOOD}\n[network.implementation_hash]\nUSDC = \"0x12\""), "needs its code_hash"),
         (format!("{GOOD}{}", GOOD.replace("listen = \"127.0.0.1:9000\"", "")), "is there twice"),
     ];
     for (text, word) in cases {
@@ -62,6 +105,27 @@ async fn mistakes_are_named() {
     }
     let error = GOOD.parse::<Config>().unwrap().engine(|_| None).unwrap_err().to_string();
     assert!(error.contains("H402_KEY_84532"), "{error}");
+}
+
+#[tokio::test]
+async fn what_an_operator_allows_is_read() {
+    let hash = format!("0x{}", "ab".repeat(32));
+    let text = format!(
+        "{GOOD}\npayees = [\"0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266\"]\n[network.payees_of]\nUSDC = []\n\
+         [network.code_hash]\nUSDC = \"{hash}\"\n[network.implementation_hash]\nUSDC = \"{hash}\""
+    );
+    let engine = text.parse::<Config>().unwrap().engine(with_key).unwrap();
+    let (usdc, pin) = evm(&engine).pins[0];
+    assert_eq!((usdc.to_string().as_str(), pin.implementation), ("0x036CbD53842c5426634e7929541eC2318f3dCF7e", Some([0xab; 32].into())));
+    let (payees, payee) = (&evm(&engine).payees, "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266".parse().unwrap());
+    assert!(payees.allow(Address::Evm(Default::default()), payee) && !payees.allow(usdc.into(), payee));
+    let text = format!("{GOOD}\ndaily_budget = \"0.05\"\ncoin_usd = \"2500.5\"\nl1_fee = true");
+    let engine = text.parse::<Config>().unwrap().engine(with_key).unwrap();
+    assert_eq!(evm(&engine).daily_budget.unwrap().to_string(), "50000000000000000");
+    let limit = evm(&engine).cost_limit.unwrap();
+    assert_eq!((limit.coin_usd.to_string().as_str(), limit.percent, evm(&engine).l1_fee), ("2500500000000000000000", 50, true));
+    let open = GOOD.parse::<Config>().unwrap().engine(with_key).unwrap();
+    assert!(evm(&open).pins.is_empty() && evm(&open).payees.allow(usdc.into(), payee));
 }
 
 #[test]
@@ -104,7 +168,7 @@ async fn an_encrypted_keystore_is_opened_with_its_password() {
     };
     let engine = opened(Some("testpassword")).unwrap();
     // The published secret is 7a28b5ba…fe9d; its address is the one other wallets show for it.
-    assert_eq!(evm(&engine).signer.address().to_string(), "0x008AeEda4D805471dF9b2A5B0f38A0C3bCBA786b");
+    assert_eq!(evm(&engine).signers[0].address().to_string(), "0x008AeEda4D805471dF9b2A5B0f38A0C3bCBA786b");
     let wrong = opened(Some("hunter7")).unwrap_err().to_string();
     assert!(wrong.contains("password is wrong") && !wrong.contains("hunter"), "{wrong}");
     assert!(opened(None).unwrap_err().to_string().contains("H402_KEYSTORE_PASSWORD_84532"));
@@ -131,6 +195,19 @@ fn with_sponsor(name: &str) -> Option<String> {
     (name == "H402_KEY_EtWTRABZaYq6iMfeYKouRu166VU2xqa1").then(|| PAIR.to_owned())
 }
 
+/// From an amount on payments are waited for longer, and no new ones are taken while a chain stands still: on both kinds.
+#[tokio::test]
+async fn large_amounts_and_the_age_of_blocks_are_read_of_both_kinds() {
+    let text = format!("{}\n[network.large_amount]\nUSDC = \"2.5\"\n", GOOD.replace("assets =", "max_block_age_s = 90\nassets ="));
+    let read = text.parse::<Config>().unwrap().engine(with_key).unwrap();
+    let usdc = evm(&read).large_amounts.iter().map(|(_, amount)| *amount).collect::<Vec<_>>();
+    assert_eq!((usdc, evm(&read).max_block_age), (vec![Amount::from_atomic(2_500_000)], Duration::from_secs(90)));
+    let silent = GOOD.parse::<Config>().unwrap().engine(with_key).unwrap();
+    assert_eq!((evm(&silent).large_amounts.len(), evm(&silent).max_block_age), (0, Duration::from_secs(30)));
+    let cluster = CLUSTER.replace("commitment", "max_block_age_s = 5\ncommitment").parse::<Config>().unwrap().engine(|_| None).unwrap();
+    assert!(matches!(&cluster.networks[0], NetworkConfig::Solana(cluster) if cluster.max_block_age == Duration::from_secs(5)));
+}
+
 #[tokio::test]
 async fn a_cluster_is_read() {
     let config: Config = CLUSTER.parse().unwrap();
@@ -154,6 +231,7 @@ async fn mistakes_about_a_cluster_are_named() {
         (CLUSTER.replace("transfer_fee", "transfer_tax"), "unknown variant `transfer_tax`"),
         (CLUSTER.replace("USDC = \"100\"", "USDT = \"100\""), "USDT is not among the assets"),
         (CLUSTER.replace("max_fee_lamports", "max_fee_gwei"), "is of EVM networks"),
+        (CLUSTER.replace("max_fee_lamports = 20000", "coin_usd = \"1\""), "is of EVM networks"),
         (CLUSTER.replace("max_fee_lamports = 20000", "multicall3 = \"none\""), "is of EVM networks"),
         (GOOD.replace("assets =", "min_blocks_left = 3\nassets ="), "is of Solana networks"),
         (CLUSTER.replace("rpc = [\"https://api.devnet.solana.com\"]", ""), "H402_RPC_EtWTRABZaYq6iMfeYKouRu166VU2xqa1"),
@@ -176,4 +254,36 @@ async fn mistakes_about_a_cluster_are_named() {
 fn evm(config: &EngineConfig) -> &EvmNetwork {
     let NetworkConfig::Evm(evm) = &config.networks[0] else { panic!("not EVM") };
     evm
+}
+
+/// The key that signs receipts: from the environment or a file, named when it is missing or wrong, and never shown.
+#[tokio::test]
+async fn a_receipt_key_is_read_and_never_shown() {
+    const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    const ISSUER: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"; // RFC 8032, 7.1
+    let config: Config = GOOD.parse().unwrap();
+    assert!(config.receipt_key(|_| None).unwrap().is_none(), "none is needed");
+    let from_env = |name: &str| (name == "H402_RECEIPT_KEY").then(|| SEED.to_owned()).or_else(|| with_key(name));
+    let engine = config.engine(from_env).unwrap();
+    assert_eq!(engine.receipt_key.as_ref().unwrap().issuer().to_string(), ISSUER);
+    assert!(!format!("{engine:?}").contains(SEED));
+
+    let folder = std::env::temp_dir().join(format!("h402-receipt-key-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("receipt.key");
+    std::fs::write(&file, format!("0x{SEED}\n")).unwrap();
+    let with = |section: &str| format!("{GOOD}\n[receipts]\n{section}").parse::<Config>().unwrap().receipt_key(|_| None);
+    assert_eq!(with(&format!("key_file = {file:?}")).unwrap().unwrap().issuer().to_string(), ISSUER);
+    std::fs::write(&file, format!("{SEED}00")).unwrap();
+    for (section, named) in [
+        (format!("key_file = {file:?}"), "receipt.key: not an ed25519 key"),
+        ("key_file = \"/nowhere/receipt.key\"".to_owned(), "/nowhere/receipt.key"),
+        ("keystore_file = \"x.json\"".to_owned(), "H402_RECEIPT_KEYSTORE_PASSWORD is not set"),
+        ("key_file = \"a\"\nkeystore_file = \"b\"".to_owned(), "both given"),
+        (String::new(), "is missing"),
+    ] {
+        let error = with(&section).unwrap_err().to_string();
+        assert!(error.contains(named) && !error.contains(SEED), "{error}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }

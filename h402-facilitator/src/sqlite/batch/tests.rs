@@ -1,9 +1,10 @@
 use super::super::schema;
-use super::super::tests::{Directory, claim, claim_with, key, new_grant, payment, raw, signed, update};
+use super::super::tests::{BASE, Directory, claim, claim_with, key, new_grant, payment, raw, signed, update};
 use super::*;
-use h402_core::{GrantState, PaymentUpdate, TransactionRow};
+use h402_core::{Address, Fence, Grant, GrantState, LeaseAnswer, LeaseAsk, PaymentUpdate, StoredAnswer, TransactionRow};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 async fn connection(directory: &Directory) -> SqliteConnection {
     let path = directory.path("batch.db");
@@ -35,6 +36,7 @@ fn what_can_share_a_statement_shares_one() {
         Job::Claim(Box::new(new))
     };
     let sign = || change(Change { transactions: vec![signed(1)], ..Change::default() });
+    let fenced = |it: Change| change(Change { fence: Some(Fence { network: BASE, epoch: 1 }), ..it });
     // The places of the payments, of the grants and of what runs alone; and whether all of it is one statement.
     let cases = [
         ("claims", vec![change(claim(1)), change(claim(2))], (vec![0, 1], vec![], vec![]), true),
@@ -50,13 +52,15 @@ fn what_can_share_a_statement_shares_one() {
         ("payment and grant of one key", vec![change(claim(1)), grant_of(1, 1)], (vec![0], vec![1], vec![]), false),
         ("a changed grant", vec![regrant(1, false)], (vec![], vec![], vec![0]), true),
         ("a changed grant and its answer", vec![regrant(1, true)], (vec![], vec![], vec![0]), false),
+        ("an update under a lease", vec![fenced(update(1, 2))], (vec![], vec![], vec![0]), false),
+        ("a claim under a lease", vec![fenced(claim(1)), change(claim(2))], (vec![1], vec![], vec![0]), false),
         ("a touch", vec![Job::Touch(UnixMillis(1))], (vec![], vec![], vec![0]), true),
         ("a touch among claims", vec![change(claim(1)), Job::Touch(UnixMillis(1)), change(claim(2))], (vec![0, 2], vec![], vec![1]), false),
     ];
     for (name, jobs, (payments, grants, single), one) in cases {
         let plan = Plan::new(&jobs);
         assert_eq!(plan, Plan { payments, grants, single }, "{name}");
-        assert_eq!(plan.is_one_statement(&jobs), one, "{name}");
+        assert_eq!(is_one(&plan, &jobs), one, "{name}");
     }
 }
 
@@ -71,7 +75,7 @@ async fn claims_of_every_number_go_into_one_statement() {
         next += size;
         for make in [|n| change(claim(n)), |n| grant_of(n, u8::try_from(n % 256).unwrap())] {
             let jobs: Vec<_> = range.clone().map(make).collect();
-            assert!(Plan::new(&jobs).is_one_statement(&jobs), "{size}");
+            assert!(is_one(&Plan::new(&jobs), &jobs), "{size}");
             assert_eq!(write(&mut conn, &jobs).await.unwrap(), vec![Outcome::Done; jobs.len()], "{size}");
             let again = write(&mut conn, &jobs).await.unwrap();
             assert!(again.iter().all(|outcome| matches!(outcome, Outcome::Conflict | Outcome::Known(_))), "{size}: {again:?}");
@@ -80,10 +84,7 @@ async fn claims_of_every_number_go_into_one_statement() {
             assert_eq!(payments::find(&mut conn, &key(n)).await.unwrap(), Some(payment(n)));
             assert_eq!(grants::find(&mut conn, &key(n)).await.unwrap().map(|grant| grant.key), Some(key(n)));
         }
-        assert_eq!(
-            payments::unfinished(&mut conn, super::super::tests::BASE, None, 10_000).await.unwrap().len(),
-            usize::try_from(next).unwrap()
-        );
+        assert_eq!(payments::unfinished(&mut conn, BASE, None, 10_000).await.unwrap().len(), usize::try_from(next).unwrap());
     }
 }
 
@@ -111,11 +112,16 @@ struct Model {
     names: BTreeSet<PaymentKey>,
     grants: BTreeMap<PaymentKey, Grant>,
     grant_names: BTreeMap<PaymentKey, PaymentKey>,
+    /// Who has the one network's lease, and its epoch; all of them are without end.
+    lease: (Option<[u8; 16]>, u64),
 }
 
 impl Model {
     fn run(&mut self, job: &Job) -> Outcome {
         let done = match job {
+            Job::Change(change) if change.fence.is_some_and(|fence| self.lease.0.is_none() || fence.epoch != self.lease.1) => {
+                return Outcome::Fenced;
+            }
             Job::Change(change) => self.change(change),
             Job::Claim(new) => return self.claim(new),
             Job::Update(grant, _) => match self.grants.get_mut(&grant.key) {
@@ -125,7 +131,13 @@ impl Model {
                 }
                 _ => false,
             },
-            Job::Touch(_) => true,
+            Job::Lease(ask, _) => return self.lease(ask),
+            Job::Release(_, holder) => {
+                self.lease.0.take_if(|had| had == holder);
+                true
+            }
+            Job::Reconcile(_) | Job::Touch(_) => true,
+            Job::Accept(..) => return Outcome::Count(0),
         };
         if done { Outcome::Done } else { Outcome::Conflict }
     }
@@ -151,6 +163,18 @@ impl Model {
         }
         (self.versions, self.names) = (versions, names);
         true
+    }
+
+    fn lease(&mut self, ask: &LeaseAsk) -> Outcome {
+        let left = ask.ttl;
+        Outcome::Lease(match self.lease.0 {
+            Some(holder) if holder != ask.holder => LeaseAnswer::Other { left },
+            Some(_) => LeaseAnswer::Held { epoch: self.lease.1, left },
+            None => {
+                self.lease = (Some(ask.holder), self.lease.1 + 1);
+                LeaseAnswer::Held { epoch: self.lease.1, left }
+            }
+        })
     }
 
     fn claim(&mut self, new: &NewGrant) -> Outcome {
@@ -190,6 +214,13 @@ fn job() -> impl Strategy<Value = Job> {
             updates.extend(also.map(|n| PaymentUpdate { row: PaymentRow { version: 2, ..payment(n) } }));
             change(Change { updates, ..Change::default() })
         }),
+        2 => (name.clone(), 2u64..4, 1u64..3).prop_map(|(n, version, epoch)| {
+            change(Change { fence: Some(Fence { network: BASE, epoch }), ..update(n, version) })
+        }),
+        2 => (0u8..2).prop_map(|holder| {
+            Job::Lease(LeaseAsk { network: BASE, holder: [holder; 16], ttl: Duration::from_secs(60) }, UnixMillis(1000))
+        }),
+        1 => (0u8..2).prop_map(|holder| Job::Release(BASE, [holder; 16])),
         2 => (proptest::option::of(name.clone()), 2u64..4, 0u64..4).prop_map(move |(n, version, signs)| {
             let updates = n.map(|n| update(n, version).updates).unwrap_or_default();
             change(Change { updates, transactions: vec![transaction(signs)], ..Change::default() })

@@ -116,3 +116,34 @@ async fn only_offers_on_solana_make_a_gate_ask_often() {
     }
     assert_eq!(shop.bank.supported_calls(), 1);
 }
+
+/// T167: a thousand 402s cost the facilitator one question, however long it takes to answer, and no other; while it does not answer
+/// anew, what it has said before is told.
+#[tokio::test]
+async fn t167_a_402_costs_the_facilitator_nothing() {
+    let shop = Shop::new();
+    shop.bank.can(Some(kinds(7)));
+    let service = shop.open(shop.gate_at(mixed()), hello);
+    let brake = shop.bank.brake_supported();
+    for _ in 0..1_000 {
+        assert_eq!(extras(&service).await[1], Value::Null);
+    }
+    assert_eq!(shop.bank.supported_calls(), 1, "one at a time");
+    brake.add_permits(1);
+    settle_down().await;
+    for _ in 0..1_000 {
+        assert_eq!(extras(&service).await[1], told(SEVENS, "1007"));
+    }
+    assert_eq!(shop.bank.supported_calls(), 1, "and none while the answer is fresh");
+    brake.add_permits(1_000);
+    shop.bank.can(None);
+    shop.clock.move_on(4);
+    for _ in 0..1_000 {
+        assert_eq!(extras(&service).await[1], told(SEVENS, "1007"), "what was said is told on");
+    }
+    assert_eq!(shop.bank.supported_calls(), 2, "and who fails is not asked again at once");
+    assert_eq!((shop.bank.verified(), shop.bank.settle_calls()), (0, 0));
+    // Twin: who pays makes it verify and settle.
+    assert_eq!(send(&service, paid(&Cheque::default().header())).await.status, 200);
+    assert_eq!((shop.bank.verified(), shop.bank.settle_calls()), (1, 1));
+}

@@ -69,6 +69,8 @@ struct Books {
     /// What it can do; nothing while it does not answer.
     kinds: Mutex<Option<Vec<SupportedKind>>>,
     reserves_not: bool,
+    /// While present, what is supported is told for a permit only.
+    supported_brake: Mutex<Option<Arc<Semaphore>>>,
     /// While present, settle waits for a permit.
     brake: Mutex<Option<Arc<Semaphore>>>,
     /// While present, verify waits for a permit.
@@ -97,6 +99,12 @@ impl Bank {
 
     pub(in crate::gate) fn next_settle(&self, error: impl Into<SettleError>) {
         self.0.settle.lock().unwrap().push_back(error.into());
+    }
+
+    pub(in crate::gate) fn brake_supported(&self) -> Arc<Semaphore> {
+        let brake = Arc::new(Semaphore::new(0));
+        *self.0.supported_brake.lock().unwrap() = Some(brake.clone());
+        brake
     }
 
     pub(in crate::gate) fn brake_settle(&self) -> Arc<Semaphore> {
@@ -137,6 +145,10 @@ impl Bank {
 impl Facilitator for Bank {
     async fn supported(&self) -> Result<Supported, Undecided> {
         self.0.supported_calls.fetch_add(1, SeqCst);
+        let brake = self.0.supported_brake.lock().unwrap().clone();
+        if let Some(brake) = brake {
+            brake.acquire().await.unwrap().forget();
+        }
         tokio::task::yield_now().await;
         let kinds = self.0.kinds.lock().unwrap().clone().ok_or(Undecided::Facilitator)?;
         Ok(Supported { kinds, reserves: !self.0.reserves_not })
@@ -183,7 +195,7 @@ impl Facilitator for Bank {
 }
 
 pub(in crate::gate) fn receipt_of(key: &PaymentKey, payer: Address) -> Receipt {
-    Receipt { network: Network::Evm(8453), transaction: TransactionId::Evm((*key.as_bytes()).into()), payer }
+    Receipt { network: Network::Evm(8453), transaction: TransactionId::Evm((*key.as_bytes()).into()), payer, signed: None }
 }
 
 /// A memory store that yields before and after each call, and can be made to fail.
@@ -256,6 +268,10 @@ impl Grants for TestGrants {
         let done = self.memory.update(grant, answer).await;
         tokio::task::yield_now().await;
         done
+    }
+
+    async fn owing(&self, after: Option<(UnixMillis, PaymentKey)>, limit: u32) -> Result<Vec<Grant>, StoreUnavailable> {
+        self.memory.owing(after, limit).await
     }
 
     async fn exposure(&self, payer: &Address, asset: &h402_core::AssetId, since: UnixMillis) -> Result<Exposure, StoreUnavailable> {

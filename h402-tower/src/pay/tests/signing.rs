@@ -60,8 +60,19 @@ async fn authorizations_are_what_alloy_signs() {
     assert_eq!((terms.value.to_u256(), terms.nonce.is_zero()), (U256::from(10_000), false));
 }
 
+/// T171: nonces are 32 bytes of the system's randomness: none comes twice, none is zero, no bit is constant, and no state is kept that a
+/// copy of the process would repeat.
+#[test]
+fn t171_nonces_never_repeat() {
+    let nonces: std::collections::HashSet<B256> = (0..100_000).map(|_| crate::pay::evm::nonce().unwrap()).collect();
+    assert_eq!(nonces.len(), 100_000);
+    assert!(!nonces.contains(&B256::ZERO));
+    let (all, any) = nonces.iter().fold((B256::repeat_byte(0xff), B256::ZERO), |(all, any), nonce| (all & *nonce, any | *nonce));
+    assert_eq!((all, any), (B256::ZERO, B256::repeat_byte(0xff)));
+}
+
 #[tokio::test]
-async fn every_payment_has_its_own_nonce() {
+async fn t171_every_payment_has_its_own_nonce() {
     let (first, second) = (payment().await, payment().await);
     assert_ne!(first.authorization.nonce, second.authorization.nonce);
 }

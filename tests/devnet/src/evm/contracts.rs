@@ -131,13 +131,13 @@ pub(super) fn smart_wallet(owner: Address) -> Result<Bytes, Error> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Artifact {
-    bytecode: Bytes,
-    deployed_bytecode: Bytes,
+pub(super) struct Artifact {
+    pub(super) bytecode: Bytes,
+    pub(super) deployed_bytecode: Bytes,
 }
 
 impl Artifact {
-    fn parse(text: &str) -> Result<Self, Error> {
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
         serde_json::from_str(text).map_err(Error::Artifact)
     }
 }

@@ -55,7 +55,8 @@ impl Ledger {
                 Ok(None)
             }
             Edit::Code(who, code) => {
-                let code_hash = self.state.keep_code(Bytecode::new_legacy(code));
+                let code_hash =
+                    self.state.keep_code(Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code)));
                 let account = Account { code_hash, ..self.state.account(&who) };
                 self.state.set_account(who, account, undo);
                 Ok(None)

@@ -23,6 +23,7 @@ mod pool;
 mod rpc;
 mod seal;
 mod state;
+mod wallets;
 
 pub use crate::{BlockTime, Orphans};
 pub use account::{Account, account, accounts};
@@ -30,3 +31,4 @@ pub use block::{BlockSummary, Outcome, Transfer};
 pub use builder::Builder;
 pub use chain::{Chain, Error};
 pub use contracts::{MULTICALL3, TokenKind, multicall3};
+pub use wallets::{Contract, Trap};

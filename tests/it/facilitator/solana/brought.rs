@@ -47,7 +47,7 @@ async fn t045_t076_a_payment_that_its_payer_sent_ends_when_its_block_is_gone() {
             until_state(&rig, &verified.payment_id(), "final").await;
             continue;
         }
-        until_state(&rig, &verified.payment_id(), "broadcast").await;
+        until_state(&rig, &verified.payment_id(), "reorged").await;
         (0..3).for_each(|_| rig.chain.expire_blockhashes());
         until_state(&rig, &verified.payment_id(), "abandoned").await;
         assert!(rig.chain.outcome(&signature(&payment)).is_none());

@@ -104,3 +104,23 @@ async fn t084_a_node_that_is_behind_proves_no_expiry() {
     rig.chain.faults().clear();
     until_state(&rig, &verified.payment_id(), "abandoned").await;
 }
+
+/// T150: what has expired is only known to have failed by a node that remembers all of its life. One that has forgotten, or came
+/// later, leaves it pending; the twin that remembers ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn t150_a_node_that_remembers_too_little_proves_no_expiry() {
+    let rig = ClusterRig::with(|config| config.answer_within = Duration::from_millis(300)).await;
+    rig.chain.set_delivery(Delivery::Drop);
+    let payment = rig.payment(PAYER, &rig.usdc, PRICE, None);
+    let verified = verify(&rig, &payment, &rig.usdc, Some("shop")).await;
+    assert_eq!(settle(&rig, &payment, &rig.usdc, Some("shop")).await.word(), "settlement_pending");
+    // Its ledger begins with the block that is open now.
+    rig.chain.faults().add("getFirstAvailableBlock", Fault::Answer(json!(rig.chain.slot())), Times::Always);
+    rig.chain.expire_blockhashes();
+    let asked = rig.chain.faults().calls("getFirstAvailableBlock");
+    until("it was looked for", async || rig.chain.faults().calls("getFirstAvailableBlock") > asked + 3).await;
+    assert_eq!(state(&rig, &verified.payment_id()).await, "broadcast");
+    assert_eq!(settle(&rig, &payment, &rig.usdc, Some("shop")).await.word(), "settlement_pending");
+    rig.chain.faults().clear();
+    until_state(&rig, &verified.payment_id(), "abandoned").await;
+}

@@ -147,3 +147,25 @@ async fn t045_a_payment_that_its_payer_has_sent_is_settled() {
         assert_eq!(u128::from(rig.received(&rig.usdc) - before), PRICE);
     }
 }
+
+/// T156: no block comes for a while, though a payment waits for one: new payments are told to come again, and what waits goes
+/// on waiting. Once it has its block all goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn t156_a_cluster_that_stands_still_takes_no_new_payments() {
+    let rig = ClusterRig::with(|config| {
+        config.answer_within = Duration::from_millis(300);
+        solana(config).max_block_age = Duration::from_secs(1);
+    })
+    .await;
+    rig.chain.set_delivery(Delivery::Hold);
+    let (waiting, late) = (rig.payment(PAYER, &rig.usdc, PRICE, None), rig.payment(PAYER + 1, &rig.usdc, PRICE, None));
+    assert_eq!(settle(&rig, &waiting, &rig.usdc, Some("shop")).await.word(), "settlement_pending");
+    until("it is noticed", async || verify(&rig, &late, &rig.usdc, Some("late")).await.status == 503).await;
+    assert_eq!(settle(&rig, &late, &rig.usdc, Some("late")).await.status, 503);
+    assert_eq!(settle(&rig, &waiting, &rig.usdc, Some("shop")).await.word(), "settlement_pending");
+    rig.chain.set_delivery(Delivery::Land);
+    rig.chain.release();
+    until("it is settled", async || settle(&rig, &waiting, &rig.usdc, Some("shop")).await.is_settled()).await;
+    until("new ones are taken", async || verify(&rig, &late, &rig.usdc, Some("late")).await.status == 200).await;
+    assert!(settle(&rig, &late, &rig.usdc, Some("late")).await.is_settled());
+}

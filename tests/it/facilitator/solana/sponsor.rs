@@ -89,3 +89,31 @@ async fn supported_tells_what_payers_need() {
         assert!(body.contains(part), "{part}: {body}");
     }
 }
+
+/// T172: the fees that are paid for others within a day are bounded, also across a restart; whoever pays its own is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn t172_fees_for_others_have_a_daily_budget() {
+    let mut rig = ClusterRig::with(|config| {
+        solana(config).max_fee_lamports = 20_000;
+        solana(config).daily_budget = Some(50_000);
+    })
+    .await;
+    for _ in 0..2 {
+        let payment = rig.payment(PAYER, &rig.usdc, PRICE, Some(SPONSOR));
+        assert!(settle(&rig, &payment, &rig.usdc, Some("shop")).await.is_settled());
+    }
+    for restarted in [false, true] {
+        if restarted {
+            rig.restart().await;
+        }
+        let third = rig.payment(PAYER, &rig.usdc, PRICE, Some(SPONSOR));
+        for reply in [verify(&rig, &third, &rig.usdc, Some("shop")).await, settle(&rig, &third, &rig.usdc, Some("shop")).await] {
+            assert_eq!((reply.status, reply.text.contains("daily budget")), (503, true), "{reply:?}");
+        }
+        let own = rig.payment(PAYER, &rig.usdc, PRICE, None);
+        assert!(settle(&rig, &own, &rig.usdc, Some("shop")).await.is_settled());
+    }
+    rig.clock.advance(Duration::from_secs(25 * 3600));
+    let payment = rig.payment(PAYER, &rig.usdc, PRICE, Some(SPONSOR));
+    assert!(settle(&rig, &payment, &rig.usdc, Some("shop")).await.is_settled(), "a day later");
+}

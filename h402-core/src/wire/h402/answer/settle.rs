@@ -2,7 +2,7 @@
 
 use super::{payer, reason, transaction};
 use crate::{
-    Address, ErrorReason, Network, Receipt, SettleError, TransactionId,
+    Address, ErrorReason, Network, Receipt, ReceiptPurpose, SettleError, SignedReceipt, TransactionId,
     wire::{
         WireError, base64,
         h402::{MAX_HEADER, network, refusal},
@@ -27,6 +27,10 @@ pub struct SettleAnswer {
     pub reason: Option<ErrorReason>,
     /// Why not, as text; ours starts with a finer word and a colon.
     pub error: Option<String>,
+    /// The facilitator's signed receipt: our own addition, `receipt`. Nothing of it is proved yet.
+    pub signed: Option<SignedReceipt>,
+    /// What the server owes instead of an answer: our own addition, `credit`. Nothing of it is proved yet.
+    pub credit: Option<SignedReceipt>,
 }
 
 impl SettleAnswer {
@@ -35,7 +39,7 @@ impl SettleAnswer {
     /// ```
     /// use h402_core::{Network, Receipt, TransactionId, wire::h402::SettleAnswer};
     /// let payer = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8".parse()?;
-    /// let receipt = Receipt { network: Network::Evm(8453), transaction: TransactionId::Evm([7; 32].into()), payer };
+    /// let receipt = Receipt { network: Network::Evm(8453), transaction: TransactionId::Evm([7; 32].into()), payer, signed: None };
     /// let answer = SettleAnswer::settled(&receipt);
     /// assert_eq!(answer.receipt(Network::Evm(8453), payer), Ok(receipt));
     /// # Ok::<(), h402_core::BadAddress>(())
@@ -47,6 +51,7 @@ impl SettleAnswer {
             transaction: Some(receipt.transaction),
             network: Some(receipt.network),
             payer: Some(receipt.payer),
+            signed: receipt.signed.clone(),
             ..Self::default()
         }
     }
@@ -61,10 +66,10 @@ impl SettleAnswer {
             SettleError::Pending { transaction } => (ErrorReason::UnexpectedSettleError, refusal::pending_text(), *transaction),
             SettleError::Undecided(undecided) => (ErrorReason::UnexpectedSettleError, refusal::undecided_text(undecided), None),
         };
-        Self { success: false, transaction, network: network.into(), payer, reason: Some(reason), error: Some(text) }
+        Self { success: false, transaction, network: network.into(), payer, reason: Some(reason), error: Some(text), ..Self::default() }
     }
 
-    /// What the answer means for a payment of `payer` on `network`.
+    /// What the answer means for a payment of `payer` on `network`. A signed receipt of something else is left out.
     ///
     /// # Errors
     /// What was answered. A success without a transaction, or on another network, is [`SettleError::Pending`]: it
@@ -75,7 +80,14 @@ impl SettleAnswer {
         }
         let here = self.network.is_none_or(|stated| stated == network);
         match self.transaction.filter(|transaction| here && belongs(transaction, network)) {
-            Some(transaction) => Ok(Receipt { network, transaction, payer }),
+            Some(transaction) => {
+                let signed = self.signed.clone().filter(|signed| {
+                    let said = signed.unverified();
+                    (said.purpose, said.asset.network, said.transaction, said.payer)
+                        == (ReceiptPurpose::Settled, network, transaction, payer)
+                });
+                Ok(Receipt { network, transaction, payer, signed })
+            }
             None => Err(SettleError::Pending { transaction: None }),
         }
     }
@@ -114,6 +126,8 @@ pub fn encode_settle(answer: &SettleAnswer) -> Result<Vec<u8>, WireError> {
         payer: answer.payer.map(|payer| payer.to_string()),
         error_reason: answer.reason.map(ErrorReason::as_str),
         error: answer.error.as_deref(),
+        receipt: answer.signed.as_ref().map(ToString::to_string),
+        credit: answer.credit.as_ref().map(ToString::to_string),
     })
 }
 
@@ -137,7 +151,18 @@ fn settle(text: &str) -> Result<SettleAnswer, WireError> {
     };
     let (reason, error) = reason(wire.error_reason, wire.error);
     let transaction = transaction(wire.transaction.or(wire.tx_hash))?;
-    Ok(SettleAnswer { success: wire.success.ok_or(WireError::Shape)?, transaction, network, payer: payer(wire.payer), reason, error })
+    // Whoever calls something else by these names has no signed receipts; that is no reason not to know what became of the money.
+    let signed = |text: Option<&RawValue>| json::string(text?)?.parse().ok();
+    Ok(SettleAnswer {
+        success: wire.success.ok_or(WireError::Shape)?,
+        transaction,
+        network,
+        payer: payer(wire.payer),
+        reason,
+        error,
+        signed: signed(wire.receipt),
+        credit: signed(wire.credit),
+    })
 }
 
 fn belongs(transaction: &TransactionId, network: Network) -> bool {
@@ -162,6 +187,10 @@ struct SettleOut<'a> {
     error_reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credit: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -177,4 +206,8 @@ struct SettleIn<'a> {
     error: Option<String>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    receipt: Option<&'a RawValue>,
+    #[serde(borrow)]
+    credit: Option<&'a RawValue>,
 }

@@ -3,8 +3,8 @@
 use super::{BASE, PAYEE, PAYER, address, unpacked};
 use crate::{
     Amount, AssetId, BlockRef, Dialect, ErrorReason, GenesisPrefix, Network, PaymentClass, PaymentKey, PaymentKind, PaymentRow, Receipt,
-    Reject, Scheme, SettleError, Settlement, SettlementAnswer, SolanaReject, Supported, SupportedKind, TransactionId, Undecided,
-    UnixMillis, VerifyError, wire::h402::*,
+    ReceiptKey, ReceiptPurpose, Reject, Scheme, SettleError, Settlement, SettlementAnswer, SignedReceipt, SolanaReject, Statement,
+    Supported, SupportedKind, TransactionId, Undecided, UnixMillis, VerifyError, wire::h402::*,
 };
 use alloy_primitives::B256;
 
@@ -44,7 +44,7 @@ fn recorded_verify_answers_are_read() {
 
 #[test]
 fn recorded_settle_answers_are_read() {
-    let receipt = Receipt { network: BASE, transaction: transaction(), payer: address(PAYER) };
+    let receipt = Receipt { network: BASE, transaction: transaction(), payer: address(PAYER), signed: None };
     let outcome = |body: &str| decode_settle(body.as_bytes()).unwrap().receipt(BASE, address(PAYER));
     let settled =
         format!(r#"{{"success":true,"transaction":"{HASH}","namespace":"evm","payer":"0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"}}"#);
@@ -85,7 +85,7 @@ fn recorded_settle_answers_are_read() {
 /// A yes about another network, or with another kind of transaction, proves nothing about this payment.
 #[test]
 fn a_success_elsewhere_is_no_receipt() {
-    let answer = SettleAnswer::settled(&Receipt { network: BASE, transaction: transaction(), payer: address(PAYER) });
+    let answer = SettleAnswer::settled(&Receipt { network: BASE, transaction: transaction(), payer: address(PAYER), signed: None });
     assert!(answer.receipt(BASE, address(PAYER)).is_ok());
     let pending = Err(SettleError::Pending { transaction: None });
     assert_eq!(answer.receipt(Network::Evm(1), address(PAYER)), pending);
@@ -93,9 +93,50 @@ fn a_success_elsewhere_is_no_receipt() {
     assert_eq!(unsaid.receipt(Network::Solana(GenesisPrefix::MAINNET), address(PAYER)), pending);
 }
 
+/// A signed receipt of something else is none of this payment, and what is no receipt is not even that; neither changes what
+/// became of the money.
+#[test]
+fn a_signed_receipt_comes_with_its_own_payment() {
+    let bare = Receipt { network: BASE, transaction: transaction(), payer: address(PAYER), signed: None };
+    let statement = Statement {
+        purpose: ReceiptPurpose::Settled,
+        payment: PaymentKey::from_bytes([1; 32]),
+        fingerprint: None,
+        transaction: transaction(),
+        block: None,
+        asset: AssetId { network: BASE, address: address(PAYEE) },
+        amount: Amount::from_atomic(1),
+        pay_to: address(PAYEE),
+        payer: address(PAYER),
+        time: UnixMillis(1),
+    };
+    let outcome = |statement: Statement| {
+        let signed = SignedReceipt::sign(statement, &ReceiptKey::from_seed(&[1; 32])).unwrap();
+        let answer = SettleAnswer::settled(&Receipt { signed: Some(signed.clone()), ..bare.clone() });
+        let body = encode_settle(&answer).unwrap();
+        assert!(String::from_utf8(body.clone()).unwrap().contains(&format!(r#","receipt":"{signed}"}}"#)));
+        (decode_settle(&body).unwrap().receipt(BASE, address(PAYER)).unwrap(), signed)
+    };
+    let (receipt, signed) = outcome(statement.clone());
+    assert_eq!(receipt, Receipt { signed: Some(signed), ..bare.clone() }, "the honest twin");
+    let elsewhere = AssetId { network: Network::Evm(1), ..statement.asset };
+    for bent in [
+        Statement { purpose: ReceiptPurpose::Credit, ..statement.clone() },
+        Statement { transaction: TransactionId::Evm([9; 32].into()), ..statement.clone() },
+        Statement { payer: address(PAYEE), ..statement.clone() },
+        Statement { asset: elsewhere, ..statement.clone() },
+    ] {
+        assert_eq!(outcome(bent).0, bare);
+    }
+    for other in ["null", "7", r#"{"no":"text"}"#, r#""AAAA""#, r#""%""#] {
+        let body = format!(r#"{{"success":true,"transaction":"{HASH}","receipt":{other},"credit":{other}}}"#);
+        assert_eq!(decode_settle(body.as_bytes()).unwrap().receipt(BASE, address(PAYER)), Ok(bare.clone()), "{body}");
+    }
+}
+
 #[test]
 fn what_we_answer_is_strict() {
-    let answer = SettleAnswer::settled(&Receipt { network: BASE, transaction: transaction(), payer: address(PAYER) });
+    let answer = SettleAnswer::settled(&Receipt { network: BASE, transaction: transaction(), payer: address(PAYER), signed: None });
     let body = format!(r#"{{"success":true,"transaction":"{HASH}","namespace":"evm","networkId":"8453","payer":"{PAYER}"}}"#);
     assert_eq!(String::from_utf8(encode_settle(&answer).unwrap()).unwrap(), body);
     assert_eq!(unpacked(&encode_receipt(&answer).unwrap()), body);

@@ -2,9 +2,10 @@
 
 use super::{PAYEE, address};
 use crate::{
-    Address, Amount, Assets, Authorization, Dialect, ErrorReason, GenesisPrefix, Network, Offer, Payload, PaymentClass, PaymentKey,
-    PaymentPayload, Requirements, Resource, Scheme, SentEvmTransaction, SentSolanaTransaction, SignedAuthorization, SignedEvmTransaction,
-    SignedSolanaTransaction, SolanaClaim, SolanaHints, TransactionId, wire::h402::*,
+    Address, Amount, AssetId, Assets, Authorization, Dialect, ErrorReason, GenesisPrefix, Network, Offer, Payload, PaymentClass,
+    PaymentKey, PaymentPayload, ReceiptKey, ReceiptPurpose, Requirements, Resource, Scheme, SentEvmTransaction, SentSolanaTransaction,
+    SignedAuthorization, SignedEvmTransaction, SignedReceipt, SignedSolanaTransaction, SolanaClaim, SolanaHints, Statement, TransactionId,
+    UnixMillis, wire::h402::*,
 };
 use alloy_primitives::{B256, Bytes, U256};
 use proptest::{collection::vec, option, prelude::*};
@@ -121,9 +122,36 @@ fn reason() -> impl Strategy<Value = ErrorReason> {
 
 fn settle_answer() -> impl Strategy<Value = SettleAnswer> {
     let text = "[ -~é€]{0,60}";
-    (any::<bool>(), option::of(transaction()), option::of(network()), option::of(evm()), option::of(reason()), option::of(text)).prop_map(
-        |(success, transaction, network, payer, reason, error)| SettleAnswer { success, transaction, network, payer, reason, error },
-    )
+    let signed = (option::of(signed_receipt()), option::of(signed_receipt()));
+    (any::<bool>(), option::of(transaction()), option::of(network()), option::of(evm()), option::of(reason()), option::of(text), signed)
+        .prop_map(|(success, transaction, network, payer, reason, error, (signed, credit))| SettleAnswer {
+            success,
+            transaction,
+            network,
+            payer,
+            reason,
+            error,
+            signed,
+            credit,
+        })
+}
+
+fn signed_receipt() -> impl Strategy<Value = SignedReceipt> {
+    (word(), word(), evm(), integer(), 1..u64::MAX).prop_map(|(payment, hash, payer, amount, chain)| {
+        let statement = Statement {
+            purpose: ReceiptPurpose::Settled,
+            payment: PaymentKey::from_bytes(payment),
+            fingerprint: None,
+            transaction: TransactionId::Evm(hash.into()),
+            block: None,
+            asset: AssetId { network: Network::Evm(chain), address: payer },
+            amount: Amount::from(amount),
+            pay_to: payer,
+            payer,
+            time: UnixMillis(chain),
+        };
+        SignedReceipt::sign(statement, &ReceiptKey::from_seed(&payment)).unwrap()
+    })
 }
 
 fn verify_answer() -> impl Strategy<Value = VerifyAnswer> {

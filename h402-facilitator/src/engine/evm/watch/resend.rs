@@ -3,14 +3,26 @@
 use super::super::{
     super::{Shared, drive::Failure, open::OpenPayment},
     EvmEngine,
+    queue::Job,
 };
+use crate::chaos::sabotaged;
 use alloy_primitives::B256;
-use h402_core::{Clock, PaymentKind, PaymentRow, Reject, SettlementEvent, Store, TransactionId, evm::EvmTransaction};
+use h402_core::{Clock, PaymentKind, PaymentRow, Reject, Settlement, SettlementEvent, Store, TransactionId, evm::EvmTransaction};
 use std::sync::Arc;
 
 /// Sends the stored bytes of an unseen transaction again, and ends a payer's own that was replaced.
-pub(super) async fn send_again<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<EvmEngine>, open: Arc<OpenPayment>, hash: B256) {
-    let row = open.news.borrow().clone();
+pub(super) async fn send_again<S: Store, C: Clock>(
+    shared: Arc<Shared<S, C>>,
+    evm: Arc<EvmEngine>,
+    payments: Vec<Arc<OpenPayment>>,
+    hash: B256,
+) {
+    let Some(first) = payments.first() else { return };
+    let row = first.news.borrow().clone();
+    if sabotaged("resend.anew") && row.kind == PaymentKind::Authorization {
+        evm.put(Job { open: first.clone(), gas: evm.config.max_gas, company: false, after: Some(hash) });
+        return;
+    }
     let raw = match row.kind {
         PaymentKind::EvmTransaction => row.raw.clone(),
         PaymentKind::Authorization => {
@@ -20,10 +32,11 @@ pub(super) async fn send_again<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, ev
         PaymentKind::EvmSent | PaymentKind::SolanaTransaction | PaymentKind::SolanaSent => None,
     };
     if let Some(raw) = raw {
-        tracing::debug!(payment.id = %row.key, "sending again");
-        shared.send_stored(&evm, &open, &raw).await;
+        tracing::debug!(transaction = %hash, "sending again");
+        let sent = shared.send_raw(&evm, &raw, &hash).await;
+        futures_util::future::join_all(payments.iter().map(|open| shared.note_sent(&evm, open, sent))).await;
     }
-    shared.replaced(&evm, &open, &row).await;
+    shared.replaced(&evm, first, &row).await;
 }
 
 impl<S: Store, C: Clock> Shared<S, C> {
@@ -32,8 +45,17 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let (PaymentKind::EvmTransaction, Some(raw), Some(payer)) = (row.kind, &row.raw, row.payer.evm()) else { return };
         let Ok(transaction) = EvmTransaction::decode(raw) else { return };
         let chain = &evm.config.chain;
+        let Ok(head) = chain.head().await else { return };
+        // A settlement that was dropped is lost for good then, so nothing may bring it back; nobody waits for that.
+        let depth = match row.state {
+            Settlement::Reorged { .. } => evm.config.final_depth,
+            _ => evm.depth_for(row.asset.address, row.amount),
+        };
+        let height = head.number.saturating_add(1).saturating_sub(depth.max(1));
         // The nonce is read before the receipt: a transaction mined in between shows in the receipt.
-        let (Ok(next), Ok(receipts)) = (chain.account_nonce(payer).await, chain.receipts(&[transaction.hash]).await) else { return };
+        let (Ok(next), Ok(receipts)) = (chain.account_nonce_at(payer, height).await, chain.receipts(&[transaction.hash]).await) else {
+            return;
+        };
         if next > transaction.nonce && receipts.first().is_some_and(Option::is_none) {
             let reject = Reject::TransactionState("it was replaced by another transaction of its sender");
             let failure = Failure { word: reject.word(), text: reject.to_string() };

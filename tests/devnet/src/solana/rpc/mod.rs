@@ -55,6 +55,13 @@ impl Methods for Rpc {
             "getGenesisHash" => Ok(json!(ledger.genesis.to_string())),
             "getSlot" => Ok(json!(ledger.at(&params.or_default::<RpcContextConfig>(0)?)?.slot)),
             "getBlockHeight" => Ok(json!(ledger.at(&params.or_default::<RpcContextConfig>(0)?)?.height)),
+            // Nothing is ever forgotten.
+            "getFirstAvailableBlock" => Ok(json!(0)),
+            "getBlockTime" => {
+                let slot = params.required::<u64>(0)?;
+                let block = ledger.blocks().iter().rev().find(|block| block.slot == slot);
+                block.map(|block| json!(block.time)).ok_or_else(|| RpcError::new(-32004, format!("Block not available for slot {slot}")))
+            }
             "getEpochInfo" => {
                 let config = params.or_default::<RpcEpochConfig>(0)?;
                 let block = ledger.at_level(config.commitment, config.min_context_slot)?;

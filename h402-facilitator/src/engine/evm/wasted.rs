@@ -1,0 +1,47 @@
+//! Gas that was burnt for payments which failed although they had been tried before (T169).
+
+use super::{
+    super::{Shared, strikes::Strikes},
+    EvmEngine,
+};
+use alloy_primitives::U256;
+use h402_core::{Clock, PaymentKind, PaymentRow, Settlement, Store, TransactionId, Undecided, UnixMillis};
+use std::sync::PoisonError;
+
+/// Failures of an hour that are entered at a start. With more than these an hour somebody has stopped it before.
+const ENTERED: u32 = 10_000;
+
+impl EvmEngine {
+    /// Notes that a settlement of ours has failed in a block.
+    pub(in crate::engine) fn wasted(&self, row: &PaymentRow, transaction: &TransactionId, now: UnixMillis) {
+        if row.kind != PaymentKind::Authorization {
+            return;
+        }
+        self.strikes.note(row.payer, now);
+        self.contract_strikes.note(row.payer, now);
+        let cost = self.payments.cost(transaction).unwrap_or_default();
+        let mut burnt = self.burnt.lock().unwrap_or_else(PoisonError::into_inner);
+        *burnt = burnt.saturating_add(cost);
+        tracing::warn!(network = %self.network(), payer = %row.payer, wei = %cost, wei_since_start = %*burnt, "gas was burnt for nothing");
+    }
+
+    /// What failed transactions have cost in wei since the start.
+    pub(in crate::engine) fn burnt(&self) -> U256 {
+        *self.burnt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Store, C: Clock> Shared<S, C> {
+    /// Enters the failures of the last hour, so that a restart forgives nobody.
+    pub(super) async fn load_strikes(&self, evm: &EvmEngine) -> Result<(), Undecided> {
+        let lately = u64::try_from(Strikes::HOUR.as_millis()).unwrap_or(u64::MAX);
+        let since = UnixMillis(self.clock.now().0.saturating_sub(lately));
+        for row in self.store.failed(evm.network(), since, ENTERED).await? {
+            if matches!((row.kind, row.state), (PaymentKind::Authorization, Settlement::Reverted { .. } | Settlement::Failed { .. })) {
+                evm.strikes.note(row.payer, row.updated_at);
+                evm.contract_strikes.note(row.payer, row.updated_at);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! What our keys have signed and the chain does not mine: sent again, its fee raised, its holes filled, or taken by a stranger.
+
+use super::super::{super::Shared, EvmEngine, lane::KeyLane};
+use crate::{chaos::crash_point, evm::Head};
+use alloy_primitives::B256;
+use h402_core::{Applied, Change, Clock, EvmAddress, SentState, Store, TransactionId, TransactionRow, Undecided};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How often a lane is looked after while anything waits.
+const PAUSE: Duration = Duration::from_secs(2);
+/// After this nothing can be coming any more for a nonce that nothing is stored for, while later ones are.
+const HOLE: Duration = Duration::from_secs(5);
+/// Nonces that are worked on at once, the first ones: all others wait for them.
+const AT_ONCE: usize = 64;
+/// Transactions that are noted as over in one look at the most; the others at the next.
+const NOTED: usize = 1000;
+/// Blocks, its own included, after which a stranger's use of a nonce is believed.
+const BELIEVED: u64 = 2;
+
+/// What is remembered from one look to the next.
+#[derive(Default)]
+pub(super) struct Tending {
+    /// Not to be looked after again before this.
+    next: Option<Instant>,
+    /// Nonces that nothing is stored for, and since when that is known.
+    holes: BTreeMap<(EvmAddress, u64), Instant>,
+}
+
+impl Tending {
+    pub(super) fn is_due(&self) -> bool {
+        self.next.is_none_or(|next| next <= Instant::now())
+    }
+
+    /// Notes that all lanes were looked after since `began`: the longer that takes, the less often it is done.
+    pub(super) fn done(&mut self, began: Instant) {
+        let now = Instant::now();
+        self.next = Some(now + PAUSE.max(now.duration_since(began).saturating_mul(10)));
+    }
+
+    /// Those of a key's holes that stay.
+    fn lasting(&mut self, sender: EvmAddress, holes: &[u64]) -> Vec<u64> {
+        self.holes.retain(|(of, nonce), _| *of != sender || holes.contains(nonce));
+        let now = Instant::now();
+        let lasts = |nonce: &&u64| self.holes.entry((sender, **nonce)).or_insert(now).elapsed() >= HOLE;
+        holes.iter().filter(lasts).copied().collect()
+    }
+}
+
+impl<S: Store, C: Clock> Shared<S, C> {
+    /// Looks after one key.
+    pub(super) async fn tend(
+        self: &Arc<Self>,
+        evm: &Arc<EvmEngine>,
+        lane: &KeyLane,
+        head: Head,
+        tending: &mut Tending,
+    ) -> Result<(), Undecided> {
+        let sender = lane.address();
+        // Of the head that was looked at: a node that is behind has no answer, instead of an old one.
+        let mined = evm.config.chain.account_nonce_at(sender, head.number).await?;
+        lane.mined(mined);
+        let mut past = self.store.lane(evm.network(), &sender).await?.open;
+        let open = past.split_off(past.partition_point(|row| row.nonce < mined));
+        self.look_at_past(evm, sender, head, &past).await?;
+        self.fill(evm, &open).await;
+        let holes = tending.lasting(sender, &holes(mined, &open));
+        self.raise(evm, lane, head, &open, &holes).await
+    }
+
+    /// Nonces that are used. Where no payment waits for what was signed for them, that is noted, so that it is not looked at
+    /// again; where one does and nothing of ours is in a block, somebody has the key and not the ledger.
+    async fn look_at_past(&self, evm: &EvmEngine, sender: EvmAddress, head: Head, past: &[TransactionRow]) -> Result<(), Undecided> {
+        let rivals = past.chunk_by(|one, next| one.nonce == next.nonce);
+        let (named, over): (Vec<_>, Vec<_>) = rivals.partition(|rivals| rivals.iter().any(|row| is_named(evm, row)));
+        let over: Vec<&TransactionRow> = over.into_iter().flatten().take(NOTED).collect();
+        self.learn_costs(evm, sender, &over).await?;
+        let done = |row: &TransactionRow| SentState { network: row.network, id: row.id, done: true, cost: evm.payments.cost(&row.id) };
+        let sent: Vec<SentState> = over.into_iter().map(done).collect();
+        let Some(term) = evm.payments.term() else { return Ok(()) };
+        let change = Change { sent, fence: Some(term.fence()), ..Change::default() };
+        if !change.sent.is_empty() && self.store.apply(change).await? == Applied::Fenced {
+            term.end();
+        }
+        if named.is_empty() {
+            return Ok(());
+        }
+        // Read before the receipts: what is mined in between shows in a receipt.
+        let believed = evm.config.chain.account_nonce_at(sender, head.number.saturating_add(1).saturating_sub(BELIEVED)).await?;
+        for rivals in named.into_iter().filter(|rivals| rivals.iter().all(|row| row.nonce < believed)) {
+            let hashes: Vec<B256> = rivals.iter().filter_map(hash).collect();
+            if evm.config.chain.receipts(&hashes).await?.iter().all(Option::is_none) {
+                self.sign_anew(evm, rivals);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends once more what was signed for payments that have ended: lapsed, or carried by another transaction. Every later
+    /// nonce of the key waits for it.
+    async fn fill(&self, evm: &EvmEngine, open: &[TransactionRow]) {
+        for rivals in open.chunk_by(|one, next| one.nonce == next.nonce).take(AT_ONCE) {
+            let Some(last) = rivals.iter().max_by_key(|row| row.signed_at) else { continue };
+            if last.payments.iter().all(|payment| evm.payments.find(payment).is_none_or(|open| open.news.borrow().state.is_decided())) {
+                tracing::info!(nonce = last.nonce, transaction = %last.id, "filling a nonce");
+                crash_point("nonce.fill");
+                evm.config.chain.send(&last.raw).await;
+            }
+        }
+    }
+}
+
+/// Nonces before the last that is stored for which nothing is stored.
+fn holes(mined: u64, open: &[TransactionRow]) -> Vec<u64> {
+    let stored: BTreeSet<u64> = open.iter().map(|row| row.nonce).collect();
+    let end = stored.last().copied().unwrap_or(mined);
+    (mined..end).filter(|nonce| !stored.contains(nonce)).take(AT_ONCE).collect()
+}
+
+fn hash(row: &TransactionRow) -> Option<B256> {
+    match row.id {
+        TransactionId::Evm(hash) => Some(hash),
+        _ => None,
+    }
+}
+
+/// Whether a payment that is not decided has this transaction as its last.
+fn is_named(evm: &EvmEngine, row: &TransactionRow) -> bool {
+    let names = |key| {
+        evm.payments.find(key).is_some_and(|open| {
+            let state = open.news.borrow().state;
+            !state.is_decided() && state.transaction() == Some(row.id)
+        })
+    };
+    row.payments.iter().any(names)
+}
