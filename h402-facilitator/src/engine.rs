@@ -9,6 +9,7 @@ mod drive;
 mod evm;
 mod flight;
 mod holds;
+#[cfg(feature = "evm")]
 mod insolvent;
 mod lease;
 mod local;
@@ -46,7 +47,6 @@ use h402_core::{
     Address, Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, ReceiptKey, Store, Supported, SupportedKind, TransactionId,
     Undecided, UnixSeconds,
 };
-use insolvent::Insolvent;
 use network::NetworkEngine;
 use reserve::Reservations;
 use signal::Signal;
@@ -158,7 +158,8 @@ pub(crate) struct Shared<S, C> {
     assets: Assets,
     networks: BTreeMap<Network, NetworkEngine>,
     reservations: Reservations,
-    insolvent: Insolvent,
+    #[cfg(feature = "evm")]
+    insolvent: insolvent::Insolvent,
     reads: Limiter<Address>,
     flights: flight::Flights,
     callers: Callers,
@@ -332,7 +333,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
             assets: config.assets,
             networks,
             reservations: Reservations::default(),
-            insolvent: Insolvent::default(),
+            #[cfg(feature = "evm")]
+            insolvent: insolvent::Insolvent::default(),
             reads: Limiter::new(config.reads_per_payer, config.reads_overall, 1),
             flights: flight::Flights::default(),
             callers: config.callers,
@@ -369,8 +371,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
 
     /// Refuses to ask a chain about a payment for which that is too much, or known to be in vain (T161).
     fn may_ask(&self, payment: &h402_core::Matched) -> Result<(), h402_core::VerifyError> {
-        let asset = payment.requirements().offer.asset.id;
+        #[cfg(feature = "evm")]
         if payment.class() == h402_core::PaymentClass::Payload {
+            let asset = payment.requirements().offer.asset.id;
             self.insolvent.refuse(payment.payer(), asset, payment.amount(), self.clock.now())?;
         }
         if self.reads.take(Some(payment.payer()), 1) { Ok(()) } else { Err(Undecided::Busy.into()) }

@@ -39,6 +39,7 @@ impl Term {
     }
 
     /// Whether it has ended.
+    #[cfg(feature = "evm")]
     pub(super) fn is_over(&self) -> bool {
         *self.over.borrow()
     }

@@ -161,6 +161,7 @@ impl NetworkEngine {
     }
 
     /// Starts what every process does, whoever drives.
+    #[cfg_attr(not(feature = "evm"), expect(unused_variables, reason = "a cluster shares nothing with others"))]
     pub(super) fn accompany<S: Store, C: Clock>(&self, shared: &Arc<Shared<S, C>>) {
         match self {
             #[cfg(feature = "evm")]
@@ -239,6 +240,7 @@ impl NetworkEngine {
     }
 
     /// A settlement has failed on the chain, at our cost if a key of ours paid for it.
+    #[cfg_attr(not(feature = "evm"), expect(unused_variables, reason = "only EVM chains need it"))]
     pub(super) fn wasted(&self, row: &PaymentRow, transaction: &TransactionId, now: UnixMillis) {
         match self {
             #[cfg(feature = "evm")]

@@ -36,6 +36,7 @@ struct Driven {
 }
 
 /// How many costs are remembered until they are stored.
+#[cfg(feature = "evm")]
 const COSTS: usize = 4096;
 
 impl OpenPayments {
@@ -102,6 +103,7 @@ impl OpenPayments {
     }
 
     /// Notes what a transaction of ours has cost, to be stored with what it brought; `true` if that is news.
+    #[cfg(feature = "evm")]
     pub(super) fn note_cost(&self, transaction: TransactionId, cost: U256) -> bool {
         let mut costs = self.costs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = costs.iter_mut().find(|(known, _)| *known == transaction) {
