@@ -127,7 +127,7 @@ async fn day(town: &Arc<Town>) {
     let mut calls: tokio::task::JoinSet<()> = (0..world.scenario.calls.len()).map(|call| client::finish(town.clone(), call)).collect();
     while calls.join_next().await.is_some() {}
     let over = timeout(T_TERM, async {
-        while !oracle::is_over(world) {
+        while !oracle::unfinished(world).is_empty() {
             sleep(Duration::from_secs(2)).await;
         }
     });

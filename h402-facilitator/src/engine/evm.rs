@@ -215,6 +215,11 @@ impl EvmEngine {
         self.lanes.iter().map(|lane| lane.queue.len()).sum()
     }
 
+    /// Whether a key has given nonces that are not known to be mined, whatever became of their payments.
+    fn has_unmined(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.depth() > 0)
+    }
+
     /// Forgets what is mined and carries no open payment.
     fn forget_carriers(&self) {
         self.carriers.forget(|carrier| {

@@ -299,20 +299,17 @@ fn hole(chain: &Chain, wallet: Address) -> Option<u64> {
     (waits && !chain.pool.contains_key(&(wallet, next))).then_some(next)
 }
 
-/// Payments that are not over yet.
+/// What is not over yet: payments that are open, and wallets whose signed nonces are not all mined.
 pub fn unfinished(world: &World) -> Vec<String> {
+    let mut unfinished = unmined(world);
     let ledger = lock(&world.ledger);
     let open = ledger.payments.values().filter(|row| row.state.is_open());
-    open.map(|row| format!("{} {:?}", row.key, row.state)).collect()
-}
-
-/// Whether every payment is over, and every nonce that was signed is mined.
-pub fn is_over(world: &World) -> bool {
-    unfinished(world).is_empty() && holes_of_all(world).is_empty()
+    unfinished.extend(open.map(|row| format!("{} {:?}", row.key, row.state)));
+    unfinished
 }
 
 /// Wallets whose signed nonces are not all mined.
-fn holes_of_all(world: &World) -> Vec<String> {
+fn unmined(world: &World) -> Vec<String> {
     let (chain, ledger, oracle) = (lock(&world.chain), lock(&world.ledger), lock(&world.oracle));
     let mut open = Vec::new();
     for wallet in &oracle.wallets {
@@ -327,8 +324,8 @@ fn holes_of_all(world: &World) -> Vec<String> {
 
 /// At the end, when nothing is left to do: I6, I10, I11 and I12.
 pub fn at_the_end(world: &World) {
-    for hole in holes_of_all(world) {
-        world.violate("I10", format_args!("{hole}"));
+    for wallet in unmined(world) {
+        world.violate("I10", format_args!("{wallet}"));
     }
     let chain = lock(&world.chain);
     let ledger = lock(&world.ledger);

@@ -160,6 +160,27 @@ async fn t144_no_fee_is_raised_for_what_has_expired() {
     until("it has ended", async || told(&rig, &id).await["state"] == "abandoned").await;
 }
 
+/// G09, T144: a payment lapses, and the nodes forget what was signed for it. It goes out again although no payment is open any
+/// more: the next one would wait for its nonce.
+#[tokio::test(flavor = "multi_thread")]
+async fn t144_a_nonce_is_used_up_though_no_payment_waits_for_it() {
+    let rig = with(|_| ()).await;
+    let payment = rig.payment(PAYER, PRICE);
+    let id = verify(&rig, &payment, Some("shop-1")).await.payment_id();
+    let hash = pending(&rig, &payment).await;
+    assert!(rig.chain.drop_pending(hash));
+    rig.chain.advance_time(300);
+    rig.chain.mine().await;
+    until("it has ended", async || told(&rig, &id).await["state"] == "abandoned").await;
+    for dropped in rig.chain.pending() {
+        assert!(rig.chain.drop_pending(dropped));
+    }
+    until("it waits for a block again", async || rig.chain.pending() == [hash]).await;
+    rig.chain.mine().await;
+    assert_eq!((broadcasts(&rig), transfers(&rig)), (1, 0));
+    until("it is over", async || stored(&rig).await.is_empty()).await;
+}
+
 /// G09, T144: a nonce that nothing is stored for holds up all later ones: it is filled by nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn t144_a_hole_in_the_nonces_is_filled() {

@@ -93,7 +93,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         self.shared.reservations.sweep(self.shared.clock.now());
         let all = self.evm.payments.each();
         self.evm.forget_carriers();
-        if all.is_empty() {
+        if all.is_empty() && !self.evm.has_unmined() {
             self.asked.clear();
             self.sent.clear();
             self.evm.progress.idle();
@@ -319,13 +319,15 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         }
     }
 
-    /// Looks after what our keys have signed, while anything waits for it.
+    /// Looks after what our keys have signed, while anything waits for it: a payment, or a nonce that is signed and not
+    /// mined, which all later payments would wait for.
     async fn tend(&mut self, head: Head) -> Result<(), Undecided> {
         let waits = |open: &Arc<OpenPayment>| {
             let row = open.news.borrow();
             !row.state.is_decided() && row.kind == PaymentKind::Authorization && row.state != Settlement::Claimed
         };
-        if !self.evm.payments.each().iter().any(waits) || !self.tending.is_due() {
+        let anything = self.evm.has_unmined() || self.evm.payments.each().iter().any(waits);
+        if !anything || !self.tending.is_due() {
             return Ok(());
         }
         let began = Instant::now();
