@@ -170,7 +170,7 @@ async fn mine(world: Arc<World>) {
         if world.chance(Fault::Reorg, 60) {
             let depth = 1 + scenario::size_of(&world, 3);
             blocks += depth; // The other branch is longer.
-            chain.unwind(depth, |_| world.roll(100) < 65);
+            chain.unwind(now, depth, |_| world.roll(100) < 65);
             world.tell(format_args!("{depth} blocks are gone"));
         }
         for _ in 0..blocks {

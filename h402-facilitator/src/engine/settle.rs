@@ -1,14 +1,17 @@
 //! `settle`: claim, hand to the lane, wait for the chain.
 
-use super::{Engine, Shared, crash_point, network::NetworkEngine, open::OpenPayment, verify::claimant};
+use super::{Engine, Shared, crash_point, network::NetworkEngine, open::OpenPayment, reserve::Claimant, verify::claimant};
 use crate::chaos::sabotaged;
 use alloy_primitives::Bytes;
 use h402_core::{
     Applied, CallerKey, Change, Checked, Clock, Matched, NewPayment, PaymentKey, PaymentKind, PaymentRow, Receipt, Reject, SettleError,
     Settlement, Store, Undecided, VerifyError,
 };
-use std::sync::Arc;
-use tokio::time::{Instant, timeout_at};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// How soon a store in trouble is asked again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// A settlement that was taken on, or had been.
 pub(super) enum Taken {
@@ -98,7 +101,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
 }
 
 impl<S: Store, C: Clock> Shared<S, C> {
-    async fn take_on(&self, payment: Matched, caller: Option<CallerKey>) -> Result<Taken, SettleError> {
+    async fn take_on(self: &Arc<Self>, payment: Matched, caller: Option<CallerKey>) -> Result<Taken, SettleError> {
         let network = self.serves(&payment).map_err(refused)?;
         let _flight = self.flights.enter(payment.key()).await;
         if let Some(row) = self.store.payment(&payment.key()).await.map_err(Undecided::from)? {
@@ -192,29 +195,55 @@ impl<S: Store, C: Clock> Shared<S, C> {
 
     /// Somebody else's claim was first, or the store is away.
     async fn lost_claim(
-        &self,
+        self: &Arc<Self>,
         network: &NetworkEngine,
         checked: &Checked,
         row: &PaymentRow,
         caller: Option<CallerKey>,
         store_failed: bool,
     ) -> Result<Taken, SettleError> {
-        let stored = self.store.payment(&row.key).await;
-        if let Ok(Some(stored)) = stored {
-            let driven = network.payments().find(&stored.key).is_some();
-            if driven || self.store.is_shared() || stored.state.is_decided() {
-                return self.again(network.payments(), checked.matched(), stored, caller).await;
+        let claimed = claimant(checked.matched());
+        match self.store.payment(&row.key).await {
+            Ok(Some(stored)) => {
+                // The store said no and did it all the same: drive it on like a restart would.
+                if store_failed && stored.state.is_open() {
+                    network.resume(stored.clone());
+                }
+                let driven = network.payments().find(&stored.key).is_some();
+                if driven || self.store.is_shared() || stored.state.is_decided() {
+                    return self.again(network.payments(), checked.matched(), stored, caller).await;
+                }
+                Err(SettleError::Pending { transaction: stored.state.transaction() })
             }
-            if !store_failed {
-                return Err(SettleError::Pending { transaction: stored.state.transaction() });
+            Err(_) if store_failed => {
+                tokio::spawn(self.clone().find_claim(network.clone(), claimed));
+                Err(Undecided::Store.into())
             }
-            // The store said no and did it all the same: drive it on like a restart would.
-            network.resume(stored);
-            return Err(SettleError::Pending { transaction: None });
+            known => {
+                self.reservations.release(claimed.payer, claimed.asset, &claimed.key);
+                Err(if store_failed || known.is_err() { Undecided::Store.into() } else { Reject::AlreadyUsed.into() })
+            }
         }
-        let claimant = claimant(checked.matched());
-        self.reservations.release(claimant.payer, claimant.asset, &claimant.key);
-        Err(if store_failed { Undecided::Store.into() } else { Reject::AlreadyUsed.into() })
+    }
+
+    /// Finds out whether a claim was made that the store gave no answer to, however long that takes: a restart alone would
+    /// drive it on otherwise. Until then it keeps what it has reserved.
+    async fn find_claim(self: Arc<Self>, network: NetworkEngine, claimed: Claimant) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stopped() => return,
+                () = sleep(RETRY) => {}
+            }
+            // Whoever claims it anew meanwhile is done before this looks.
+            let _flight = self.flights.enter(claimed.key).await;
+            match self.store.payment(&claimed.key).await {
+                Ok(Some(row)) if row.state.is_open() => return network.resume(row),
+                Ok(Some(_)) => return,
+                Ok(None) => return self.reservations.release(claimed.payer, claimed.asset, &claimed.key),
+                Err(error) => tracing::warn!(payment.id = %claimed.key, %error, "could not find out whether a payment is claimed"),
+            }
+        }
     }
 
     /// What is stored when a payment is claimed.

@@ -69,6 +69,8 @@ pub struct Chain {
     pub ever_paid: BTreeMap<Nonce, Paid>,
     /// Those that a reorg has taken out of a block.
     pub reorged_out: BTreeMap<Nonce, u64>,
+    /// Account nonces that a reorg has taken out of a block, and when it last did.
+    pub taken_back: BTreeMap<(Address, u64), u64>,
 }
 
 /// Why the pool does not take a transaction, in geth's words.
@@ -79,8 +81,8 @@ impl Chain {
         let hash = hash_of(&[b"genesis", &salt.to_be_bytes()]);
         let genesis = Block { number: 1, hash, parent: B256::ZERO, time, base_fee: 1_000_000_000, receipts: Vec::new(), state };
         let (pool, signers) = Default::default();
-        let (ever_paid, reorged_out) = Default::default();
-        Self { blocks: vec![genesis], pool, base_fee: 1_000_000_000, signers, salt, ever_paid, reorged_out }
+        let (ever_paid, reorged_out, taken_back) = Default::default();
+        Self { blocks: vec![genesis], pool, base_fee: 1_000_000_000, signers, salt, ever_paid, reorged_out, taken_back }
     }
 
     pub fn head(&self) -> &Block {
@@ -172,13 +174,14 @@ impl Chain {
     }
 
     /// Takes the last blocks away; what was in them is in the pool again, as far as it is lucky.
-    pub fn unwind(&mut self, depth: usize, mut lucky: impl FnMut(&Tx) -> bool) {
+    pub fn unwind(&mut self, now: u64, depth: usize, mut lucky: impl FnMut(&Tx) -> bool) {
         for _ in 0..depth.min(self.blocks.len() - 1) {
             let Some(block) = self.blocks.pop() else { return };
             for paid in paid_in(&block) {
                 self.reorged_out.insert(paid.nonce, block.number);
             }
             for receipt in block.receipts {
+                self.taken_back.insert((receipt.tx.sender, receipt.tx.nonce), now);
                 if lucky(&receipt.tx) {
                     self.pool.entry((receipt.tx.sender, receipt.tx.nonce)).or_insert(receipt.tx);
                 }

@@ -20,6 +20,10 @@ pub const MAX_FEE: u128 = 100_000_000_000;
 pub const MAX_GAS: u64 = 150_000;
 /// Signatures of one nonce: the first, and five bumps.
 const MOST_HASHES: usize = 6;
+/// For how many seconds a block counts as seen that a reorg has taken away: whoever has read it asks a slow node a few more
+/// questions before acting on it. No evidence of a block is better than this; should both transactions be mined after all, the
+/// token moves the money once, which is looked at in every block.
+const LATELY: u64 = 30;
 /// How long a hole in a wallet's nonces may last while nothing goes wrong.
 const LONGEST_HOLE: Duration = Duration::from_secs(30);
 
@@ -215,13 +219,14 @@ pub fn sent(world: &World, raw: &[u8], refused: Option<&str>) {
     }
     let now = Broadcast { wallet: tx.sender, nonce: tx.nonce, hash: tx.hash };
     let chain = lock(&world.chain);
+    let lately = world.now().seconds().0.saturating_sub(LATELY);
     for member in members {
         let known = oracle.broadcast.entry(member).or_default();
         if known.contains(&now) {
             continue;
         }
         // Another nonce only once it is certain that the one before has carried nothing: it is used up.
-        let open = known.iter().find(|other| (other.wallet, other.nonce) != (now.wallet, now.nonce) && !is_used(&chain, other));
+        let open = known.iter().find(|other| (other.wallet, other.nonce) != (now.wallet, now.nonce) && !is_used(&chain, other, lately));
         if let Some(open) = open {
             world.violate("I3", format_args!("{member:?} is sent as {now:?} while {open:?} may still be mined"));
         }
@@ -232,9 +237,11 @@ pub fn sent(world: &World, raw: &[u8], refused: Option<&str>) {
     }
 }
 
-fn is_used(chain: &Chain, broadcast: &Broadcast) -> bool {
+/// Whether a nonce is used up, or was until lately.
+fn is_used(chain: &Chain, broadcast: &Broadcast, lately: u64) -> bool {
+    let was_used = chain.taken_back.get(&(broadcast.wallet, broadcast.nonce)).is_some_and(|at| *at >= lately);
     // One that a lagging node still shows unused is used all the same.
-    chain.blocks.iter().any(|block| block.state.nonces.get(&broadcast.wallet).is_some_and(|next| *next > broadcast.nonce))
+    was_used || chain.blocks.iter().any(|block| block.state.nonces.get(&broadcast.wallet).is_some_and(|next| *next > broadcast.nonce))
 }
 
 /// After every write of the ledger: I5.

@@ -28,6 +28,8 @@ enum Failure {
     Before,
     /// Everything happened.
     After,
+    /// Everything happened, and it does not say so when it is asked either.
+    Unread,
 }
 
 /// A ledger whose writes fail from a certain one on, until it is mended.
@@ -42,6 +44,11 @@ struct Failing {
 impl Failing {
     fn fails(&self) -> bool {
         self.good.fetch_sub(1, Ordering::SeqCst) <= 0
+    }
+
+    fn reads(&self) -> Result<(), StoreUnavailable> {
+        let fails = self.failure == Failure::Unread && self.good.load(Ordering::SeqCst) < 0;
+        if fails { Err(StoreUnavailable("no answer".into())) } else { Ok(()) }
     }
 
     fn mend(&self) {
@@ -60,6 +67,7 @@ impl Store for Failing {
     }
 
     async fn payment(&self, key: &PaymentKey) -> Result<Option<PaymentRow>, StoreUnavailable> {
+        self.reads()?;
         self.store.payment(key).await
     }
 
@@ -161,7 +169,7 @@ impl Store for Failing {
 #[tokio::test(flavor = "multi_thread")]
 async fn t009_t014_a_ledger_that_fails_delays_and_never_doubles() {
     let mut cases = Vec::new();
-    for failure in [Failure::Before, Failure::After] {
+    for failure in [Failure::Before, Failure::After, Failure::Unread] {
         for good in 0..6 {
             cases.push((failure, good));
         }
