@@ -7,6 +7,7 @@ mod account;
 mod answer;
 mod facts;
 mod hint;
+mod history;
 mod question;
 mod send;
 mod sent;
@@ -15,6 +16,7 @@ mod status;
 
 pub use facts::SolanaRead;
 pub use hint::BlockhashHint;
+pub use history::Naming;
 pub use send::SolanaSending;
 pub use status::{Commitment, SignatureStatus, Statuses};
 

@@ -43,6 +43,64 @@ pub struct Place<'a> {
     pub key: &'a str,
 }
 
+impl<'a> Place<'a> {
+    /// A local EVM chain and the key that pays for its gas.
+    pub fn evm(rpc: &'a str, key: &'a str) -> Self {
+        Self { network: "eip155:84532", assets: r#"["USDC"]"#, rpc, key }
+    }
+}
+
+/// The key that pays for gas on local EVM chains, as an operator writes it.
+pub fn gas_key() -> String {
+    hex::encode(account(GAS).secret_key)
+}
+
+/// The program with the configuration of a folder, as an operator runs it; what it is to do is not said yet.
+pub fn command(program: &str, folder: &Folder, place: &Place<'_>, options: &ProcessOptions) -> Command {
+    let path = folder.path();
+    let settings = &options.settings;
+    let database = path.join("ledger.sqlite");
+    let Place { network, assets, rpc, key } = place;
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\ndatabase = {database:?}\n{settings}\n[[network]]\nid = \"{network}\"\nassets = {assets}\npoll_ms = 20\n"
+    );
+    let reference = network.split(':').next_back().unwrap();
+    std::fs::write(path.join("h402.toml"), text).unwrap();
+    let mut command = Command::new(program);
+    command.arg("--config").arg(path.join("h402.toml"));
+    command.env(format!("H402_RPC_{reference}"), rpc).env(format!("H402_KEY_{reference}"), key);
+    command.env("H402_LOG", options.log.as_deref().unwrap_or("off")).env_remove("H402_CHAOS");
+    command.env_remove("H402_DATABASE").env("H402_CLOCK", options.clock.to_string());
+    if let Some(url) = &options.database {
+        // As an operator gives it: it may hold a password.
+        command.env("H402_DATABASE", url);
+    }
+    if let Some(chaos) = &options.chaos {
+        command.env("H402_CHAOS", chaos);
+    }
+    command
+}
+
+/// What a run of the program came to that ends by itself.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its exit code.
+    pub code: i32,
+    /// What it said.
+    pub said: String,
+    /// What it complained of.
+    pub complained: String,
+}
+
+/// Runs a command of the program beside whatever else works on its ledger, and waits for its end.
+pub async fn run(program: &str, folder: &Folder, place: &Place<'_>, options: &ProcessOptions, arguments: &[&str]) -> Ran {
+    let mut command = command(program, folder, place, options);
+    let ran = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
+    let ran = tokio::time::timeout(PATIENCE, ran).await.expect("it ends").unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ran { code: ran.status.code().expect("an exit code"), said: text(ran.stdout), complained: text(ran.stderr) }
+}
+
 /// A running process, killed when dropped. Its ledger is in the folder, what it logged in `log` there.
 pub struct Process {
     /// Where it listens.
@@ -54,34 +112,15 @@ pub struct Process {
 impl Process {
     /// Starts `program` on the ledger of a folder and the node at `rpc`, and waits until it listens.
     pub async fn start(program: &str, folder: &Folder, rpc: &str, options: &ProcessOptions) -> Self {
-        let key = hex::encode(account(GAS).secret_key);
-        Self::start_on(program, folder, &Place { network: "eip155:84532", assets: r#"["USDC"]"#, rpc, key: &key }, options).await
+        Self::start_on(program, folder, &Place::evm(rpc, &gas_key()), options).await
     }
 
     /// Starts `program` on the ledger of a folder and a node of any network, and waits until it listens.
     pub async fn start_on(program: &str, folder: &Folder, place: &Place<'_>, options: &ProcessOptions) -> Self {
         let path = folder.path();
-        let settings = &options.settings;
-        let database = path.join("ledger.sqlite");
-        let Place { network, assets, rpc, key } = place;
-        let text = format!(
-            "listen = \"127.0.0.1:0\"\ndatabase = {database:?}\n{settings}\n[[network]]\nid = \"{network}\"\nassets = {assets}\npoll_ms = 20\n"
-        );
-        let reference = network.split(':').next_back().unwrap();
-        std::fs::write(path.join("h402.toml"), text).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(path.join("log")).unwrap();
-        let mut command = Command::new(program);
-        command.arg("serve").arg("--config").arg(path.join("h402.toml"));
-        command.env(format!("H402_RPC_{reference}"), rpc).env(format!("H402_KEY_{reference}"), key);
-        command.env("H402_LOG", options.log.as_deref().unwrap_or("off")).env_remove("H402_CHAOS");
-        command.env_remove("H402_DATABASE").env("H402_CLOCK", options.clock.to_string());
-        if let Some(url) = &options.database {
-            // As an operator gives it: it may hold a password.
-            command.env("H402_DATABASE", url);
-        }
-        if let Some(chaos) = &options.chaos {
-            command.env("H402_CHAOS", chaos);
-        }
+        let mut command = command(program, folder, place, options);
+        command.arg("serve");
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it starts").unwrap();

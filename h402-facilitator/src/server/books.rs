@@ -51,12 +51,21 @@ pub(super) async fn metrics<S: Store, C: Clock>(State(engine): State<Engine<S, C
         let received: u64 = Settlement::WORDS.iter().map(|state| count(*network, state)).sum();
         line(&mut text, format_args!("h402_payments_received_total{{network=\"{network}\"}} {received}"));
     }
-    head(&mut text, "h402_ledger_differences", "gauge", "Differences of ledger and chain that nobody has accepted.");
+    let mut compared = Vec::new();
     for network in engine.networks().collect::<Vec<Network>>() {
         match engine.reconciliation(network).await {
-            Ok(found) => line(&mut text, format_args!("h402_ledger_differences{{network=\"{network}\"}} {}", found.open)),
+            Ok(found) => compared.push((network, found)),
             Err(why) => return undecided(&why),
         }
+    }
+    head(&mut text, "h402_ledger_differences", "gauge", "Differences of ledger and chain that nobody has accepted.");
+    for (network, found) in &compared {
+        line(&mut text, format_args!("h402_ledger_differences{{network=\"{network}\"}} {}", found.open));
+    }
+    head(&mut text, "h402_ledger_compared_timestamp_seconds", "gauge", "When ledger and chain were last compared; 0 if never.");
+    for (network, found) in &compared {
+        let at = found.at.map_or(0, |at| at.seconds().0);
+        line(&mut text, format_args!("h402_ledger_compared_timestamp_seconds{{network=\"{network}\"}} {at}"));
     }
     let mut answer = Response::new(Body::from(text));
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));

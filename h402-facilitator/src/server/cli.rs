@@ -56,14 +56,7 @@ enum Command {
     },
     /// Compares the ledger with its chains, without settling anything. Exit code 0: they agree. 1: they differ. 2: that could
     /// not be found out. A ledger in a file must not be open elsewhere: stop the server first.
-    Reconcile {
-        /// Looks again for what keys of ours have sent, after this block.
-        #[arg(long)]
-        from_block: Option<u64>,
-        /// Accepts all differences afterwards, so that payments are taken again.
-        #[arg(long)]
-        accept: bool,
-    },
+    Reconcile(reconcile::Comparison),
     /// Checks receipts, offline.
     Receipt {
         #[command(subcommand)]
@@ -131,10 +124,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), CliError
     };
     match command {
         Command::Init { receipt_key } => init(&config, receipt_key),
-        Command::Reconcile { from_block, accept } => {
+        Command::Reconcile(comparison) => {
             let config = read(&config)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("start the runtime"))?;
-            runtime.block_on(reconcile::run(&config, from_block, accept))
+            runtime.block_on(reconcile::run(&config, comparison))
         }
         Command::Receipt { command } => receipt::run(command, &config),
         Command::CheckConfig { chain } => {

@@ -84,7 +84,7 @@ impl Question {
                 Call::new("simulateTransaction", &(&dry.0, Simulate::AS_IT_IS)),
                 Call::new("isBlockhashValid", &(base58(blockhash), Level::PROCESSED)),
             ],
-            Kind::Sent { signature } => sent::calls(&base58(signature)),
+            Kind::Sent { signature } => sent::calls(&base58(signature)).into(),
         }
     }
 }

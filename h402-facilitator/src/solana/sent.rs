@@ -19,23 +19,33 @@ struct Options {
     max_supported_transaction_version: u8,
 }
 
+/// How many calls ask about one transaction.
+const CALLS: usize = 2;
+
 /// What is asked about a sent transaction.
-pub(super) fn calls(signature: &str) -> Vec<Call> {
+pub(super) fn calls(signature: &str) -> [Call; CALLS] {
     let options = Options { format: InBase64::CONFIRMED, max_supported_transaction_version: 0 };
-    vec![
+    [
         Call::new("getTransaction", &(signature, options)),
         Call::new("getSignatureStatuses", &([signature], Search { search_transaction_history: true })),
     ]
 }
 
 impl SolanaChain {
-    /// What the cluster shows of a transaction, however old; none if it does not know it as confirmed.
+    /// What the cluster shows of transactions, however old, in the order asked; none for one that it does not know as confirmed.
+    /// In one HTTP request per 49, with a node that takes the usual 100 calls.
     ///
     /// # Errors
     /// [`Undecided`], also if the node's answers contradict each other.
-    pub async fn transaction(&self, signature: &[u8; 64]) -> Result<Option<SolanaSentFacts>, Undecided> {
-        let (answers, _) = self.inner.ask(calls(&base58(signature))).await?;
-        facts(signature, &answers)
+    pub async fn transactions(&self, signatures: &[[u8; 64]]) -> Result<Vec<Option<SolanaSentFacts>>, Undecided> {
+        let mut all = Vec::with_capacity(signatures.len());
+        for chunk in signatures.chunks((self.inner.calls_beside_genesis() / CALLS).max(1)) {
+            let (answers, _) = self.inner.ask(chunk.iter().flat_map(|signature| calls(&base58(signature)))).await?;
+            for (signature, answers) in chunk.iter().zip(answers.chunks(CALLS)) {
+                all.push(facts(signature, answers)?);
+            }
+        }
+        Ok(all)
     }
 }
 

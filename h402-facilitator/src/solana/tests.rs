@@ -286,3 +286,41 @@ fn t090_t092_balances_are_those_of_the_right_accounts() {
     let other = sent::facts(&[1; 64], &[Ok(raw_value(answer(keys + 2, Value::Null))), Ok(status(70))]);
     assert_eq!(other, Err(Undecided::Chain), "another transaction");
 }
+
+/// What nodes list of an account is read page by page, down to where the last look ended; a node that does not know where the page
+/// before has ended would list nothing, and is not believed.
+#[tokio::test]
+async fn an_accounts_transactions_are_read_page_by_page() {
+    let signature = |n: u64| {
+        let mut bytes = [7; 64];
+        bytes[..8].copy_from_slice(&n.to_be_bytes());
+        bytes
+    };
+    // Two transactions in a slot, the newest in slot 5000.
+    let listing = move |knows: bool| {
+        move |method: &str, params: &Value| match method {
+            "getSlot" => Ok(json!(5_010)),
+            "getSignaturesForAddress" => {
+                assert_eq!(params[1]["commitment"], "finalized");
+                let first = match params[1]["before"].as_str() {
+                    None => 0,
+                    Some(_) if !knows => return Ok(json!([])),
+                    Some(last) => (0..).find(|n| base58(&signature(*n)) == last).unwrap() + 1,
+                };
+                let page = (first..first + 1000).map(|n| json!({ "signature": base58(&signature(n)), "slot": 5_000 - n / 2, "err": null }));
+                Ok(Value::Array(page.collect()))
+            }
+            "getSignatureStatuses" if !knows => Ok(in_context(1_000, json!([null]))),
+            _ => honest(1_000, method, params),
+        }
+    };
+    let good = node(listing(true)).await;
+    let who = SolanaAddress::from_bytes([1; 32]);
+    let naming = chain(&[&good]).naming(who, Some(3_900)).await.unwrap();
+    assert_eq!(naming.upto, 4_978);
+    assert_eq!(naming.signatures, (0..2_200).map(signature).collect::<Vec<_>>());
+    assert_eq!(chain(&[&good]).naming(who, None).await, Ok(Naming { upto: 4_978, signatures: Vec::new() }));
+    let forgetful = node(listing(false)).await;
+    assert_eq!(chain(&[&forgetful]).naming(who, Some(3_900)).await, Err(Undecided::Chain));
+    assert_eq!(chain(&[&forgetful]).naming(who, Some(4_700)).await.unwrap().signatures.len(), 600, "one page is enough");
+}

@@ -12,6 +12,7 @@ mod load;
 mod outcome;
 mod policy;
 mod races;
+mod reconcile;
 mod recovery;
 mod reorg;
 mod replicas;

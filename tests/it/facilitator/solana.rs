@@ -1,5 +1,6 @@
 //! Payments on Solana, over the facilitator's own sockets and a local cluster.
 
+mod books;
 mod brought;
 mod claims;
 mod expiry;

@@ -1,7 +1,8 @@
 //! Transactions from sending to the record.
 
-use h402_devnet::solana::{Keypair, account};
+use h402_devnet::solana::{Keypair, Signature, account};
 use solana_commitment_config::{CommitmentConfig, CommitmentLevel};
+use solana_rpc_client::rpc_client::GetConfirmedSignaturesForAddress2Config;
 use solana_rpc_client_api::config::{RpcSendTransactionConfig, RpcTransactionConfig};
 use solana_signer::Signer;
 use solana_system_interface::instruction::transfer;
@@ -168,4 +169,34 @@ async fn an_airdrop_is_a_transaction() {
     assert_ne!(first, second);
     assert!(client.confirm_transaction(&second).await.unwrap());
     assert_eq!(client.get_balance(&new).await.unwrap(), 2 * SOL);
+}
+
+#[tokio::test]
+async fn the_transactions_of_an_address_are_listed_the_newest_first() {
+    let chain = chain().await;
+    let client = client(&chain);
+    let mut sent = Vec::new();
+    for lamports in 1..=5 {
+        sent.push(client.send_and_confirm_transaction(&pay(&chain, 0, 1, lamports)).await.unwrap());
+    }
+    let failed = sign(&[usdc_transfer(&chain, 0, key(2), u64::MAX)], &[&account(0)], chain.latest_blockhash().0);
+    sent.push(client.send_transaction_with_config(&failed, blind()).await.unwrap());
+    sent.reverse();
+    let list = async |who: usize, level, before, until, limit| {
+        let config = GetConfirmedSignaturesForAddress2Config { before, until, limit, commitment: Some(level) };
+        let listed = client.get_signatures_for_address_with_config(&key(who), config).await.unwrap();
+        listed.iter().map(|one| one.signature.parse().unwrap()).collect::<Vec<Signature>>()
+    };
+    assert_eq!(list(0, CommitmentConfig::finalized(), None, None, None).await, []);
+    chain.finalize();
+    let level = CommitmentConfig::finalized();
+    assert_eq!(list(0, level, None, None, None).await, sent, "what it paid for, also what failed");
+    assert_eq!(list(1, level, None, None, None).await, sent[1..], "and what only names it");
+    assert_eq!(list(0, level, Some(sent[1]), None, Some(2)).await, sent[2..4]);
+    assert_eq!(list(0, level, Some(sent[0]), Some(sent[3]), None).await, sent[1..3]);
+    assert_eq!(list(0, level, Some(Signature::default()), None, None).await, [], "after one that nobody knows");
+    let all = client.get_signatures_for_address(&key(0)).await.unwrap();
+    assert_eq!(all.len(), 6);
+    assert_eq!(all[0].slot, chain.outcome(&sent[0]).unwrap().slot);
+    assert!(all[0].err.is_some() && all[1..].iter().all(|one| one.err.is_none()));
 }

@@ -95,6 +95,7 @@ impl Methods for Rpc {
             "getTokenAccountsByOwner" => accounts::get_token_accounts_by_owner(ledger, &params),
             "getFeeForMessage" => simulate::get_fee_for_message(ledger, &params),
             "getSignatureStatuses" => transactions::get_signature_statuses(ledger, &params),
+            "getSignaturesForAddress" => transactions::get_signatures_for_address(ledger, &params),
             "getTransaction" => transactions::get_transaction(ledger, &params),
             _ => Err(RpcError::new(-32601, "Method not found")),
         }

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use solana_commitment_config::{CommitmentConfig, CommitmentLevel};
-use solana_rpc_client_types::config::{RpcEncodingConfigWrapper, RpcSignatureStatusConfig, RpcTransactionConfig};
+use solana_rpc_client_types::config::{
+    RpcEncodingConfigWrapper, RpcSignatureStatusConfig, RpcSignaturesForAddressConfig, RpcTransactionConfig,
+};
 use solana_signature::Signature;
 use solana_transaction_status::{
     ConfirmedTransactionWithStatusMeta, EncodeError, TransactionConfirmationStatus, TransactionStatus, TransactionWithStatusMeta,
@@ -17,6 +19,8 @@ use crate::{RpcError, solana::ledger::Ledger};
 
 /// How many signatures one call may ask for.
 const MAX_SIGNATURES: usize = 256;
+/// How many transactions of an address one call lists.
+const MAX_LISTED: usize = 1000;
 /// How many blocks back a node finds a status without searching its history.
 const REMEMBERED: u64 = 300;
 
@@ -81,4 +85,45 @@ pub(super) fn get_transaction(ledger: &Ledger, params: &Params<'_>) -> Result<Va
             ),
         )),
     }
+}
+
+pub(super) fn get_signatures_for_address(ledger: &Ledger, params: &Params<'_>) -> Result<Value, RpcError> {
+    let address = params.pubkey(0)?;
+    let config = params.or_default::<RpcSignaturesForAddressConfig>(1)?;
+    let limit = config.limit.unwrap_or(MAX_LISTED);
+    if !(1..=MAX_LISTED).contains(&limit) {
+        return Err(RpcError::params(format!("Invalid limit; max {MAX_LISTED}")));
+    }
+    let before = config.before.as_deref().map(params::signature).transpose()?;
+    let until = config.until.as_deref().map(params::signature).transpose()?;
+    let level = config.commitment.unwrap_or_else(CommitmentConfig::finalized);
+    if !level.is_at_least_confirmed() {
+        return Err(RpcError::params("Method does not support commitment below `confirmed`"));
+    }
+    let newest = ledger.at_level(Some(level), config.min_context_slot)?;
+    let newest_first = ledger.blocks_up_to(newest.height).iter().rev().flat_map(|block| block.landed.iter().rev());
+    let mentions =
+        newest_first.filter_map(|signature| ledger.landed.get(signature).map(|landed| (signature, landed))).filter(|(_, landed)| {
+            let loaded = &landed.meta.loaded_addresses;
+            let keys = landed.transaction.message.static_account_keys().iter().chain(&loaded.writable).chain(&loaded.readonly);
+            keys.into_iter().any(|key| *key == address)
+        });
+    // One that the node does not know is nowhere, and nothing comes after it.
+    let after =
+        mentions.skip_while(|(signature, _)| before.is_some_and(|before| **signature != before)).skip(usize::from(before.is_some()));
+    let listed = after.take_while(|(signature, _)| Some(**signature) != until).take(limit);
+    Ok(Value::Array(
+        listed
+            .map(|(signature, landed)| {
+                json!({
+                    "signature": signature.to_string(),
+                    "slot": landed.slot,
+                    "err": landed.meta.status.clone().err(),
+                    "memo": null,
+                    "blockTime": landed.time,
+                    "confirmationStatus": status(ledger, signature, true).and_then(|status| status.confirmation_status),
+                })
+            })
+            .collect(),
+    ))
 }
