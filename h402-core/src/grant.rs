@@ -62,7 +62,7 @@ pub enum GrantState {
     Credited,
     /// Charged, not delivered, and given back.
     Refunded,
-    /// Settlement was refused after all.
+    /// Settlement was refused. Should the chain have taken the payment after all, it is charged like any other.
     Refused,
 }
 
@@ -166,7 +166,8 @@ impl Grant {
             }
             (S::Running, _, E::Settle) => S::Settling,
             (S::Running, _, E::NotDelivered) => S::Released,
-            (S::Settling, Flow::Capture, E::Settled { receipt, answer_held }) => {
+            // A refusal is as good as the block that showed it, and a reorganisation can take that away.
+            (S::Settling | S::Refused, Flow::Capture, E::Settled { receipt, answer_held }) => {
                 self.receipt = Some(receipt.clone());
                 if *answer_held {
                     S::Served
@@ -175,11 +176,11 @@ impl Grant {
                     S::Owed
                 }
             }
-            (S::Settling, Flow::Upfront, E::Settled { receipt, .. }) => {
+            (S::Settling | S::Refused, Flow::Upfront, E::Settled { receipt, .. }) => {
                 self.receipt = Some(receipt.clone());
                 S::Owed
             }
-            (S::Settling, _, E::SettleRefused) => S::Refused,
+            (S::Settling | S::Refused, _, E::SettleRefused) => S::Refused,
             (S::Owed, _, E::Delivered) => S::Served,
             (S::Served, _, E::Redeliver { limit }) if self.runs < *limit => {
                 self.runs += 1;

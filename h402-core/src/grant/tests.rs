@@ -54,7 +54,7 @@ fn every_state_and_event() {
         "o . v o . . . . b",
         ". . . . . . . . b",
         ". . . . . . . . .",
-        ". . . . . . . . .",
+        ". . . . v o r . .",
     ];
     let upfront = [
         ". t . l . . . . .",
@@ -64,7 +64,7 @@ fn every_state_and_event() {
         "o . v o . . . . b",
         ". . . . . . . . b",
         ". . . . . . . . .",
-        ". . . . . . . . .",
+        ". . . . o o r . .",
     ];
     for (flow, table) in [(Flow::Capture, capture), (Flow::Upfront, upfront)] {
         for (state, row) in order.into_iter().zip(table) {

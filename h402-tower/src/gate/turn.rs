@@ -13,8 +13,8 @@ use super::{
 use crate::chaos::sabotaged;
 use bytes::Bytes;
 use h402_core::{
-    CallerKey, Claim, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, NewGrant, Receipt, Reject, StoreUnavailable, StoredAnswer,
-    Undecided, UnixMillis, Verified, VerifyError,
+    CallerKey, Claim, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, Lookup, NewGrant, PaymentKey, Receipt, Reject,
+    StoreUnavailable, StoredAnswer, Undecided, UnixMillis, Verified, VerifyError,
 };
 use http::Response;
 use std::time::Duration;
@@ -83,7 +83,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         }
         let charged = grant.receipt.clone().ok_or(Refusal::Undecided(Undecided::Store));
         match (grant.state, stored) {
-            (GrantState::Refused, _) => Err(Refusal::RefusedBefore),
+            (GrantState::Refused, _) if !self.settled_after_all(&grant.key).await => Err(Refusal::RefusedBefore),
             (GrantState::Credited, _) => Err(self.gate.credited(&presented.matched, &grant)),
             (GrantState::Refunded, _) => Err(Refusal::Refunded(charged?)),
             (GrantState::Served, Some(stored)) => answered(stored, &charged?),
@@ -91,6 +91,14 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
             _ if grant.busy_until > self.gate.now() && !sabotaged("busy.ignore") => Err(Refusal::InProgress),
             (_, stored) => self.resume(presented, grant, stored, flight).await,
         }
+    }
+
+    /// Whether a payment is on the chain whose settlement was refused: the block that showed it failing may be gone, and the same
+    /// transaction in another one. Only looked at, never asked for again: its payer was told that it is refused, and may have
+    /// signed another.
+    async fn settled_after_all(&self, key: &PaymentKey) -> bool {
+        let looked = timeout_at(self.deadline, self.gate.facilitator.lookup(key)).await;
+        matches!(looked, Ok(Ok(Lookup::Known(state))) if state.is_settled())
     }
 
     /// A payment that nobody works on, though it is not finished: somebody went away, or crashed (T014).
@@ -104,7 +112,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         // What is charged runs the handler without being verified again. The price may depend on more than the
         // fingerprint holds, a header say: then something dearer is not what was paid for (T016). A price that was
         // forgotten is believed to have been paid.
-        let charged = matches!(grant.state, GrantState::Settling | GrantState::Owed | GrantState::Served);
+        let charged = matches!(grant.state, GrantState::Settling | GrantState::Owed | GrantState::Served | GrantState::Refused);
         if charged && grant.amount < presented.least && grant.claimed_at >= self.gate.remembers_since() {
             return Err(Refusal::UsedElsewhere);
         }
@@ -121,7 +129,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
                 self.run_again(&presented, hold).await
             }
             (GrantState::Released, _) => self.run_again(&presented, hold).await,
-            (GrantState::Settling, flow) => {
+            (GrantState::Settling | GrantState::Refused, flow) => {
                 let hold = settle(hold, None, stored.is_some(), self.deadline).await?;
                 match (hold.grant().state, stored, hold.receipt()) {
                     (GrantState::Served, Some(stored), Some(receipt)) => {
@@ -138,7 +146,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
                 hold.advance(GrantEvent::Redeliver { limit: self.gate.limits.redeliveries.saturating_add(1) }, Work::GoesOn, None).await?;
                 Ok(Turn::Charged(hold))
             }
-            (GrantState::Credited | GrantState::Refunded | GrantState::Refused, _) => Err(Undecided::Store.into()),
+            (GrantState::Credited | GrantState::Refunded, _) => Err(Undecided::Store.into()),
         }
     }
 

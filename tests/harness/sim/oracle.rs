@@ -278,7 +278,14 @@ pub fn after_block(world: &World) {
                 world.violate("I4", format_args!("{paid:?} has no row, or one of more"));
             }
         }
-        if let Some(why) = oracle.calls.get(&paid.nonce).and_then(|call| oracle.refused.get(call)) {
+        let Some(call) = oracle.calls.get(&paid.nonce).copied() else { continue };
+        let sent = oracle.broadcast.get(&paid.nonce);
+        if sent.is_some_and(|sent| sent.iter().any(|sent| chain.taken_back.contains_key(&(sent.wallet, sent.nonce)))) {
+            // The block that showed it failing was as deep as the operator asks for, and a reorg has taken it away all the same.
+            // Its payer sees the charge and comes back with it, and must be served then: I11 looks at that in the end.
+            oracle.refused.remove(&call);
+        }
+        if let Some(why) = oracle.refused.get(&call) {
             world.violate("I6", format_args!("{paid:?} is mined after its payer was told: {why}"));
         }
     }

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use h402_core::{
     Address, Amount, Asset, Assets, Attestation, Authorization, CallerKey, Checked, Claim, Claimed, Clock, Dialect, EvmKey, Exposure,
     Facilitator, Grant, GrantState, Grants, Lookup, Network, NewGrant, Offer, Payload, PaymentKey, PaymentPayload, Receipt, Scheme,
-    SentEvmTransaction, SettleError, StoreUnavailable, StoredAnswer, Supported, SupportedKind, TransactionId, Undecided, UnixMillis,
-    Verified, VerifyError,
+    SentEvmTransaction, SettleError, Settlement, StoreUnavailable, StoredAnswer, Supported, SupportedKind, TransactionId, Undecided,
+    UnixMillis, Verified, VerifyError,
     wire::h402::{self, SettleAnswer},
 };
 use http::{Request, Response};
@@ -63,6 +63,8 @@ struct Books {
     settle: Mutex<VecDeque<SettleError>>,
     verified: AtomicUsize,
     settle_calls: AtomicUsize,
+    /// Where it says that a payment stands.
+    known: Mutex<Option<Settlement>>,
     settled: Mutex<Vec<PaymentKey>>,
     asked: Mutex<Vec<(CallerKey, Amount, String)>>,
     supported_calls: AtomicUsize,
@@ -99,6 +101,10 @@ impl Bank {
 
     pub(in crate::gate) fn next_settle(&self, error: impl Into<SettleError>) {
         self.0.settle.lock().unwrap().push_back(error.into());
+    }
+
+    pub(in crate::gate) fn knows(&self, state: Settlement) {
+        *self.0.known.lock().unwrap() = Some(state);
     }
 
     pub(in crate::gate) fn brake_supported(&self) -> Arc<Semaphore> {
@@ -190,7 +196,7 @@ impl Facilitator for Bank {
     }
 
     async fn lookup(&self, _: &PaymentKey) -> Result<Lookup, Undecided> {
-        Ok(Lookup::Unknown)
+        Ok(self.0.known.lock().unwrap().map_or(Lookup::Unknown, Lookup::Known))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What happened, and what the client is told.
 
 use super::kit::*;
-use h402_core::{Reject, SettleError, TransactionId, Undecided, VerifyError};
+use h402_core::{BlockRef, Flow, GrantState, Reject, SettleError, Settlement, TransactionId, Undecided, VerifyError};
 
 #[tokio::test]
 async fn a_payment_opens_the_door_and_is_settled() {
@@ -76,6 +76,35 @@ async fn verdict_to_status() {
         let told = answer.receipt().and_then(|receipt| receipt.transaction);
         assert_eq!(told, hash.then_some(reverted), "{verdict:?}");
         assert_eq!(shop.runs(), 1, "{verdict:?}");
+    }
+}
+
+/// T057: the block that showed a settlement failing is gone, and the payer was charged in another one. Who comes back with the
+/// payment gets what was paid for. As long as the chain says no, nothing is asked for again.
+#[tokio::test]
+async fn t057_a_refusal_that_a_reorganisation_has_taken_back_is_no_refusal() {
+    let transaction = TransactionId::Evm([9; 32].into());
+    let block = BlockRef { number: 7, hash: [7; 32].into() };
+    for flow in [Flow::Capture, Flow::Upfront] {
+        let shop = Shop::new();
+        let price = if flow == Flow::Upfront { price().upfront() } else { price() };
+        let service = shop.open(shop.gate_at(price), hello);
+        let header = Cheque::default().header();
+        shop.bank.next_settle(SettleError::Rejected { reject: Reject::Reverts(String::new()), transaction: Some(transaction) });
+        assert_eq!(send(&service, paid(&header)).await.status, 409);
+        for still in [None, Some(Settlement::Reverted { transaction, block }), Some(Settlement::Reorged { transaction })] {
+            still.into_iter().for_each(|state| shop.bank.knows(state));
+            let answer = send(&service, paid(&header)).await;
+            assert_eq!((answer.status, answer.error().as_str()), (409, "payment_refused"), "{flow:?} {still:?}");
+        }
+        assert_eq!((shop.bank.settle_calls(), shop.bank.settled()), (1, 0), "{flow:?}");
+        assert_eq!(shop.grants.state(&Cheque::default().key()).await, Some(GrantState::Refused));
+        shop.bank.knows(Settlement::Included { transaction, block });
+        let answer = send(&service, paid(&header)).await;
+        assert_eq!((answer.status, &answer.body[..]), (200, &b"hello"[..]), "{flow:?}");
+        assert!(answer.receipt().unwrap().success);
+        assert_eq!((shop.runs(), shop.bank.settled()), (1, 1), "{flow:?}");
+        assert_eq!(shop.grants.state(&Cheque::default().key()).await, Some(GrantState::Served));
     }
 }
 
