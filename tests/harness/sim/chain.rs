@@ -64,6 +64,8 @@ pub struct Chain {
     pub pool: BTreeMap<(Address, u64), Tx>,
     pub base_fee: u128,
     signers: Signers,
+    /// What raw transactions say, by their hashes: many are sent again and again.
+    decoded: BTreeMap<B256, Option<Tx>>,
     salt: u64,
     /// Every transfer by authorization that was ever in a block.
     pub ever_paid: BTreeMap<Nonce, Paid>,
@@ -80,9 +82,9 @@ impl Chain {
     pub fn new(salt: u64, time: u64, state: State) -> Self {
         let hash = hash_of(&[b"genesis", &salt.to_be_bytes()]);
         let genesis = Block { number: 1, hash, parent: B256::ZERO, time, base_fee: 1_000_000_000, receipts: Vec::new(), state };
-        let (pool, signers) = Default::default();
+        let (pool, signers, decoded) = Default::default();
         let (ever_paid, reorged_out, taken_back) = Default::default();
-        Self { blocks: vec![genesis], pool, base_fee: 1_000_000_000, signers, salt, ever_paid, reorged_out, taken_back }
+        Self { blocks: vec![genesis], pool, base_fee: 1_000_000_000, signers, decoded, salt, ever_paid, reorged_out, taken_back }
     }
 
     pub fn head(&self) -> &Block {
@@ -103,8 +105,14 @@ impl Chain {
 
     /// Takes a raw transaction into the pool, as geth would.
     pub fn send(&mut self, raw: &[u8]) -> Result<Tx, Refused> {
-        let tx = decode(raw).ok_or("invalid transaction")?;
+        let tx = self.decode(raw).ok_or("invalid transaction")?;
         self.add(tx.clone()).map(|()| tx)
+    }
+
+    /// A raw transaction, if it is one.
+    pub fn decode(&mut self, raw: &[u8]) -> Option<Tx> {
+        let hash = keccak256(raw);
+        self.decoded.entry(hash).or_insert_with(|| decode(hash, raw)).clone()
     }
 
     pub fn add(&mut self, tx: Tx) -> Result<(), Refused> {
@@ -238,10 +246,10 @@ fn execute(state: &mut State, signers: &mut Signers, env: Env, tx: &Tx, base_fee
 }
 
 /// A raw transaction, read by alloy.
-pub fn decode(raw: &[u8]) -> Option<Tx> {
+fn decode(hash: B256, raw: &[u8]) -> Option<Tx> {
     let envelope = TxEnvelope::decode_2718_exact(raw).ok()?;
     Some(Tx {
-        hash: keccak256(raw),
+        hash,
         sender: envelope.recover_signer().ok()?,
         nonce: envelope.nonce(),
         to: envelope.to()?,

@@ -2,7 +2,7 @@
 //! nothing of the system under test.
 
 use super::{
-    chain::{Chain, decode},
+    chain::Chain,
     scenario::{Fault, Route},
     token::{CHAIN_ID, Nonce, TOKEN},
     world::{World, lock},
@@ -203,7 +203,7 @@ pub fn settle_refused(world: &World, nonce: Nonce, why: &str) {
 
 /// A transaction reaches the node: I3, and that what is sent is stored.
 pub fn sent(world: &World, raw: &[u8], refused: Option<&str>) {
-    let Some(tx) = decode(raw) else { return world.violate("I3", format_args!("what is sent is no transaction")) };
+    let Some(tx) = lock(&world.chain).decode(raw) else { return world.violate("I3", format_args!("what is sent is no transaction")) };
     world.tell(format_args!("{} nonce {} is sent: {}", tx.hash, tx.nonce, refused.unwrap_or("taken")));
     let mut oracle = lock(&world.oracle);
     if !oracle.wallets.contains(&tx.sender) {

@@ -21,6 +21,7 @@ use h402_facilitator::{
 };
 use h402_tower::gate::{Gate, GateService, Origin, Price};
 use std::{
+    collections::BTreeMap,
     future::Future,
     sync::{
         Arc, Mutex, Weak,
@@ -50,11 +51,14 @@ pub struct Town {
     /// Gates reach their facilitators through it, and belong to it.
     this: Weak<Self>,
     /// What the payers' journals keep.
-    pub journal: Mutex<std::collections::BTreeMap<String, h402_tower::pay::SignedPayment>>,
+    pub journal: Mutex<BTreeMap<String, h402_tower::pay::SignedPayment>>,
 }
 
-pub fn account(name: &str, index: usize) -> EvmKey {
-    EvmKey::from_bytes(&token::hash_of(&[name.as_bytes(), &index.to_be_bytes()]).0).expect("a key")
+/// The key of somebody, always the same; remembered, since finding its address takes long.
+pub fn account(name: &'static str, index: usize) -> EvmKey {
+    static KNOWN: Mutex<BTreeMap<(&str, usize), EvmKey>> = Mutex::new(BTreeMap::new());
+    let new = || EvmKey::from_bytes(&token::hash_of(&[name.as_bytes(), &index.to_be_bytes()]).0).expect("a key");
+    lock(&KNOWN).entry((name, index)).or_insert_with(new).clone()
 }
 
 pub fn payee() -> h402_core::EvmAddress {
