@@ -44,7 +44,12 @@ fn gas(rig: &Rig) -> (u64, u64, usize) {
 }
 
 async fn load(block_time: BlockTime, callers: usize, each: usize) -> (f64, f64, f64) {
-    let engine = Box::new(|config: &mut h402_facilitator::EngineConfig| config.max_open_per_payer = 1024);
+    // A few payers stand for many here: the limits of one payer are not what is measured.
+    let engine = Box::new(|config: &mut h402_facilitator::EngineConfig| {
+        config.max_open_per_payer = 1024;
+        config.reads_per_payer = 100_000;
+        config.reads_overall = 100_000;
+    });
     let mut rig = Rig::with(RigOptions { block_time, engine, ..RigOptions::default() }).await;
     let before = rig.received();
     let shared = Arc::new(rig);
