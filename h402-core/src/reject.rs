@@ -252,6 +252,9 @@ pub enum Undecided {
     /// What an earlier run left unfinished is not taken up yet.
     #[error("still starting")]
     Starting,
+    /// A payment that was taken on is of a network or an asset that is configured no more. It may be on its way.
+    #[error("network or asset is not configured any more")]
+    NotConfigured,
     /// The service is going down.
     #[error("shutting down")]
     ShuttingDown,

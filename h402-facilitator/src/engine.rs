@@ -16,6 +16,8 @@ mod local;
 mod network;
 mod open;
 mod payees;
+mod probe;
+mod ready;
 #[cfg(any(feature = "evm", feature = "solana"))]
 mod progress;
 mod receipt;
@@ -44,10 +46,11 @@ pub(crate) use crate::chaos::crash_point;
 use crate::{StartError, limit::Limiter};
 use futures_util::future::join_all;
 use h402_core::{
-    Address, Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, ReceiptKey, Store, Supported, SupportedKind, TransactionId,
+    Address, Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, PaymentTotal, ReceiptKey, Store, Supported, SupportedKind, TransactionId,
     Undecided, UnixSeconds,
 };
 use network::NetworkEngine;
+use probe::Probe;
 use reserve::Reservations;
 use signal::Signal;
 use std::{
@@ -176,6 +179,8 @@ pub(crate) struct Shared<S, C> {
     max_concurrent: usize,
     started: UnixSeconds,
     phase: Signal<Phase>,
+    readiness: Probe<Readiness>,
+    totals: Probe<Result<Vec<PaymentTotal>, Undecided>>,
 }
 
 /// How far the engine is on its way down.
@@ -276,23 +281,6 @@ impl<S: Store, C: Clock> Engine<S, C> {
         }
     }
 
-    /// Whether payments can be taken now: store, chains, which chains they are, assets, and the coin for gas and fees.
-    pub async fn ready(&self) -> Readiness {
-        let stopping = *self.shared.phase.borrow() > Phase::Open;
-        let store = self.shared.store.ready().await.map_err(|_| Undecided::Store);
-        let mut networks = Vec::new();
-        for (network, engine) in &self.shared.networks {
-            networks.push(NetworkReadiness {
-                network: *network,
-                drives: engine.payments().term().is_some(),
-                state: engine.ready(&self.shared.assets).await.and_then(|()| self.shared.agrees(*network)),
-                changed: engine.changed(),
-                burnt: engine.burnt(),
-            });
-        }
-        Readiness { stopping, store, networks }
-    }
-
     /// Payments of a network that are claimed and wait to be signed for: more than a moment's worth means that its keys,
     /// its node or the ledger do not keep up.
     #[must_use]
@@ -349,11 +337,23 @@ impl<S: Store, C: Clock> Shared<S, C> {
             max_concurrent: config.max_concurrent,
             started,
             phase: Signal::new(Phase::Open),
+            readiness: Probe::default(),
+            totals: Probe::default(),
         });
         for network in shared.networks.keys() {
             shared.look(*network).await;
         }
+        shared.tell_what_nobody_drives().await;
         Ok(shared)
+    }
+
+    /// Payments of a network that was taken out of the configuration stay as they are: an operator has to know.
+    async fn tell_what_nobody_drives(&self) {
+        let totals = self.store.totals().await.unwrap_or_default();
+        let is_open = |state: &str| matches!(state, "claimed" | "signed" | "broadcast" | "included" | "reorged");
+        for total in totals.iter().filter(|total| !self.networks.contains_key(&total.network) && is_open(total.state)) {
+            tracing::error!(network = %total.network, state = total.state, payments = total.count, "network is not configured, and its payments are not over");
+        }
     }
 
     fn policy(&self) -> CheckPolicy {

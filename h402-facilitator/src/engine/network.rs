@@ -108,6 +108,12 @@ impl NetworkEngine {
         })
     }
 
+    /// Refuses to answer until chain and assets are checked and the ledger's open rows are driven again: before that nothing can be
+    /// promised.
+    pub(super) fn recovered(&self) -> Result<(), Undecided> {
+        if self.payments().is_recovered() { Ok(()) } else { Err(Undecided::Starting) }
+    }
+
     pub(super) fn payments(&self) -> &OpenPayments {
         match self {
             #[cfg(feature = "evm")]

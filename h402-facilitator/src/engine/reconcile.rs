@@ -12,7 +12,7 @@ mod solana;
 use super::{Engine, Shared, network::NetworkEngine};
 use crate::StartError;
 use h402_core::{
-    Clock, Difference, Network, PaymentRow, PaymentTotal, Reconciled, Reconciliation, ReconciliationPass, ShownTransaction, Store,
+    Clock, Difference, Network, PaymentRow, Reconciled, Reconciliation, ReconciliationPass, ShownTransaction, Store,
     TransactionId, Undecided, UnixMillis, differences,
 };
 use std::{
@@ -167,14 +167,6 @@ impl<S: Store, C: Clock> Engine<S, C> {
     /// [`Undecided::Store`].
     pub async fn reconciliation(&self, network: Network) -> Result<Reconciliation, Undecided> {
         Ok(self.shared.store.reconciliation(network).await?)
-    }
-
-    /// How many payments the ledger has in each state.
-    ///
-    /// # Errors
-    /// [`Undecided::Store`].
-    pub async fn totals(&self) -> Result<Vec<PaymentTotal>, Undecided> {
-        Ok(self.shared.store.totals().await?)
     }
 
     /// Compares the ledger with its chains once, without settling anything: with the chains up to what is final there. From

@@ -102,11 +102,14 @@ impl<S: Store, C: Clock> Engine<S, C> {
 
 impl<S: Store, C: Clock> Shared<S, C> {
     async fn take_on(self: &Arc<Self>, payment: Matched, caller: Option<CallerKey>) -> Result<Taken, SettleError> {
-        let network = self.serves(&payment).map_err(refused)?;
         let _flight = self.flights.enter(payment.key()).await;
         if let Some(row) = self.store.payment(&payment.key()).await.map_err(Undecided::from)? {
+            // Taken on before a change of configuration it may be on its way: what is not served any more refuses nothing.
+            let network = self.network(row.asset.network).map_err(|_| Undecided::NotConfigured)?;
+            network.recovered()?;
             return self.again(network.payments(), &payment, row, caller).await;
         }
+        let network = self.serves(&payment).map_err(refused)?;
         self.takes(network, &payment).map_err(refused)?;
         let checked = payment.check(&self.policy())?;
         let (Prepared { row, aliases }, start) = match self.prepare(network, &checked, caller).await {

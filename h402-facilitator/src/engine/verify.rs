@@ -7,7 +7,7 @@ use super::{
 };
 use crate::chaos::sabotaged;
 use h402_core::{
-    Amount, Attestation, CallerKey, CheckPolicy, Checked, Clock, Matched, PaymentClass, PaymentKind, PaymentRow, Reject, Store, Undecided,
+    Amount, Attestation, CallerKey, Checked, Clock, Matched, PaymentClass, PaymentKind, PaymentRow, Reject, Store, Undecided,
     Verified, VerifyError,
 };
 
@@ -25,7 +25,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
         let network = shared.serves(&payment)?;
         let key = payment.key();
         if let Some(row) = shared.store.payment(&key).await.map_err(Undecided::from)? {
-            return known(payment, &row, caller);
+            return Err(known(&row).into());
         }
         shared.takes(network, &payment)?;
         let checked = payment.check(&shared.policy())?;
@@ -33,30 +33,21 @@ impl<S: Store, C: Clock> Engine<S, C> {
             Ok(attestation) => Ok(Verified::attested(checked, attestation)),
             // Perhaps the chain refuses because it was settled here meanwhile; then the ledger has the answer.
             Err(error) => match shared.store.payment(&key).await.map_err(Undecided::from)? {
-                Some(row) => known(checked.into_matched(), &row, caller),
+                Some(row) => Err(known(&row).into()),
                 None => Err(error),
             },
         }
     }
 }
 
-/// A payment that the ledger has: good for the caller that it was claimed for, and for nobody else.
-fn known(payment: Matched, row: &PaymentRow, caller: Option<CallerKey>) -> Result<Verified, VerifyError> {
-    let transaction = row.state.transaction();
-    let repeated = row.caller.is_some() && row.caller == caller && is_same(row, &payment);
-    if !repeated || (row.state.is_decided() && !row.state.is_settled()) {
-        return Err(match row.state {
-            state if state.is_settled() => Reject::DuplicateSettlement { transaction },
-            state if !state.is_decided() => Reject::InProgress,
-            _ => Reject::AlreadyUsed,
-        }
-        .into());
+/// A payment that the ledger has is not good for anything new, whoever asks. A gate that remembers it settles again, and is told
+/// what it was told; to one that has forgotten it a yes would open the door a second time (T013, T152).
+fn known(row: &PaymentRow) -> Reject {
+    match row.state {
+        state if state.is_settled() => Reject::DuplicateSettlement { transaction: state.transaction() },
+        state if !state.is_decided() => Reject::InProgress,
+        _ => Reject::AlreadyUsed,
     }
-    let attestation =
-        Attestation { key: row.key, aliases: payment.aliases(), payer: row.payer, transaction: transaction.filter(|_| is_sent(&payment)) };
-    // It was in time when it was claimed.
-    let any_time = CheckPolicy { now: row.claimed_at, min_left: 0, max_left: u64::MAX };
-    Ok(Verified::attested(payment.check(&any_time)?, attestation))
 }
 
 /// Whether what is presented is what was claimed: a nonce can be signed twice, for other terms, and the hash of a
@@ -78,10 +69,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if known.decimals != offered.decimals || known.eip3009 != offered.eip3009 {
             return Err(Reject::Requirements("the asset's facts are not the ones known here").into());
         }
-        if !network.payments().is_recovered() {
-            // Until chain and assets are checked and the ledger's open rows are driven again, nothing can be promised.
-            return Err(Undecided::Starting.into());
-        }
+        network.recovered()?;
         Ok(network)
     }
 

@@ -16,8 +16,10 @@ const ANSWER: Duration = Duration::from_secs(15);
 const REST: Duration = Duration::from_secs(1);
 
 /// A commit is on disk when it is answered, whatever the server's default is. A process that stops in the middle of a
-/// transaction holds its locks no longer than a take-over may wait.
-const SESSION: &str = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
+/// transaction holds its locks no longer than a take-over may wait. Who waits for a lock sees what its holder did: sums of what is
+/// open rely on that, and a role's own default may be another level.
+const SESSION: &str = "SET default_transaction_isolation = 'read committed'; \
+                       SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
                        SET statement_timeout = '12s'; SET idle_in_transaction_session_timeout = '3s'";
 
 /// A connection and when it was last of use.

@@ -86,6 +86,9 @@ async fn settle<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, headers:
     };
     let payment = match read(&engine, body).await {
         Ok(Ok(payment)) => payment,
+        // Who has a key was told that the payment is good, and has given something for it: it may be on its way since before a
+        // change of configuration, and must not be refused for that.
+        Ok(Err(Reject::Network(_) | Reject::Asset)) if caller.is_some() => return undecided(&Undecided::NotConfigured),
         Ok(Err(reject)) => return json(StatusCode::OK, h402::encode_settle(&SettleAnswer::failed(&reject.into(), None, None))),
         Err(answer) => return answer,
     };

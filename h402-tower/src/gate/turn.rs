@@ -52,7 +52,17 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
 
     /// A payment nobody has seen: checked, verified by the facilitator, claimed by one durable insert.
     async fn first(&self, presented: Presented, flight: Flight) -> Result<Turn<F, G>, Refusal> {
-        let verified = self.verify(&presented).await?;
+        let verified = match self.verify(&presented).await {
+            Ok(verified) => verified,
+            // Perhaps another replica has settled it meanwhile; then the answer is there.
+            Err(Refusal::Rejected { reject, payer }) if reject.is_conflict() => {
+                return match self.gate.grants.load(&presented.matched.key()).await.map_err(store)? {
+                    Some((grant, stored)) => self.again(presented, grant, stored, flight).await,
+                    None => Err(Refusal::Rejected { reject, payer }),
+                };
+            }
+            Err(refusal) => return Err(refusal),
+        };
         let key = verified.attestation().key;
         let flow = self.flow(&presented).await?;
         match self.claim(verified, flow, flight).await? {

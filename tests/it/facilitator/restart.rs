@@ -2,7 +2,7 @@
 
 use super::{PRICE, broadcasts, settle, settle_until_ended, told, transfers, verify};
 use alloy_primitives::U256;
-use h402_core::{Amount, Authorization};
+use h402_core::{Amount, Assets, Authorization};
 use h402_devnet::{
     evm::{BlockTime, account},
     fault::{Fault, Times},
@@ -33,11 +33,13 @@ async fn t013_a_used_payment_stays_used() {
     let id = verified.payment_id();
     let settled = settle(&rig, &keyed, Some("shop-1")).await;
     assert!(settled.is_settled() && settle(&rig, &keyless, None).await.is_settled());
+    let no_more = verify(&rig, &keyed, Some("shop-1")).await;
+    assert_eq!(no_more.word(), "duplicate_settlement", "it opens nothing new, for nobody");
     for days in [0, 1, 400] {
         rig.clock.advance(Duration::from_secs(days * 86_400));
         rig.restart().await;
         assert_eq!(settle(&rig, &keyed, Some("shop-1")).await, settled, "the same bytes after {days} days");
-        assert_eq!(verify(&rig, &keyed, Some("shop-1")).await, verified, "what was good for a caller stays good for it");
+        assert_eq!(verify(&rig, &keyed, Some("shop-1")).await, no_more, "the same bytes after {days} days");
         for other in [Some("shop-2"), None] {
             let refused = settle(&rig, &keyed, other).await;
             assert_eq!((refused.word().as_str(), refused.transaction()), ("duplicate_settlement", settled.transaction()));
@@ -63,6 +65,45 @@ async fn t014_a_payment_under_way_goes_on_after_a_restart() {
         assert!(settled.is_settled(), "{settled:?}");
         assert_eq!(settled.transaction(), pending.transaction());
         assert_eq!((broadcasts(&rig), transfers(&rig)), (1, 1));
+    }
+}
+
+/// T008: a payment is under way when its asset, or its network, is taken out of the configuration. Whoever asks for its end is told
+/// to come back, and is told the end when it is configured again; who asks with something new is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn t008_what_is_not_configured_any_more_is_not_refused() {
+    for what in ["asset", "network"] {
+        let gone = Arc::new(AtomicBool::new(false));
+        let engine = {
+            let gone = gone.clone();
+            Box::new(move |config: &mut h402_facilitator::EngineConfig| {
+                config.answer_within = Duration::from_millis(400);
+                if gone.load(Ordering::SeqCst) {
+                    config.assets = Assets::none();
+                    config.networks.retain(|_| what == "asset");
+                }
+            })
+        };
+        let mut rig = Rig::with(RigOptions { block_time: BlockTime::Manual, engine, ..RigOptions::default() }).await;
+        let (payment, new) = (rig.payment(PAYER, PRICE), rig.payment(PAYER, PRICE));
+        let pending = settle(&rig, &payment, Some("shop-1")).await;
+        assert_eq!(pending.word(), "settlement_pending");
+        rig.stop().await;
+        gone.store(true, Ordering::SeqCst);
+        rig.reopen().await;
+        for _ in 0..2 {
+            let (status, body) = rig.post("/settle", &payment, PRICE, Some("shop-1")).await;
+            assert_eq!(status, 503, "{what}: {body}");
+            let (status, body) = rig.post("/settle", &new, PRICE, None).await;
+            assert_eq!((status, body["success"].as_bool()), (200, Some(false)), "{what}: {body}");
+        }
+        rig.stop().await;
+        gone.store(false, Ordering::SeqCst);
+        rig.reopen().await;
+        rig.until_ready().await;
+        rig.chain.mine().await;
+        let settled = settle_until_ended(&rig, &payment, Some("shop-1")).await;
+        assert_eq!((settled.is_settled(), settled.transaction()), (true, pending.transaction()), "{what}: {settled:?}");
     }
 }
 
