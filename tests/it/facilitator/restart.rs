@@ -95,7 +95,7 @@ async fn t008_what_is_not_configured_any_more_is_not_refused() {
             let (status, body) = rig.post("/settle", &payment, PRICE, Some("shop-1")).await;
             assert_eq!(status, 503, "{what}: {body}");
             let (status, body) = rig.post("/settle", &new, PRICE, None).await;
-            assert_eq!((status, body["success"].as_bool()), (200, Some(false)), "{what}: {body}");
+            assert!(status == 200 && body.contains("\"success\":false"), "{what}: {status} {body}");
         }
         rig.stop().await;
         gone.store(false, Ordering::SeqCst);
