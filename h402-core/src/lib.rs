@@ -47,7 +47,7 @@ pub use identity::{BadPaymentKey, CallerKey, Fingerprint, PaymentId, PaymentKey}
 pub use lane::Lane;
 pub use lease::{Lease, LeaseEffect, LeaseEvent, LeaseTerms};
 pub use network::{GenesisPrefix, Network, UnknownNetwork};
-pub use offer::{Offer, OfferError, Offers, Requirements, Resource, Scheme};
+pub use offer::{Offer, OfferError, Offers, Requirements, Resource, Scheme, TransferMethod};
 pub use payload::{
     Authorization, BadTransactionId, Dialect, Payload, PaymentClass, PaymentPayload, Receipt, SentEvmTransaction, SentSolanaTransaction,
     SignedAuthorization, SignedEvmTransaction, SignedSolanaTransaction, SolanaClaim, TransactionId,

@@ -27,6 +27,33 @@ impl Scheme {
     }
 }
 
+/// How a token on an EVM chain is moved in x402 (`extra.assetTransferMethod`).
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TransferMethod {
+    /// By the token's own EIP-3009 function.
+    Eip3009,
+    /// Through Permit2 and x402's proxy.
+    Permit2,
+}
+
+impl TransferMethod {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Eip3009 => "eip3009",
+            Self::Permit2 => "permit2",
+        }
+    }
+
+    /// Reads the word on the wire.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Eip3009, Self::Permit2].into_iter().find(|method| method.as_str() == word)
+    }
+}
+
 /// One way to pay: so much of this asset to that address.
 ///
 /// ```
@@ -51,6 +78,8 @@ pub struct Offer {
     /// Where a Solana token is paid to: the payee's associated token account. Computed here once, since finding it
     /// costs as much as a signature.
     pub destination: Option<SolanaAddress>,
+    /// How x402 moves it on an EVM chain. h402 does not say it, and takes no Permit2.
+    pub method: TransferMethod,
     /// Whether one smallest unit less is accepted, for clients that compute the price in floats
     /// (docs/wire.md#amount). Off unless asked for.
     pub one_unit_tolerance: bool,
@@ -118,7 +147,14 @@ impl Offer {
             }
             _ => return refuse("it is an address of another kind of network"),
         };
-        Ok(Self { scheme: Scheme::Exact, asset, amount, pay_to, destination, one_unit_tolerance: false })
+        Ok(Self { scheme: Scheme::Exact, asset, amount, pay_to, destination, method: TransferMethod::Eip3009, one_unit_tolerance: false })
+    }
+
+    /// Takes x402 payments through Permit2 instead of EIP-3009.
+    #[must_use]
+    pub fn with_permit2(mut self) -> Self {
+        self.method = TransferMethod::Permit2;
+        self
     }
 
     /// Accepts one smallest unit less than the price.

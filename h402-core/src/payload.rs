@@ -10,6 +10,10 @@ use core::fmt;
 pub enum Dialect {
     /// h402 version 1.
     H402V1,
+    /// x402 version 1.
+    X402V1,
+    /// x402 version 2.
+    X402V2,
 }
 
 /// A decoded payment header: syntactically right, nothing about it checked.

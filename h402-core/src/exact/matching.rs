@@ -39,8 +39,9 @@ pub(super) fn select(
 /// The reference client says `mainnet` whatever cluster the offer was of. Where none of mainnet is offered that may mean
 /// another: a transaction lives by a blockhash of one cluster and by no other's.
 fn names_any_cluster(payload: &PaymentPayload, candidates: &[Arc<Offer>]) -> bool {
-    let Dialect::H402V1 = payload.dialect;
-    payload.network == Network::Solana(GenesisPrefix::MAINNET) && candidates.iter().all(|offer| offer.network() != payload.network)
+    payload.dialect == Dialect::H402V1
+        && payload.network == Network::Solana(GenesisPrefix::MAINNET)
+        && candidates.iter().all(|offer| offer.network() != payload.network)
 }
 
 /// Keeps the offers that agree; if none does, says with what.

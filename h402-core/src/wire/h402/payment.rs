@@ -47,7 +47,7 @@ pub fn decode_payment(header: &[u8]) -> Result<PaymentPayload, Reject> {
 ///
 /// # Errors
 /// [`WireError::TooLong`] if it would be longer than [`MAX_HEADER`], which no server needs to read;
-/// [`WireError::Field`] if the payload is not one of its network.
+/// [`WireError::Field`] if the payload is not one of its network, or of another dialect.
 ///
 /// ```
 /// use alloy_primitives::B256;
@@ -69,7 +69,9 @@ pub fn encode_payment(payload: &PaymentPayload) -> Result<String, WireError> {
         Network::Evm(_) => evm::PayloadOut::new(&payload.payload).map(PayloadOut::Evm),
         Network::Solana(_) => solana::PayloadOut::new(&payload.payload).map(PayloadOut::Solana),
     };
-    let Dialect::H402V1 = payload.dialect;
+    if payload.dialect != Dialect::H402V1 {
+        return Err(WireError::Field("payment is of another dialect"));
+    }
     let json = json::write(&PaymentOut {
         h402_version: VERSION,
         scheme: payload.scheme.as_str(),
