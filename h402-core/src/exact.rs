@@ -1,22 +1,23 @@
-//! Scheme `exact`: a payment as a chain of types, each step eating the last.
+//! Schemes `exact` and `upto`: a payment as a chain of types, each step eating the last.
 //!
 //! `PaymentPayload → Matched → Checked → Verified`. A [`crate::Claimed`] follows, which stands for a stored row.
 
 mod authorization;
 mod judge;
 mod matching;
+mod permit2;
 mod sent;
 mod solana;
 mod transaction;
 
 pub use judge::{
-    AllowedExtensions, EvmFacts, JudgePolicy, NativeChange, ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy,
+    AllowedExtensions, EvmFacts, JudgePolicy, NativeChange, Permit2Facts, ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy,
     SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog,
 };
 
 use crate::{
-    Address, Amount, Authorization, Network, Offers, PaymentClass, PaymentId, PaymentKey, PaymentPayload, Reject, Requirements, Resource,
-    SolanaAddress, TransactionId, UnixMillis, UnixSeconds,
+    Address, Amount, Authorization, Network, Offer, Offers, PaymentClass, PaymentId, PaymentKey, PaymentPayload, Permit2Authorization,
+    Reject, Requirements, Resource, Scheme, SignedPermit, SolanaAddress, TransactionId, UnixMillis, UnixSeconds,
     evm::EvmTransaction,
     solana::{SolanaPayment, SolanaTransaction},
 };
@@ -42,6 +43,15 @@ pub enum Proof {
         authorization: Authorization,
         /// What makes it the payer's.
         signature: PayerSignature,
+    },
+    /// A transfer through Permit2.
+    Permit2 {
+        /// What was signed.
+        authorization: Permit2Authorization,
+        /// Made by the key of the payer's account.
+        signature: Signature,
+        /// The payer's approval of Permit2, to be made with it.
+        permit: Option<SignedPermit>,
     },
     /// A signed EVM transaction.
     EvmTransaction {
@@ -124,6 +134,7 @@ impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Authorization { authorization, .. } => f.debug_tuple("Authorization").field(authorization).finish(),
+            Self::Permit2 { authorization, .. } => f.debug_tuple("Permit2").field(authorization).finish(),
             Self::EvmTransaction { transaction, .. } => f.debug_tuple("EvmTransaction").field(transaction).finish(),
             Self::EvmSent { hash, claimant } => f.debug_tuple("EvmSent").field(hash).field(claimant).finish(),
             Self::SolanaTransaction { payment, .. } => f.debug_tuple("SolanaTransaction").field(payment).finish(),
@@ -238,6 +249,7 @@ impl Matched {
     pub fn payer(&self) -> Address {
         match &self.proof {
             Proof::Authorization { authorization, .. } => authorization.from.into(),
+            Proof::Permit2 { authorization, .. } => authorization.from.into(),
             Proof::EvmTransaction { transaction, .. } => transaction.sender.into(),
             Proof::EvmSent { claimant, .. } => (*claimant).into(),
             Proof::SolanaTransaction { payment, .. } => payment.payer.into(),
@@ -245,15 +257,28 @@ impl Matched {
         }
     }
 
-    /// How much is paid: at least the price. A sent transaction counts as the price until the chain is asked.
+    /// How much is paid: at least the price, in scheme `upto` what is asked for and not what was signed. A sent transaction counts as the price until the chain is asked.
     #[must_use]
     pub fn amount(&self) -> Amount {
         match &self.proof {
             Proof::Authorization { authorization, .. } => authorization.value,
+            Proof::Permit2 { authorization, .. } if self.requirements.offer.scheme == Scheme::Exact => authorization.amount,
             Proof::EvmTransaction { paid, .. } => *paid,
             Proof::SolanaTransaction { payment, .. } => Amount::from_atomic(u128::from(payment.amount)),
-            Proof::EvmSent { .. } | Proof::SolanaSent { .. } => self.requirements.offer.amount,
+            Proof::Permit2 { .. } | Proof::EvmSent { .. } | Proof::SolanaSent { .. } => self.requirements.offer.amount,
         }
+    }
+
+    /// The same payment of less, in scheme `upto`: what it is to be settled for. None for nothing at all, for more than was
+    /// asked for, and in other schemes.
+    #[must_use]
+    pub fn charged(&self, amount: Amount) -> Option<Self> {
+        let offer = &self.requirements.offer;
+        if offer.scheme != Scheme::Upto || amount.is_zero() || amount > offer.amount {
+            return None;
+        }
+        let offer = Arc::new(Offer { amount, ..offer.as_ref().clone() });
+        Some(Self { requirements: Requirements { offer, ..self.requirements.clone() }, ..self.clone() })
     }
 
     /// The payment's identity, where it shows without asking the chain.
@@ -263,6 +288,9 @@ impl Matched {
             (Proof::Authorization { authorization, .. }, Network::Evm(chain)) => {
                 let token = self.requirements.offer.asset.id.address.evm()?;
                 Some(PaymentId::Eip3009 { chain, token, from: authorization.from, nonce: authorization.nonce })
+            }
+            (Proof::Permit2 { authorization, .. }, Network::Evm(chain)) => {
+                Some(PaymentId::Permit2 { chain, owner: authorization.from, nonce: authorization.nonce })
             }
             (Proof::EvmTransaction { transaction, .. }, Network::Evm(chain)) => {
                 Some(PaymentId::EvmTransaction { chain, sender: transaction.sender, nonce: transaction.nonce })
@@ -282,9 +310,10 @@ impl Matched {
             (Proof::SolanaSent { signature, .. }, _) => PaymentKey::of_transaction(self.network(), &TransactionId::Solana(*signature)),
             (_, Some(id)) => id.key(),
             // Each is matched on networks of its own kind only, so it has an identity.
-            (Proof::Authorization { .. } | Proof::EvmTransaction { .. } | Proof::SolanaTransaction { .. }, None) => {
-                PaymentKey::from_bytes([0; 32])
-            }
+            (
+                Proof::Authorization { .. } | Proof::Permit2 { .. } | Proof::EvmTransaction { .. } | Proof::SolanaTransaction { .. },
+                None,
+            ) => PaymentKey::from_bytes([0; 32]),
         }
     }
 
@@ -292,7 +321,7 @@ impl Matched {
     #[must_use]
     pub fn aliases(&self) -> Vec<PaymentKey> {
         let name = match &self.proof {
-            Proof::Authorization { .. } => return Vec::new(),
+            Proof::Authorization { .. } | Proof::Permit2 { .. } => return Vec::new(),
             Proof::EvmTransaction { transaction, .. } => TransactionId::Evm(transaction.hash),
             Proof::EvmSent { hash, .. } => TransactionId::Evm(*hash),
             // The first signature is the sponsor's, and what stands there now is anybody's (T073).
@@ -311,6 +340,7 @@ impl Matched {
     pub fn expires(&self) -> Option<UnixSeconds> {
         match &self.proof {
             Proof::Authorization { authorization, .. } => Some(UnixSeconds(u64::try_from(authorization.valid_before).unwrap_or(u64::MAX))),
+            Proof::Permit2 { authorization, .. } => Some(UnixSeconds(u64::try_from(authorization.deadline).unwrap_or(u64::MAX))),
             Proof::EvmTransaction { .. } | Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => None,
         }
     }
@@ -323,9 +353,11 @@ impl Matched {
         const STANDSTILL: core::time::Duration = core::time::Duration::from_secs(3 * 24 * 3600);
         match &self.proof {
             Proof::SolanaTransaction { .. } => Some(now.plus(STANDSTILL)),
-            Proof::Authorization { .. } | Proof::EvmTransaction { .. } | Proof::EvmSent { .. } | Proof::SolanaSent { .. } => {
-                self.expires().map(UnixSeconds::millis)
-            }
+            Proof::Authorization { .. }
+            | Proof::Permit2 { .. }
+            | Proof::EvmTransaction { .. }
+            | Proof::EvmSent { .. }
+            | Proof::SolanaSent { .. } => self.expires().map(UnixSeconds::millis),
         }
     }
 
@@ -340,8 +372,12 @@ impl Matched {
         if !offered.is_empty() && self.payload.resource.as_ref().is_some_and(|claimed| claimed != offered) {
             return Err(Reject::Resource);
         }
-        if let Proof::Authorization { authorization, .. } = &self.proof {
-            authorization::check(authorization, policy)?;
+        match &self.proof {
+            Proof::Authorization { authorization, .. } => authorization::check(authorization, policy)?,
+            Proof::Permit2 { authorization, permit, .. } => {
+                permit2::check(&self.requirements.offer.asset, authorization, permit.as_ref(), policy)?;
+            }
+            Proof::EvmTransaction { .. } | Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => {}
         }
         Ok(Checked(self))
     }

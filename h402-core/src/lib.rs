@@ -39,8 +39,9 @@ pub use amount::{Amount, AmountError, AmountFormat, WireAmount};
 pub use asset::{Asset, AssetId, Assets, Peg, TokenDomain, TokenProgram, asset_id};
 pub use evm::{BadKey, EvmKey, SignedTransaction};
 pub use exact::{
-    AllowedExtensions, Attestation, CheckPolicy, Checked, EvmFacts, JudgePolicy, Matched, NativeChange, PayerSignature, Proof,
-    ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy, SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog, Verified,
+    AllowedExtensions, Attestation, CheckPolicy, Checked, EvmFacts, JudgePolicy, Matched, NativeChange, PayerSignature, Permit2Facts,
+    Proof, ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy, SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog,
+    Verified,
 };
 pub use grant::{Flow, Grant, GrantEvent, GrantOutOfOrder, GrantState};
 pub use identity::{BadPaymentKey, CallerKey, Fingerprint, PaymentId, PaymentKey};
@@ -49,8 +50,9 @@ pub use lease::{Lease, LeaseEffect, LeaseEvent, LeaseTerms};
 pub use network::{GenesisPrefix, Network, UnknownNetwork};
 pub use offer::{Offer, OfferError, Offers, Requirements, Resource, Scheme, TransferMethod};
 pub use payload::{
-    Authorization, BadTransactionId, Dialect, Payload, PaymentClass, PaymentPayload, Receipt, SentEvmTransaction, SentSolanaTransaction,
-    SignedAuthorization, SignedEvmTransaction, SignedSolanaTransaction, SolanaClaim, TransactionId,
+    Authorization, BadTransactionId, Dialect, Payload, PaymentClass, PaymentPayload, Permit, Permit2Authorization, Permit2Witness, Receipt,
+    SentEvmTransaction, SentSolanaTransaction, SignedAuthorization, SignedEvmTransaction, SignedPermit, SignedPermit2,
+    SignedSolanaTransaction, SolanaClaim, TransactionId,
 };
 pub use ports::{
     Applied, Change, Claim, Claimed, Clock, Exposure, Facilitator, Fence, Grants, Hints, HintsNeeded, HoldAnswer, HoldAsk, LanePosition,

@@ -85,6 +85,20 @@ pub enum Reject {
         /// Needed.
         required: Amount,
     },
+    /// The payer has not approved Permit2 for enough of the token, and sent no approval along.
+    #[error("payer has approved Permit2 for {approved}, {required} are needed")]
+    Allowance {
+        /// What Permit2 may move.
+        approved: Amount,
+        /// Needed.
+        required: Amount,
+    },
+    /// A Permit2 transfer may be made by another contract than the canonical proxy of its scheme.
+    #[error("spender is not the proxy of the scheme")]
+    Spender,
+    /// A payment of scheme `upto` names an account to settle it that is not this facilitator's.
+    #[error("another facilitator is to settle it")]
+    Facilitator,
     /// The authorization was used or cancelled.
     #[error("authorization is used or cancelled")]
     AuthorizationUsed,
@@ -203,6 +217,9 @@ impl Reject {
             Self::Signature(_) => (R::EvmSignature, "invalid_exact_evm_payload_signature"),
             Self::PayerHasCode => (R::EvmSignature, "unsupported_payer"),
             Self::InsufficientFunds { .. } => (R::InsufficientFunds, "insufficient_funds"),
+            Self::Allowance { .. } => (R::InsufficientFunds, "permit2_allowance_required"),
+            Self::Spender => (R::InvalidPayload, "invalid_permit2_spender"),
+            Self::Facilitator => (R::InvalidPayload, "upto_facilitator_mismatch"),
             Self::AuthorizationUsed => (R::InvalidTransactionState, "authorization_used"),
             Self::TransactionState(_) => (R::InvalidTransactionState, "invalid_transaction_state"),
             Self::Reverts(_) => (R::InvalidTransactionState, "transfer_reverts"),

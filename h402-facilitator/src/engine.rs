@@ -247,6 +247,7 @@ impl<S: Store, C: Clock> Engine<S, C> {
             scheme: h402_core::Scheme::Exact,
             network: *network,
             solana: engine.hints().await,
+            facilitator: engine.facilitator(),
         });
         Supported { kinds: join_all(kinds).await, reserves: true }
     }

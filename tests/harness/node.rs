@@ -168,7 +168,7 @@ impl Node {
         };
         let offer = Offer::new(asset.clone(), Amount::from_atomic(amount), account(PAYEE).address.into()).unwrap();
         let resource = Arc::new(Resource { url: "http://127.0.0.1/paid".into(), description: None, mime_type: None });
-        let terms = Requirements { offer: Arc::new(offer), resource, lifetime_seconds: Some(70), solana: None };
+        let terms = Requirements { offer: Arc::new(offer), resource, lifetime_seconds: Some(70), solana: None, facilitator: None };
         let body = h402::encode_request(&payment, &terms).unwrap();
         h402::decode_request(&body, &Assets::none().with((*asset).clone())).unwrap().matched().unwrap()
     }

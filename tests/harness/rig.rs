@@ -130,7 +130,7 @@ impl Wallets {
     /// Requirements for that offer.
     pub fn requirements(&self, amount: u128) -> Requirements {
         let resource = Arc::new(Resource { url: "http://127.0.0.1/paid".into(), description: None, mime_type: None });
-        Requirements { offer: self.offer(amount), resource, lifetime_seconds: Some(70), solana: None }
+        Requirements { offer: self.offer(amount), resource, lifetime_seconds: Some(70), solana: None, facilitator: None }
     }
 
     /// A fresh payment by authorization.

@@ -1,8 +1,9 @@
 //! Which offer a payload pays.
 
-use super::{Matched, PayerSignature, Proof, sent, solana, transaction};
+use super::{Matched, PayerSignature, Proof, permit2, sent, solana, transaction};
 use crate::{
-    Dialect, GenesisPrefix, Network, Offer, Offers, Payload, PaymentPayload, Reject, Requirements, Resource, SignedAuthorization, evm,
+    Dialect, GenesisPrefix, Network, Offer, Offers, Payload, PaymentPayload, Reject, Requirements, Resource, SignedAuthorization,
+    TransferMethod, evm,
 };
 use std::sync::Arc;
 
@@ -25,14 +26,18 @@ pub(super) fn select(
     let anywhere = names_any_cluster(&payload, &candidates);
     let here = |offer: &Offer| offer.network() == payload.network || anywhere && matches!(offer.network(), Network::Solana(_));
     narrow(&mut candidates, here, || Reject::Network(payload.network))?;
+    let permit2 = matches!(payload.payload, Payload::Permit2(_));
+    let by_permit2 = |offer: &Offer| (offer.method == TransferMethod::Permit2) == permit2;
+    narrow(&mut candidates, by_permit2, || Reject::PayloadType(if permit2 { "no offer takes Permit2" } else { "only Permit2 is taken" }))?;
     let (offer, proof) = match &payload.payload {
         Payload::Authorization(signed) => authorization(signed, candidates, contracts)?,
+        Payload::Permit2(signed) => permit2::select(signed, candidates)?,
         Payload::EvmTransaction(signed) => transaction::select(signed, candidates, resource)?,
         Payload::EvmSent(signed) => sent::select(signed, candidates, resource)?,
         Payload::SolanaTransaction(signed) => solana::select(signed, candidates)?,
         Payload::SolanaSent(sent) => solana::select_sent(sent, candidates, resource)?,
     };
-    let requirements = Requirements { offer, resource: resource.clone(), lifetime_seconds, solana: None };
+    let requirements = Requirements { offer, resource: resource.clone(), lifetime_seconds, solana: None, facilitator: None };
     Ok(Matched { payload, requirements, proof })
 }
 

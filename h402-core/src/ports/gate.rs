@@ -62,6 +62,8 @@ pub struct SupportedKind {
     pub network: Network,
     /// What a payer on Solana may want to know, to be passed on in a 402.
     pub solana: Option<SolanaHints>,
+    /// Who settles scheme `upto`, to be passed on in a 402: the same account as long as the process and its replicas live.
+    pub facilitator: Option<EvmAddress>,
 }
 
 /// Remembers which payment opened which request: durable, one row per payment.

@@ -21,6 +21,7 @@ pub use solana_rpc::SolanaRpcSection;
 
 use crate::{
     Callers, EngineConfig, EvmNetwork, NetworkConfig, SolanaNetwork,
+    evm::Permit2Payments,
     rpc::{Endpoint, Rpc, RpcConfig},
 };
 use h402_core::{Address, Amount, Asset, Assets, Network, ReceiptKey, UnknownNetwork};
@@ -167,6 +168,9 @@ pub struct NetworkSection {
     /// EVM: whether payers may be contracts (ERC-1271, EIP-7702).
     #[serde(default)]
     pub contract_payers: bool,
+    /// EVM: whether payments through Permit2 are taken (x402), which needs its contracts on the chain.
+    #[serde(default)]
+    pub permit2: bool,
     /// EVM: contracts that may be called to deploy payers (ERC-6492), besides.
     #[serde(default)]
     pub factories: Vec<String>,
@@ -316,8 +320,21 @@ impl Config {
                     let pins = section.pins(network, &allowed)?;
                     let (daily_budget, cost_limit) = (section.coins(18)?.map(Amount::to_u256), section.cost_limit()?);
                     let (l1_fee, contract_payers) = (section.l1_fee, section.contract_payers()?);
+                    let permit2 = section.permit2.then(Permit2Payments::default);
                     let policy = section.evm(chain_id, &env)?;
-                    EvmNetwork { minimums, payees, large_amounts, pins, daily_budget, cost_limit, l1_fee, contract_payers, ..policy }.into()
+                    EvmNetwork {
+                        minimums,
+                        payees,
+                        large_amounts,
+                        pins,
+                        daily_budget,
+                        cost_limit,
+                        l1_fee,
+                        contract_payers,
+                        permit2,
+                        ..policy
+                    }
+                    .into()
                 }
                 Network::Solana(genesis) => {
                     let daily_budget = section.coins(9)?.map(|coins| u64::try_from(coins.to_u256()).unwrap_or(u64::MAX));

@@ -1,7 +1,7 @@
 //! The body of a 402. The one for requests without payment is written once for each price.
 
 use super::{door::Visit, layer::Shared};
-use h402_core::{Address, Offer, Requirements, wire::h402};
+use h402_core::{Address, Offer, Requirements, Scheme, wire::h402};
 use std::sync::{Arc, PoisonError, RwLock};
 
 const NO_PAYMENT: &str = "X-PAYMENT header is required";
@@ -31,8 +31,11 @@ impl Written {
 /// Whether two offers of a gate are written alike, but for the URL.
 fn is_same((one, other): (&Requirements, &Requirements)) -> bool {
     // Of one gate, description and media type are always the same.
-    let Requirements { offer, resource: _, lifetime_seconds, solana } = one;
-    Arc::ptr_eq(offer, &other.offer) && *lifetime_seconds == other.lifetime_seconds && *solana == other.solana
+    let Requirements { offer, resource: _, lifetime_seconds, solana, facilitator } = one;
+    Arc::ptr_eq(offer, &other.offer)
+        && *lifetime_seconds == other.lifetime_seconds
+        && *solana == other.solana
+        && *facilitator == other.facilitator
 }
 
 impl<F, G> Shared<F, G> {
@@ -69,7 +72,10 @@ impl<F, G> Shared<F, G> {
             resource: resource.clone(),
             lifetime_seconds,
             solana: self.facts.hints(offer.network(), now),
+            facilitator: if offer.scheme == Scheme::Upto { self.facts.facilitator(offer.network()) } else { None },
         };
-        Some((url, visit.quote.offers.iter().map(requirements).collect()))
+        // Nobody can pay `upto` without knowing who settles it.
+        let can_be_paid = |one: &Requirements| one.offer.scheme != Scheme::Upto || one.facilitator.is_some();
+        Some((url, visit.quote.offers.iter().map(requirements).filter(can_be_paid).collect()))
     }
 }

@@ -30,7 +30,7 @@ pub fn decode_payment(header: &[u8]) -> Result<PaymentPayload, Reject> {
     if !json::is_one(wire.h402_version) {
         return Err(Reject::Version);
     }
-    let scheme = Scheme::from_word(&wire.scheme).ok_or(Reject::Scheme)?;
+    let scheme = Scheme::from_word(&wire.scheme).filter(|scheme| *scheme == Scheme::Exact).ok_or(Reject::Scheme)?;
     let network = network::parse(&wire.namespace, &wire.network_id).map_err(|bad| match bad {
         BadNetwork::Arkade => Reject::PayloadType("arkade"),
         BadNetwork::Namespace => Reject::Malformed("namespace is not known"),

@@ -12,7 +12,7 @@ const PENDING: &str = "settlement_pending";
 const MAX_TEXT: usize = 256;
 
 /// Every refusal that is nothing but its word.
-const PLAIN: [Reject; 26] = [
+const PLAIN: [Reject; 28] = [
     Reject::Version,
     Reject::Scheme,
     Reject::Asset,
@@ -20,6 +20,8 @@ const PLAIN: [Reject; 26] = [
     Reject::Ambiguous,
     Reject::ValidAfter,
     Reject::PayerHasCode,
+    Reject::Spender,
+    Reject::Facilitator,
     Reject::AuthorizationUsed,
     Reject::TransferNotObserved,
     Reject::TooOld,
@@ -42,8 +44,9 @@ const PLAIN: [Reject; 26] = [
 ];
 
 /// Words of ours that are neither in [`PLAIN`] nor h402's.
-const FINER: [&str; 10] = [
+const FINER: [&str; 11] = [
     "unsupported_payload_type",
+    "permit2_allowance_required",
     "transfer_reverts",
     "unsupported_transaction_type",
     "settlement_cost_exceeds_limit",

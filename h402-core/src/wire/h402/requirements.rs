@@ -2,8 +2,8 @@
 
 use super::{hints, hints::HintsOut, network, network::BadNetwork};
 use crate::{
-    Address, Amount, AmountError, AmountFormat, Assets, Network, Offer, OfferError, Reject, Requirements, Resource, Scheme, WireAmount,
-    asset_id,
+    Address, Amount, AmountError, AmountFormat, Assets, Dialect, Network, Offer, OfferError, Reject, Requirements, Resource, Scheme,
+    WireAmount, asset_id,
     wire::{WireError, json},
 };
 use serde::{Deserialize, Serialize};
@@ -106,7 +106,7 @@ pub(super) struct RequirementsIn<'a> {
 
 impl RequirementsIn<'_> {
     pub(super) fn parse(self, assets: &Assets, reader: Reader) -> Result<Requirements, SkippedOffer> {
-        self.scheme.as_deref().and_then(Scheme::from_word).ok_or(SkippedOffer::Scheme)?;
+        self.scheme.as_deref().and_then(Scheme::from_word).filter(|scheme| *scheme == Scheme::Exact).ok_or(SkippedOffer::Scheme)?;
         let network = network::parse(&self.namespace, &self.network_id).map_err(|bad| match bad {
             BadNetwork::Arkade | BadNetwork::Namespace => SkippedOffer::Network,
             BadNetwork::Id => SkippedOffer::Malformed("networkId is not an identifier of its namespace"),
@@ -123,7 +123,7 @@ impl RequirementsIn<'_> {
         let offer = Offer::received(asset, amount, pay_to).map_err(|error| match error {
             OfferError::PayTo { why, .. } => SkippedOffer::PayTo(why),
             OfferError::Amount(error) => SkippedOffer::Amount(error),
-            OfferError::Twice { .. } | OfferError::Empty => SkippedOffer::Malformed("not an offer"),
+            OfferError::Twice { .. } | OfferError::Empty | OfferError::Permit2 { .. } => SkippedOffer::Malformed("not an offer"),
         })?;
         let resource = Resource {
             url: self.resource.map(Cow::into_owned).unwrap_or_default(),
@@ -132,7 +132,7 @@ impl RequirementsIn<'_> {
         };
         let solana = if matches!(network, Network::Solana(_)) { hints::parse(self.extra) } else { None };
         let lifetime_seconds = self.estimated_processing_time;
-        Ok(Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds, solana })
+        Ok(Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds, solana, facilitator: None })
     }
 
     fn amount(&self, network: Network, decimals: u8, reader: Reader) -> Result<Amount, SkippedOffer> {
@@ -197,7 +197,10 @@ struct DomainOut<'a> {
 
 impl<'a> RequirementsOut<'a> {
     pub(super) fn new(requirements: &'a Requirements) -> Result<Self, WireError> {
-        let Requirements { offer, resource, lifetime_seconds, solana } = requirements;
+        let Requirements { offer, resource, lifetime_seconds, solana, facilitator: _ } = requirements;
+        if !offer.can_be_said_in(Dialect::H402V1) {
+            return Err(WireError::Field("h402 has no words for the offer"));
+        }
         let asset = &offer.asset;
         let amount = offer.amount.to_wire(asset.decimals)?;
         Ok(Self {

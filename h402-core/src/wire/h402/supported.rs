@@ -16,7 +16,7 @@ use std::borrow::Cow;
 ///
 /// ```
 /// use h402_core::{Dialect, Network, Scheme, Supported, SupportedKind, wire::h402};
-/// let kind = SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network: Network::Evm(8453), solana: None };
+/// let kind = SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network: Network::Evm(8453), solana: None, facilitator: None };
 /// let supported = Supported { kinds: vec![kind], reserves: true };
 /// assert_eq!(h402::decode_supported(&h402::encode_supported(&supported)?)?, supported);
 /// # Ok::<(), h402::WireError>(())
@@ -87,13 +87,13 @@ struct KindIn<'a> {
 
 impl KindIn<'_> {
     fn parse(self) -> Option<SupportedKind> {
-        let scheme = Scheme::from_word(&self.scheme).filter(|_| json::is_one(self.h402_version))?;
+        let scheme = Scheme::from_word(&self.scheme).filter(|scheme| *scheme == Scheme::Exact && json::is_one(self.h402_version))?;
         let network = match (self.namespace, self.network_id, self.network) {
             (Some(namespace), Some(id), _) => network::parse(&namespace, &id).ok()?,
             (_, _, Some(name)) => Network::from_name(&name).or_else(|| name.parse().ok())?,
             _ => return None,
         };
         let solana = if matches!(network, Network::Solana(_)) { hints::parse(self.extra) } else { None };
-        Some(SupportedKind { dialect: Dialect::H402V1, scheme, network, solana })
+        Some(SupportedKind { dialect: Dialect::H402V1, scheme, network, solana, facilitator: None })
     }
 }

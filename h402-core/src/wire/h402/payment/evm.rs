@@ -151,7 +151,7 @@ impl<'a> PayloadOut<'a> {
             Payload::EvmSent(sent) => {
                 Self::Sent { transaction_hash: sent.hash.to_string(), signed_message: sent.signed_message.to_string() }
             }
-            Payload::SolanaTransaction(_) | Payload::SolanaSent(_) => return None,
+            Payload::Permit2(_) | Payload::SolanaTransaction(_) | Payload::SolanaSent(_) => return None,
         })
     }
 }

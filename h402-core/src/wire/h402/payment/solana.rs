@@ -89,7 +89,7 @@ impl PayloadOut {
                 signer: sent.claim.map(|claim| claim.signer.to_string()),
                 signed_message: sent.claim.as_ref().map(|claim| text(&claim.signed_message)),
             },
-            Payload::Authorization(_) | Payload::EvmTransaction(_) | Payload::EvmSent(_) => return None,
+            Payload::Authorization(_) | Payload::Permit2(_) | Payload::EvmTransaction(_) | Payload::EvmSent(_) => return None,
         })
     }
 }

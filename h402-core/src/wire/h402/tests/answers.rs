@@ -314,7 +314,7 @@ fn receipts_are_bounded_and_read_as_others_write_them() {
 
 #[test]
 fn supported_kinds_are_named_and_unknown_ones_left_out() {
-    let kind = |network| SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network, solana: None };
+    let kind = |network| SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network, solana: None, facilitator: None };
     let supported = Supported { kinds: vec![kind(BASE), kind(Network::Evm(31337))], reserves: true };
     let body = encode_supported(&supported).unwrap();
     let expected = concat!(
