@@ -33,6 +33,7 @@ mod settlement;
 pub mod solana;
 mod time;
 pub mod wire;
+mod words;
 
 pub use address::{Address, BadAddress, EvmAddress, SolanaAddress};
 pub use amount::{Amount, AmountError, AmountFormat, WireAmount};

@@ -49,6 +49,8 @@ pub struct Supported {
     pub kinds: Vec<SupportedKind>,
     /// Whether an accepted verify reserves the payer's balance, so that several payments of one payer can be open.
     pub reserves: bool,
+    /// The accounts that send and pay for transactions: x402 lists them.
+    pub signers: Vec<Address>,
 }
 
 /// One combination that a facilitator supports.

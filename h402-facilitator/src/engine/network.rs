@@ -192,6 +192,16 @@ impl NetworkEngine {
         }
     }
 
+    /// The accounts that send transactions or pay for them.
+    pub(super) fn signers(&self) -> Vec<Address> {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.config.signers.iter().map(|signer| signer.address().into()).collect(),
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => solana.config.sponsor().map(Address::from).into_iter().collect(),
+        }
+    }
+
     /// Assets whose contract is not the pinned one any more.
     pub(super) fn changed(&self) -> Vec<Address> {
         match self {

@@ -93,7 +93,7 @@ impl SolanaNetwork {
         self
     }
 
-    fn sponsor(&self) -> Option<SolanaAddress> {
+    pub(super) fn sponsor(&self) -> Option<SolanaAddress> {
         self.sponsor.as_ref().map(SolanaKey::address)
     }
 }

@@ -3,11 +3,11 @@
 use super::{
     VERSION,
     refusal::shorten,
-    requirements::{Reader, RequirementsIn, RequirementsOut, SkippedOffer},
+    requirements::{Reader, RequirementsIn, RequirementsOut},
 };
 use crate::{
     Address, Assets, Dialect, Requirements,
-    wire::{WireError, json},
+    wire::{SkippedOffer, WireError, json},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

@@ -6,14 +6,11 @@ mod solana;
 use super::{MAX_HEADER, VERSION, network, network::BadNetwork};
 use crate::{
     Dialect, Network, PaymentPayload, Reject, Scheme,
-    wire::{WireError, base64, json},
+    wire::{WireError, base64, json, json::read_payload as read},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-
-/// Longest signature, in bytes: plain ones have 65, those of contracts may be longer.
-const MAX_SIGNATURE: usize = 8 * 1024;
 
 /// Reads a payment header. Only its form is checked.
 ///
@@ -85,13 +82,6 @@ pub fn encode_payment(payload: &PaymentPayload) -> Result<String, WireError> {
         return Err(WireError::TooLong { limit: MAX_HEADER, unit: "bytes of header" });
     }
     Ok(header)
-}
-
-fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Reject> {
-    json::read(text).map_err(|error| match error {
-        WireError::Shape => Reject::Malformed("a field is missing, repeated or of the wrong type"),
-        _ => Reject::Undecodable("not JSON"),
-    })
 }
 
 #[derive(Deserialize)]

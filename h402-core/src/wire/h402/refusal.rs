@@ -3,21 +3,21 @@
 use crate::{
     ErrorReason, Reject, SettleError, SolanaReject, TransactionId, Undecided, VerifyError,
     wire::{WireError, json},
+    words::PENDING,
 };
 use serde::{Deserialize, Serialize};
 
-/// The word of a settlement whose outcome is not known yet.
-const PENDING: &str = "settlement_pending";
 /// Longest text of a peer that is repeated, in characters.
 const MAX_TEXT: usize = 256;
 
 /// Every refusal that is nothing but its word.
-const PLAIN: [Reject; 28] = [
+const PLAIN: [Reject; 30] = [
     Reject::Version,
     Reject::Scheme,
     Reject::Asset,
     Reject::NoOffer,
     Reject::Ambiguous,
+    Reject::Domain,
     Reject::ValidAfter,
     Reject::PayerHasCode,
     Reject::Spender,
@@ -38,6 +38,7 @@ const PLAIN: [Reject; 28] = [
     Reject::Solana(SolanaReject::DurableNonce),
     Reject::Solana(SolanaReject::FeePayerUsed),
     Reject::Solana(SolanaReject::FeePayerUnknown),
+    Reject::Solana(SolanaReject::FeePayerDiffers),
     Reject::Solana(SolanaReject::FeeWasted),
     Reject::Solana(SolanaReject::NoTransfer),
     Reject::Solana(SolanaReject::TwoTransfers),
@@ -148,7 +149,7 @@ fn split(text: &str) -> (&str, &str) {
 }
 
 /// The first line of a peer's text: further lines tend to be dumps of requests, with what does not belong to others.
-pub(super) fn shorten(text: &str) -> String {
+pub(in crate::wire) fn shorten(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
 }
 

@@ -2,66 +2,13 @@
 
 use super::{hints, hints::HintsOut, network, network::BadNetwork};
 use crate::{
-    Address, Amount, AmountError, AmountFormat, Assets, Dialect, Network, Offer, OfferError, Reject, Requirements, Resource, Scheme,
-    WireAmount, asset_id,
-    wire::{WireError, json},
+    Address, Amount, AmountError, AmountFormat, Assets, Dialect, Network, Offer, OfferError, Requirements, Resource, Scheme, WireAmount,
+    asset_id,
+    wire::{SkippedOffer, WireError, json},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, sync::Arc};
-
-/// Why requirements that somebody else wrote are not usable here.
-///
-/// ```
-/// use h402_core::wire::h402::SkippedOffer;
-/// assert_eq!(SkippedOffer::UnknownAsset.to_string(), "asset is not in the table of known assets");
-/// ```
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SkippedOffer {
-    /// A field is missing, repeated or cannot be read.
-    #[error("{0}")]
-    Malformed(&'static str),
-    /// A scheme that is not spoken here, or none.
-    #[error("scheme is missing or not known")]
-    Scheme,
-    /// A network that is not spoken here.
-    #[error("network is not known")]
-    Network,
-    /// The asset is not in the table: its decimals would be a guess.
-    #[error("asset is not in the table of known assets")]
-    UnknownAsset,
-    /// The stated decimals are not the asset's.
-    #[error("tokenDecimals is {stated}, the asset has {known}")]
-    Decimals {
-        /// What the requirements say.
-        stated: u8,
-        /// What the table says.
-        known: u8,
-    },
-    /// The price cannot be read.
-    #[error("price: {0}")]
-    Amount(AmountError),
-    /// The payee cannot be paid.
-    #[error("payToAddress cannot be paid: {0}")]
-    PayTo(&'static str),
-}
-
-impl SkippedOffer {
-    /// The same as a facilitator's refusal.
-    pub(super) fn reject(&self) -> Reject {
-        match self {
-            Self::Malformed(why) => Reject::Requirements(why),
-            Self::Scheme => Reject::Scheme,
-            Self::Network => Reject::Requirements("network is not known"),
-            Self::UnknownAsset => Reject::Asset,
-            Self::Decimals { .. } => Reject::Requirements("tokenDecimals is not the asset's"),
-            Self::Amount(AmountError::Zero) => Reject::Requirements("amount is zero"),
-            Self::Amount(_) => Reject::Requirements("amount cannot be read exactly"),
-            Self::PayTo(_) => Reject::Requirements("payToAddress cannot be paid"),
-        }
-    }
-}
 
 /// Who reads a price, as far as it matters for the amount.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,7 +77,7 @@ impl RequirementsIn<'_> {
             description: self.description.map(Cow::into_owned),
             mime_type: self.mime_type.map(Cow::into_owned),
         };
-        let solana = if matches!(network, Network::Solana(_)) { hints::parse(self.extra) } else { None };
+        let solana = hints::of(self.extra, network);
         let lifetime_seconds = self.estimated_processing_time;
         Ok(Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds, solana, facilitator: None })
     }

@@ -32,7 +32,7 @@ fn hints_are_written_and_read_in_a_402_and_in_supported() {
     assert_eq!(read.offers[0].requirements.as_ref(), Ok(&requirement));
 
     let kind = SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network: SOLANA, solana: Some(hints()), facilitator: None };
-    let supported = Supported { kinds: vec![kind], reserves: true };
+    let supported = Supported { kinds: vec![kind], reserves: true, signers: Vec::new() };
     let body = encode_supported(&supported).unwrap();
     assert!(String::from_utf8(body.clone()).unwrap().contains(&spelled()));
     assert_eq!(decode_supported(&body), Ok(supported));
