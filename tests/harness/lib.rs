@@ -11,6 +11,7 @@ pub mod node;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod relay;
 pub mod replica;
 pub mod rig;
 pub mod shop;

@@ -31,6 +31,9 @@ pub(super) const TRANSFER: alloy_primitives::B256 = Token::Transfer::SIGNATURE_H
 /// Where Multicall3 is on nearly every chain, and here.
 pub const MULTICALL3: Address = address!("cA11bde05977b3631167028862bE2a173976CA11");
 
+/// Where USDC is on Base Sepolia.
+pub const USDC_BASE_SEPOLIA: Address = address!("036CbD53842c5426634e7929541eC2318f3dCF7e");
+
 /// A token to deploy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenKind {
@@ -107,7 +110,7 @@ impl TokenKind {
 pub(super) fn genesis_token(chain_id: u64) -> (Address, &'static str) {
     match chain_id {
         8453 => (address!("833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"), "USD Coin"),
-        84532 => (address!("036CbD53842c5426634e7929541eC2318f3dCF7e"), "USDC"),
+        84532 => (USDC_BASE_SEPOLIA, "USDC"),
         _ => (address!("0000000000000000000000000000000000402402"), "USDC"),
     }
 }
