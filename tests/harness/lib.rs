@@ -6,6 +6,7 @@ pub mod contract;
 pub mod dice;
 pub mod holds;
 pub mod http;
+pub mod interop;
 pub mod market;
 pub mod node;
 pub mod postgres;
