@@ -9,6 +9,7 @@ pub mod http;
 pub mod interop;
 pub mod market;
 pub mod node;
+pub mod permit2;
 pub mod postgres;
 pub mod process;
 pub mod raw;

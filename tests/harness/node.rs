@@ -9,7 +9,7 @@ use h402_core::{
     Amount, Asset, Assets, Authorization, Dialect, Matched, Network, Offer, Payload, PaymentPayload, Peg, Requirements, Resource, Scheme,
     asset_id, evm::Erc20, wire::h402,
 };
-use h402_devnet::evm::{BlockTime, Chain, MULTICALL3, TokenKind, USDC_BASE_SEPOLIA, account, multicall3};
+use h402_devnet::evm::{BlockTime, Chain, MULTICALL3, TokenKind, USDC_BASE_SEPOLIA, account, multicall3, permit2_contracts};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader},
@@ -66,6 +66,9 @@ impl Node {
         std::thread::spawn(move || lines.for_each(drop));
         let node = Self { url: format!("http://{}", said.expect("anvil listens")), token: USDC_BASE_SEPOLIA, made: Made::Anvil(child) };
         node.rpc("anvil_setCode", json!([MULTICALL3, multicall3().unwrap()])).await;
+        for (address, code) in permit2_contracts().unwrap() {
+            node.rpc("anvil_setCode", json!([address, code])).await;
+        }
         node.place(node.token, TokenKind::usdc("USDC").init_code().unwrap()).await;
         for index in 0..9 {
             node.mint(account(index).address, 1_000_000_000_000).await;

@@ -10,6 +10,7 @@ mod kinds;
 mod ledger;
 mod load;
 mod outcome;
+mod permit2;
 mod policy;
 mod races;
 mod recovery;

@@ -123,6 +123,20 @@ pub fn multicall3() -> Result<Bytes, Error> {
     Ok(Artifact::parse(include_str!("../../contracts/artifacts/Multicall3.json"))?.deployed_bytecode)
 }
 
+/// Where Permit2 and the x402 proxies for schemes `exact` and `upto` are on every chain, and here, with their runtime code.
+/// The code is ours, compiled from `contracts/Permit2.sol`: what the canonical contracts do with signed transfers.
+///
+/// # Errors
+/// [`Error::Artifact`] if an embedded artifact is broken.
+pub fn permit2_contracts() -> Result<[(Address, Bytes); 3], Error> {
+    let code = |text| Ok::<_, Error>(Artifact::parse(text)?.deployed_bytecode);
+    Ok([
+        (address!("000000000022D473030F116dDEE9F6B43aC78BA3"), code(include_str!("../../contracts/artifacts/Permit2.json"))?),
+        (address!("402085c248EeA27D92E8b30b2C58ed07f9E20001"), code(include_str!("../../contracts/artifacts/X402ExactPermit2Proxy.json"))?),
+        (address!("4020A4f3b7b90ccA423B9fabCc0CE57C6C240002"), code(include_str!("../../contracts/artifacts/X402UptoPermit2Proxy.json"))?),
+    ])
+}
+
 pub(super) fn rejects_ether() -> Result<Bytes, Error> {
     Ok(Artifact::parse(include_str!("../../contracts/artifacts/RejectsEther.json"))?.bytecode)
 }
