@@ -297,8 +297,8 @@ async fn what_was_claimed_is_settled_after_a_restart() {
         let engine = rig.engine.clone();
         let (key, settling) = (payment.key(), tokio::spawn(async move { engine.settle(payment, caller("shop")).await }));
         until_pending(&rig, 1).await;
+        settling.abort();
         rig.stop().await;
-        drop(settling.await);
         rig.chain.set_block_time(BlockTime::Auto);
         rig.chain.mine().await;
         rig.reopen().await;
