@@ -3,7 +3,7 @@
 use super::{Matched, PayerSignature, Proof, permit2, sent, solana, transaction};
 use crate::{
     Dialect, GenesisPrefix, Network, Offer, Offers, Payload, PaymentPayload, Reject, Requirements, Resource, SignedAuthorization,
-    TransferMethod, evm,
+    SolanaReject, TransferMethod, evm,
 };
 use std::sync::Arc;
 
@@ -38,7 +38,28 @@ pub(super) fn select(
         Payload::SolanaSent(sent) => solana::select_sent(sent, candidates, resource)?,
     };
     let requirements = Requirements { offer, resource: resource.clone(), lifetime_seconds, solana: None, facilitator: None };
-    Ok(Matched { payload, requirements, proof })
+    let matched = Matched { payload, requirements, proof };
+    if is_to_the_unit(&matched.payload) && matched.amount() != matched.requirements.offer.amount {
+        return Err(overpaid(&matched));
+    }
+    Ok(matched)
+}
+
+/// Whether more than the price is refused as less is: x402 takes equality only, but for its first programs on EVM chains.
+fn is_to_the_unit(payload: &PaymentPayload) -> bool {
+    match payload.dialect {
+        Dialect::H402V1 => false,
+        Dialect::X402V1 => matches!(payload.network, Network::Solana(_)),
+        Dialect::X402V2 => true,
+    }
+}
+
+fn overpaid(matched: &Matched) -> Reject {
+    let required = matched.requirements.offer.amount;
+    match &matched.proof {
+        Proof::SolanaTransaction { payment, .. } => SolanaReject::Value { paid: payment.amount, required }.into(),
+        _ => Reject::Value { paid: matched.amount(), required },
+    }
 }
 
 /// The reference client says `mainnet` whatever cluster the offer was of. Where none of mainnet is offered that may mean
