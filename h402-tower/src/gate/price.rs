@@ -147,6 +147,10 @@ impl Pricing for Price {
         }
     }
 
+    fn fixed(&self) -> Option<Quote> {
+        self.quote()
+    }
+
     fn may_capture(&self) -> bool {
         let capture = match &self.kind {
             Kind::Free => false,

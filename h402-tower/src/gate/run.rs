@@ -1,16 +1,17 @@
 //! Running the handler for a payment, and telling a delivery from anything else.
 
 use super::{
-    answer::{RECEIPT, Refusal, with_receipt},
+    answer::{Refusal, with_receipt},
     body::{GateBody, gather},
     crash_point,
+    dialect::remove_ours,
     hold::Hold,
     payment::Delivery,
     service::{Admission, own},
     stored::{keep, make_private},
 };
 use crate::chaos::sabotaged;
-use h402_core::{Facilitator, GrantState, Grants, Receipt, StoredAnswer, wire::h402::SettleAnswer};
+use h402_core::{Dialect, Facilitator, GrantState, Grants, Receipt, StoredAnswer};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tower_service::Service;
@@ -45,8 +46,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
             let mut response = ready.call(request).await.map_err(Undelivered::Failed)?;
             let delivered = self.is_delivery(&mut response);
             make_private(response.headers_mut(), &self.gate.limits);
-            // A receipt is the gate's to give; one that the handler passes on is somebody else's.
-            response.headers_mut().remove(RECEIPT);
+            remove_ours(response.headers_mut());
             if !delivered {
                 return Err(Undelivered::Answer(response.map(GateBody::inner)));
             }
@@ -76,7 +76,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
             Err(undelivered) => {
                 let receipt = hold.receipt();
                 hold.put_back().await;
-                undelivered.into_answer(receipt, |refusal| own(&self.gate, &self.visit, refusal))
+                undelivered.into_answer(receipt, self.visit.dialect, |refusal| own(&self.gate, &self.visit, refusal))
             }
         }
     }
@@ -110,10 +110,14 @@ impl<B, E> Undelivered<B, E> {
     pub(super) fn into_answer(
         self,
         receipt: Option<Receipt>,
+        dialect: Dialect,
         own: impl FnOnce(Refusal) -> Response<GateBody<B>>,
     ) -> Result<Response<GateBody<B>>, E> {
         match self {
-            Self::Answer(response) => Ok(with_receipt(response, receipt.as_ref().map(SettleAnswer::settled).as_ref())),
+            Self::Answer(response) => Ok(match receipt {
+                Some(receipt) => with_receipt(response, dialect, &receipt.into()),
+                None => response,
+            }),
             Self::TimedOut => Ok(own(Refusal::HandlerTimedOut(receipt))),
             Self::BrokeOff => Ok(own(Refusal::HandlerBrokeOff(receipt))),
             Self::Failed(error) => Err(error),
@@ -125,9 +129,12 @@ impl<F: Facilitator, G: Grants> Hold<F, G> {
     /// The handler's answer with its receipt.
     pub(super) fn served<B>(self, response: Response<GateBody<B>>) -> Response<GateBody<B>> {
         debug_assert_eq!(self.grant().state, GrantState::Served);
-        let receipt = self.receipt();
+        let (receipt, dialect) = (self.receipt(), self.matched().payload().dialect);
         self.finish();
         crash_point("resp.head");
-        with_receipt(response, receipt.as_ref().map(SettleAnswer::settled).as_ref())
+        match receipt {
+            Some(receipt) => with_receipt(response, dialect, &receipt.into()),
+            None => response,
+        }
     }
 }

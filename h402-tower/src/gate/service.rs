@@ -137,7 +137,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
                 }
                 Err(undelivered) => {
                     hold.put_back().await;
-                    undelivered.into_answer(None, |refusal| own(&self.gate, &self.visit, refusal))
+                    undelivered.into_answer(None, self.visit.dialect, |refusal| own(&self.gate, &self.visit, refusal))
                 }
             },
             // The money first, for what cannot be taken back; the handler keeps its time.

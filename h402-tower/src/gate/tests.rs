@@ -1,6 +1,7 @@
 //! The gate before a handler, with a facilitator that does as it is told.
 
 mod debt;
+mod dialects;
 mod drops;
 mod facts;
 mod flow;
@@ -13,3 +14,4 @@ mod replay;
 mod sent;
 mod stack;
 mod verdicts;
+mod x402;
