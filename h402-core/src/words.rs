@@ -157,7 +157,7 @@ impl SolanaReject {
             Self::Signature(_) => row(R::SolanaSignature, "invalid_exact_solana_payload_signature", SVM_SIMULATION_V1, SVM_SIMULATION_V2),
             Self::Signers => row(R::SolanaSignature, "solana_signer_set", PAYLOAD, PAYLOAD),
             Self::LookupTables => row(R::InvalidPayload, "solana_lookup_tables", PAYLOAD, PAYLOAD),
-            Self::DurableNonce => row(R::InvalidPayload, "solana_durable_nonce", PAYLOAD, PAYLOAD),
+            Self::DurableNonce => row(R::InvalidPayload, "solana_durable_nonce", SVM_INSTRUCTION, SVM_INSTRUCTION),
             Self::Instruction(_) => row(R::InvalidPayload, "solana_instruction", SVM_INSTRUCTION, SVM_INSTRUCTION),
             Self::ComputeBudget(_) => row(R::InvalidPayload, "solana_compute_budget", SVM_PRICE, SVM_PRICE),
             Self::Fee { .. } => row(R::InvalidPayload, "solana_fee_exceeds_limit", SVM_PRICE, SVM_PRICE),
@@ -173,6 +173,10 @@ impl SolanaReject {
             Self::FeePayerDiffers => {
                 let word = "invalid_exact_svm_fee_payer_mismatch";
                 row(R::InvalidPayload, "solana_fee_payer_differs", word, word)
+            }
+            Self::Memo => {
+                let word = "invalid_exact_svm_payload_memo_mismatch";
+                row(R::InvalidPayload, "solana_memo", word, word)
             }
             Self::NoTransfer => {
                 let word = "invalid_exact_svm_payload_no_transfer_instruction";
@@ -314,6 +318,11 @@ const HEARD: [(&str, ErrorReason); 64] = {
         ("invalid_exact_svm_payload_transaction_instructions_length", R::InvalidPayload),
     ]
 };
+
+/// Whether a word says that nothing is decided. The last is what the Python package calls an outage of its node.
+pub(crate) fn is_no_verdict(word: &str) -> bool {
+    [VERIFY, SETTLE, "invalid_exact_evm_failed_to_verify_signature"].contains(&word)
+}
 
 /// Finds a word of x402: as a text that lives for ever, with the nearest of h402's.
 pub(crate) fn heard(word: &str) -> Option<(&'static str, ErrorReason)> {

@@ -48,6 +48,9 @@ pub enum SolanaReject {
     /// The fee is to be paid by somebody else than the one who was named for it.
     #[error("fee payer is not the one that was asked for")]
     FeePayerDiffers,
+    /// A memo was asked for, and it has another, several or none.
+    #[error("memo is not the one that was asked for")]
+    Memo,
     /// Fees were paid for others of this payer's payments, which failed (T077).
     #[error("fees were paid for this payer's payments that failed: for an hour it pays its own")]
     FeeWasted,

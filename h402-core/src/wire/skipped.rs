@@ -43,6 +43,9 @@ pub enum SkippedOffer {
     /// The stated EIP-712 domain is not the token's.
     #[error("extra states another name or version than the token's")]
     Domain,
+    /// A memo is asked for, and none but our own are written.
+    #[error("a memo is asked for")]
+    Memo,
     /// The payee cannot be paid.
     #[error("payToAddress cannot be paid: {0}")]
     PayTo(&'static str),
@@ -62,6 +65,7 @@ impl SkippedOffer {
             Self::Flow => Reject::Requirements("paymentFlow is not known"),
             Self::Method => Reject::Requirements("assetTransferMethod is not known"),
             Self::Domain => Reject::Domain,
+            Self::Memo => Reject::Requirements("a memo is asked for"),
             Self::PayTo(_) => Reject::Requirements("payToAddress cannot be paid"),
         }
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 const MAX_TEXT: usize = 256;
 
 /// Every refusal that is nothing but its word.
-const PLAIN: [Reject; 30] = [
+const PLAIN: [Reject; 31] = [
     Reject::Version,
     Reject::Scheme,
     Reject::Asset,
@@ -39,6 +39,7 @@ const PLAIN: [Reject; 30] = [
     Reject::Solana(SolanaReject::FeePayerUsed),
     Reject::Solana(SolanaReject::FeePayerUnknown),
     Reject::Solana(SolanaReject::FeePayerDiffers),
+    Reject::Solana(SolanaReject::Memo),
     Reject::Solana(SolanaReject::FeeWasted),
     Reject::Solana(SolanaReject::NoTransfer),
     Reject::Solana(SolanaReject::TwoTransfers),

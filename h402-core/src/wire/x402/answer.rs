@@ -167,7 +167,8 @@ pub(super) fn decode_settle(text: &str, version: Version) -> Result<SettleAnswer
     Ok(SettleAnswer {
         success: wire.success,
         transaction: transaction(wire.transaction.map(Cow::into_owned))?,
-        network: wire.network.and_then(|text| name::read(&text, version)),
+        // Some answer in the other version's spelling.
+        network: wire.network.and_then(|text| name::read(&text, version).or_else(|| text.parse().ok())),
         payer: payer(wire.payer.map(Cow::into_owned)),
         amount,
         reason: wire.error_reason.as_deref().map(shorten),

@@ -30,6 +30,8 @@ pub(super) struct ExtraIn<'a> {
     #[serde(borrow)]
     pub(super) facilitator_address: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    pub(super) memo: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     recent_blockhash: Option<&'a RawValue>,
     #[serde(borrow)]
     last_valid_block_height: Option<&'a RawValue>,

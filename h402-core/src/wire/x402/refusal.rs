@@ -3,8 +3,11 @@
 use crate::{
     ErrorReason, Reject, SettleError, TransactionId, Undecided, VerifyError,
     wire::h402::shorten,
-    words::{PENDING, heard},
+    words::{PENDING, heard, is_no_verdict},
 };
+
+/// A word of older programs for what was sent and not seen on chain in time.
+const CONFIRMATION_LATE: &str = "settle_exact_svm_transaction_confirmation_timed_out";
 
 /// Turns a word of x402, and the text with it, into a [`Reject`]. Words of programs that are not known here are refusals
 /// as well, with nothing but their text.
@@ -39,12 +42,12 @@ fn other(text: &str) -> Reject {
 
 /// What a failed verification means. The words for "unexpected" are nobody's verdict.
 pub(super) fn verify_error(word: Option<&str>, text: Option<&str>) -> VerifyError {
-    if word.is_some_and(is_unexpected) { Undecided::Facilitator.into() } else { refusal(word, text).into() }
+    if word.is_some_and(is_no_verdict) { Undecided::Facilitator.into() } else { refusal(word, text).into() }
 }
 
 /// What a failed settlement means. What may have been sent is not refused.
 pub(super) fn settle_error(word: Option<&str>, text: Option<&str>, transaction: Option<TransactionId>) -> SettleError {
-    let unknown = |word| word == PENDING || is_unexpected(word) || word == "settle_exact_svm_transaction_confirmation_timed_out";
+    let unknown = |word| word == PENDING || is_no_verdict(word) || word == CONFIRMATION_LATE;
     if word.is_some_and(unknown) {
         return SettleError::Pending { transaction };
     }
@@ -52,8 +55,4 @@ pub(super) fn settle_error(word: Option<&str>, text: Option<&str>, transaction: 
         Reject::DuplicateSettlement { .. } => Reject::DuplicateSettlement { transaction }.into(),
         reject => SettleError::Rejected { reject, transaction },
     }
-}
-
-fn is_unexpected(word: &str) -> bool {
-    word == ErrorReason::UnexpectedVerifyError.as_str() || word == ErrorReason::UnexpectedSettleError.as_str()
 }

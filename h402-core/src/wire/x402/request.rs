@@ -20,6 +20,8 @@ pub struct Request {
     pub payload: PaymentPayload,
     /// What it should pay, in the server's words. The resource's URL is empty if the caller named none.
     pub terms: Terms,
+    /// The memo that a transaction on Solana must have, and no other (`extra.memo`).
+    pub memo: Option<String>,
 }
 
 impl Request {
@@ -27,7 +29,7 @@ impl Request {
     ///
     /// # Errors
     /// As [`Matched::new`] and [`Matched::with_contracts`]; [`SolanaReject::FeePayerDiffers`] if another pays the fee
-    /// than the one whom the terms name.
+    /// than the one whom the terms name, [`SolanaReject::Memo`] if its memo is not the one that was asked for.
     pub fn matched(self, contracts: bool) -> Result<Matched, Reject> {
         let Requirements { offer, resource, lifetime_seconds, solana, .. } = self.terms.requirements;
         let offers = Offers::new(vec![offer]).map_err(|_| Reject::NoOffer)?;
@@ -36,12 +38,14 @@ impl Request {
         } else {
             Matched::new(self.payload, &offers, &resource, lifetime_seconds)
         }?;
-        match (matched.proof(), solana.and_then(|hints| hints.fee_payer)) {
-            (Proof::SolanaTransaction { payment, .. }, Some(named)) if payment.fee_payer != named => {
-                Err(SolanaReject::FeePayerDiffers.into())
-            }
-            _ => Ok(matched),
+        let Proof::SolanaTransaction { transaction, payment, .. } = matched.proof() else { return Ok(matched) };
+        if solana.and_then(|hints| hints.fee_payer).is_some_and(|named| payment.fee_payer != named) {
+            return Err(SolanaReject::FeePayerDiffers.into());
         }
+        if self.memo.is_some_and(|memo| !transaction.message.memos().eq([memo.as_bytes()])) {
+            return Err(SolanaReject::Memo.into());
+        }
+        Ok(matched)
     }
 
     /// The network that it is to be paid on.
@@ -66,6 +70,7 @@ pub(super) fn decode(body: &[u8], version: Version, assets: &Assets) -> Result<R
     let requirements: RequirementsIn<'_> = json::read(wire.payment_requirements.get())
         .map_err(|_| Reject::Requirements("a field is missing, repeated or of the wrong type"))?;
     let resource: Option<Arc<Resource>> = resource.map(Arc::new);
+    let memo = requirements.memo();
     let terms = requirements.parse(version, resource.as_ref(), assets).map_err(|skipped| skipped.reject())?;
     // What the payer has chosen decides nothing here, but it must not have been another network or scheme.
     if let Some(accepted) = accepted {
@@ -77,7 +82,7 @@ pub(super) fn decode(body: &[u8], version: Version, assets: &Assets) -> Result<R
             return Err(Reject::Network(payload.network).into());
         }
     }
-    Ok(Request { payload, terms })
+    Ok(Request { payload, terms, memo })
 }
 
 pub(super) fn encode<'a>(payment: impl Serialize + 'a, terms: &'a Terms, version: Version) -> Result<Vec<u8>, WireError> {

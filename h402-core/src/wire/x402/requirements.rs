@@ -86,6 +86,16 @@ impl RequirementsIn<'_> {
         Ok(Terms { requirements: Requirements { offer: Arc::new(offer), resource, lifetime_seconds, solana, facilitator }, flow })
     }
 
+    /// The memo that a transaction on Solana must have, if one is asked for.
+    pub(super) fn memo(&self) -> Option<String> {
+        ExtraIn::read(self.extra)?.memo.map(Cow::into_owned)
+    }
+
+    /// As a payer reads them, who cannot write the memo that is asked for.
+    pub(super) fn parse_offer(self, version: Version, resource: Option<&Arc<Resource>>, assets: &Assets) -> Result<Terms, SkippedOffer> {
+        if self.memo().is_some() { Err(SkippedOffer::Memo) } else { self.parse(version, resource, assets) }
+    }
+
     fn asset(&self, network: Network, assets: &Assets) -> Result<Arc<Asset>, SkippedOffer> {
         let text = self.asset.as_deref().ok_or(SkippedOffer::Malformed("asset is missing"))?;
         let id = asset_id(network, text).map_err(|_| SkippedOffer::Malformed("asset is not an address of the network"))?;

@@ -98,7 +98,7 @@ pub fn decode_challenge(body: &[u8], assets: &Assets) -> Result<ReadChallenge, W
         let first_of_network = !seen.contains(&door);
         seen.push(door);
         let terms = match wire {
-            Ok(wire) => wire.parse(Version::V1, None, assets),
+            Ok(wire) => wire.parse_offer(Version::V1, None, assets),
             Err(_) => Err(SkippedOffer::Malformed("a field is missing, repeated or of the wrong type")),
         };
         offers.push(ReadOffer { terms, first_of_network });

@@ -141,7 +141,7 @@ pub fn decode_challenge(header: &[u8], assets: &Assets) -> Result<ReadChallenge,
     let resource = Arc::new(resource.map(ResourceIn::into_resource).unwrap_or_default());
     let offers = wire.accepts.0.into_iter().map(|element| {
         let terms = match json::read::<RequirementsIn<'_>>(element.get()) {
-            Ok(wire) => wire.parse(Version::V2, Some(&resource), assets),
+            Ok(wire) => wire.parse_offer(Version::V2, Some(&resource), assets),
             Err(_) => Err(SkippedOffer::Malformed("a field is missing, repeated or of the wrong type")),
         };
         ReadOffer { terms, accepted: Accepted::read(element) }
