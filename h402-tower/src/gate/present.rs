@@ -10,7 +10,7 @@ use super::{
 };
 use bytes::Bytes;
 use h402_core::{
-    Address, Amount, Flow, Grant, Matched, Offer, Offers, Payload, PaymentClass, PaymentKey, PaymentPayload, Reject, Resource,
+    Address, Amount, Flow, Grant, Matched, Offer, Offers, Payload, PaymentClass, PaymentKey, PaymentPayload, Reject, Resource, Scheme,
     SolanaReject, UnixMillis,
     wire::x402::{Accepted, Extensions},
 };
@@ -81,7 +81,12 @@ impl<F, G> Shared<F, G> {
     ) -> Result<Presented, Reject> {
         let (resource, expired) = self.signed_resource(visit, &payload)?;
         let sent = payload.payload.class() == PaymentClass::Transaction;
-        let flow = if sent { Flow::Upfront } else { visit.quote.flow };
+        let flow = match payload.scheme {
+            _ if sent => Flow::Upfront,
+            // What it costs is known afterwards only.
+            Scheme::Upto => Flow::Capture,
+            _ => visit.quote.flow,
+        };
         let lifetime = Some(self.limits.lifetime());
         let matching = |offers: &Offers| Matched::new(payload.clone(), offers, &resource, lifetime);
         // What the payer says that it pays is all that it can pay; whether it does, says the signature (T110).
@@ -184,7 +189,7 @@ struct PastQuote {
     honoured: bool,
 }
 
-/// Every (scheme, asset, payee) of the quotes once, for any amount: enough to tell which payment this is.
+/// Every (scheme, method, asset, payee) of the quotes once, for any amount: enough to tell which payment this is.
 fn doors(quotes: &[PastQuote], otherwise: &Reject) -> Result<Offers, Reject> {
     let mut doors: Vec<Arc<Offer>> = Vec::new();
     for offer in quotes.iter().flat_map(|quote| quote.offers.offers.iter()) {

@@ -13,7 +13,7 @@ use super::{
 use crate::chaos::sabotaged;
 use bytes::Bytes;
 use h402_core::{
-    CallerKey, Claim, Dialect, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, NewGrant, PaymentKey, Receipt, Reject,
+    CallerKey, Claim, Dialect, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, NewGrant, PaymentKey, Receipt, Reject, Scheme,
     StoreUnavailable, StoredAnswer, Undecided, UnixMillis, Verified, VerifyError,
 };
 use http::Response;
@@ -120,7 +120,9 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         // fingerprint holds, a header say: then something dearer is not what was paid for (T016). A price that was
         // forgotten is believed to have been paid.
         let charged = matches!(grant.state, GrantState::Settling | GrantState::Owed | GrantState::Served);
-        if charged && grant.amount < presented.least && grant.claimed_at >= self.gate.remembers_since() {
+        // What was charged by scheme `upto` is less than its price by design.
+        let fixed = presented.matched.requirements().offer.scheme != Scheme::Upto;
+        if charged && fixed && grant.amount < presented.least && grant.claimed_at >= self.gate.remembers_since() {
             return Err(Refusal::UsedElsewhere);
         }
         let mut hold = Hold::found(self.gate.clone(), presented.matched_for(&grant), grant, flight, self.runtime.clone());
@@ -210,7 +212,14 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         let matched = &presented.matched;
         let asset = &matched.requirements().offer.asset.id;
         let exposure = self.gate.grants.exposure(&matched.payer(), asset, since).await.map_err(store)?;
-        Ok(if exposure.failed >= STRIKES && !sabotaged("strikes.forget") { Flow::Upfront } else { Flow::Capture })
+        if exposure.failed < STRIKES || sabotaged("strikes.forget") {
+            return Ok(Flow::Capture);
+        }
+        // Nobody knows yet what it will cost: such a payer cannot pay first.
+        if matched.requirements().offer.scheme == Scheme::Upto {
+            return Err(Refusal::Rejected { reject: Reject::GasWasted, payer: Some(matched.payer()) });
+        }
+        Ok(Flow::Upfront)
     }
 
     /// One durable insert, unique over the payment's key and its other names. Its outcome is never lost: the

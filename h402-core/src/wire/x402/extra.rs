@@ -117,6 +117,8 @@ impl<'a> ExtraOut<'a> {
     pub(super) fn new(terms: &'a Terms) -> Result<Self, LeftOut> {
         let Requirements { offer, solana, facilitator, .. } = &terms.requirements;
         let asset = &offer.asset;
+        // Of a token without EIP-3009 the payer may want to sign a permit.
+        let domain = asset.eip3009.as_ref().or(asset.permit2612.as_ref());
         let (mut method, mut fee_payer) = (None, None);
         match asset.id.network {
             Network::Evm(_) => method = (offer.method == TransferMethod::Permit2).then_some(offer.method.as_str()),
@@ -124,8 +126,8 @@ impl<'a> ExtraOut<'a> {
         }
         let hints = solana.filter(|_| fee_payer.is_some());
         Ok(Self {
-            name: asset.eip3009.as_ref().map(|domain| domain.name.as_str()),
-            version: asset.eip3009.as_ref().map(|domain| domain.version.as_str()),
+            name: domain.map(|domain| domain.name.as_str()),
+            version: domain.map(|domain| domain.version.as_str()),
             asset_transfer_method: method,
             facilitator_address: facilitator.map(|address| crate::Address::from(address).to_string()),
             fee_payer,
