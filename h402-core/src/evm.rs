@@ -10,7 +10,7 @@ pub use key::{BadKey, EvmKey, SignedTransaction};
 pub use message::{eip191_hash, recover_message};
 pub use permit2::{
     EIP2612Permit, EXACT_PROXY, ExactProxy, ExactWitness, PERMIT2, Permit2, PermitTransferFrom, TokenPermissions, UPTO_PROXY, UptoProxy,
-    UptoWitness, permit_hash, permit2_hash, permit2_nonce_position, permit2_proxy,
+    UptoWitness, allowance_call, permit_hash, permit_nonce_call, permit2_hash, permit2_nonce_position, permit2_proxy,
 };
 pub use transaction::EvmTransaction;
 pub use transfer::{ContractPayer, Erc20, Erc20Transfer, transfer_with_authorization_hash};

@@ -57,9 +57,9 @@ pub use payload::{
 };
 pub use ports::{
     Applied, Change, Claim, Claimed, Clock, Exposure, Facilitator, Fence, Grants, Hints, HintsNeeded, HoldAnswer, HoldAsk, LanePosition,
-    LeaseAnswer, LeaseAsk, Lookup, NewGrant, NewPayment, PaymentKind, PaymentRow, PaymentTotal, PaymentUpdate, Reconciled, Reconciliation,
-    ReconciliationPass, SentState, SettlementAnswer, Store, StoreUnavailable, StoredAnswer, Supported, SupportedKind, TransactionHints,
-    TransactionRow,
+    LeaseAnswer, LeaseAsk, Lookup, NewGrant, NewPayment, PaymentKind, PaymentRow, PaymentTotal, PaymentUpdate, Permit2Hints, Permit2Needed,
+    Reconciled, Reconciliation, ReconciliationPass, SentState, SettlementAnswer, Store, StoreUnavailable, StoredAnswer, Supported,
+    SupportedKind, TransactionHints, TransactionRow,
 };
 pub use reason::ErrorReason;
 pub use receipt::{BadReceipt, BadReceiptKey, ReceiptIssuer, ReceiptKey, ReceiptPurpose, SignedReceipt, Statement};

@@ -1,8 +1,8 @@
 //! Payments through Permit2 and the canonical x402 proxies: what is signed, and where it goes.
 
 use crate::{EvmAddress, Permit, Permit2Authorization, Scheme, TokenDomain};
-use alloy_primitives::{B256, U256, address};
-use alloy_sol_types::{Eip712Domain, SolStruct};
+use alloy_primitives::{B256, Bytes, U256, address};
+use alloy_sol_types::{Eip712Domain, SolCall, SolStruct};
 
 /// Where Permit2 is, on every chain that has it.
 pub const PERMIT2: EvmAddress = address!("000000000022D473030F116dDEE9F6B43aC78BA3");
@@ -132,6 +132,18 @@ pub fn permit_hash(permit: &Permit, domain: &TokenDomain, chain_id: u64) -> B256
         deadline: permit.deadline,
     }
     .eip712_signing_hash(&domain)
+}
+
+/// The call of a token that tells how much Permit2 may move for an owner.
+#[must_use]
+pub fn allowance_call(owner: EvmAddress) -> Bytes {
+    super::Erc20::allowanceCall { owner, spender: PERMIT2 }.abi_encode().into()
+}
+
+/// The call of a token that tells an owner's next EIP-2612 nonce.
+#[must_use]
+pub fn permit_nonce_call(owner: EvmAddress) -> Bytes {
+    super::Erc20::noncesCall { owner }.abi_encode().into()
 }
 
 /// Where Permit2 keeps whether a nonce is used: the word of its bitmap, and the bit in it.

@@ -139,11 +139,6 @@ pub(super) fn is_used(nonce: U256, word: U256) -> bool {
     !(word & bit).is_zero()
 }
 
-/// The call that reads how much of a token its owner lets Permit2 move.
-pub(super) fn allowance_call(owner: EvmAddress) -> Vec<u8> {
-    Erc20::allowanceCall { owner, spender: PERMIT2 }.abi_encode()
-}
-
 /// A transfer through Permit2 to look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permit2Transfer {

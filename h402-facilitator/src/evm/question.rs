@@ -13,7 +13,7 @@ use alloy_primitives::{B256, U256, hex};
 use alloy_sol_types::SolCall;
 use h402_core::{
     Checked, EvmAddress, Matched, Network, PayerSignature, Proof, SentFacts, Simulation, Undecided,
-    evm::{Erc20, PERMIT2},
+    evm::{self, Erc20, PERMIT2},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -98,7 +98,7 @@ impl Question {
             }
             (Kind::Permit2 { nonce, .. }, Some(token)) => {
                 words.push(Word::Token(PERMIT2, permit2::nonce_call(self.payer, *nonce)));
-                words.push(Word::Token(token, permit2::allowance_call(self.payer)));
+                words.push(Word::Token(token, evm::allowance_call(self.payer).into()));
             }
             (Kind::Transaction { .. }, _) => words.push(Word::Native(self.payer)),
             (Kind::Authorization { .. } | Kind::Permit2 { .. } | Kind::Sent { .. }, _) => {}
