@@ -223,5 +223,7 @@ struct Asked {
 }
 
 pub(super) fn in_x402(flow: Flow, requirements: &[Requirements]) -> Vec<Terms> {
-    requirements.iter().map(|one| Terms { flow, ..one.clone().into() }).collect()
+    // Of scheme `upto` the cost is known afterwards only, whenever the money moves otherwise.
+    let flow = |one: &Requirements| if one.offer.scheme == Scheme::Upto { Flow::Capture } else { flow };
+    requirements.iter().map(|one| Terms { flow: flow(one), ..one.clone().into() }).collect()
 }

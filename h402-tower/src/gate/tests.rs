@@ -13,5 +13,6 @@ mod prices;
 mod replay;
 mod sent;
 mod stack;
+mod upto;
 mod verdicts;
 mod x402;
