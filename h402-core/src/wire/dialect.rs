@@ -1,4 +1,4 @@
-//! Which dialect a peer speaks: told from what it sent, never guessed from two things at once (T110).
+//! Which dialect a peer speaks: told from what it sent, never guessed from two things at once (T111).
 
 use super::{base64, h402::RequestError, json};
 use crate::{Dialect, Reject};
