@@ -6,6 +6,7 @@ mod authorization;
 mod judge;
 mod matching;
 mod permit2;
+mod proof;
 mod sent;
 mod solana;
 mod transaction;
@@ -14,15 +15,12 @@ pub use judge::{
     AllowedExtensions, EvmFacts, JudgePolicy, NativeChange, Permit2Facts, ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy,
     SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog,
 };
+pub use proof::{PayerSignature, Proof};
 
 use crate::{
-    Address, Amount, Authorization, Network, Offer, Offers, PaymentClass, PaymentId, PaymentKey, PaymentPayload, Permit2Authorization,
-    Reject, Requirements, Resource, Scheme, SignedPermit, SolanaAddress, TransactionId, UnixMillis, UnixSeconds,
-    evm::EvmTransaction,
-    solana::{SolanaPayment, SolanaTransaction},
+    Address, Amount, Network, Offer, Offers, PaymentClass, PaymentId, PaymentKey, PaymentPayload, Reject, Requirements, Resource, Scheme,
+    TransactionId, UnixMillis, UnixSeconds,
 };
-use alloy_primitives::{B256, Bytes, Signature};
-use core::fmt;
 use std::sync::Arc;
 
 /// A payload and the one offer it pays, with its signer recovered. Times and chain are not looked at yet.
@@ -31,116 +29,6 @@ pub struct Matched {
     payload: PaymentPayload,
     requirements: Requirements,
     proof: Proof,
-}
-
-/// A proof of payment with its signatures checked. Exhaustive: a new kind of proof must not compile before every
-/// place that settles or stores one knows it.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Proof {
-    /// An EIP-3009 authorization.
-    Authorization {
-        /// What was signed.
-        authorization: Authorization,
-        /// What makes it the payer's.
-        signature: PayerSignature,
-    },
-    /// A transfer through Permit2.
-    Permit2 {
-        /// What was signed.
-        authorization: Permit2Authorization,
-        /// Made by the key of the payer's account.
-        signature: Signature,
-        /// The payer's approval of Permit2, to be made with it.
-        permit: Option<SignedPermit>,
-    },
-    /// A signed EVM transaction.
-    EvmTransaction {
-        /// Decoded.
-        transaction: EvmTransaction,
-        /// As received.
-        raw: Bytes,
-        /// What it pays.
-        paid: Amount,
-    },
-    /// A sent EVM transaction.
-    EvmSent {
-        /// Its hash.
-        hash: B256,
-        /// Who signed the resource, and so must have sent it.
-        claimant: crate::EvmAddress,
-    },
-    /// A signed Solana transaction. Every signature in it is checked but that of a sponsoring fee payer, whose slot
-    /// is not the payer's to fill.
-    SolanaTransaction {
-        /// Decoded.
-        transaction: SolanaTransaction,
-        /// What it pays.
-        payment: SolanaPayment,
-        /// As received.
-        raw: Bytes,
-    },
-    /// A sent Solana transaction.
-    SolanaSent {
-        /// Its first signature.
-        signature: [u8; 64],
-        /// Who signed the resource, and so must be the owner of what was paid.
-        claimant: SolanaAddress,
-    },
-}
-
-/// What makes an authorization its payer's.
-#[derive(Clone, PartialEq, Eq)]
-pub enum PayerSignature {
-    /// Made by the key of the payer's account, in the one form tokens accept.
-    Account(Signature),
-    /// For the payer's contract to say yes or no to, as received; nothing about it is checked. At most 4 KiB.
-    Contract(Bytes),
-}
-
-impl PayerSignature {
-    /// Longest signature for a contract, in bytes.
-    pub const MAX_CONTRACT: usize = 4096;
-    /// What a signature ends with whose contract is still to be deployed (ERC-6492).
-    const COUNTERFACTUAL: B256 = alloy_primitives::b256!("6492649264926492649264926492649264926492649264926492649264926492");
-
-    /// The bytes to hand on.
-    #[must_use]
-    pub fn to_bytes(&self) -> Bytes {
-        match self {
-            Self::Account(signature) => Bytes::copy_from_slice(&signature.as_bytes()),
-            Self::Contract(bytes) => bytes.clone(),
-        }
-    }
-
-    /// Whether a contract is to be asked that is still to be deployed (ERC-6492).
-    #[must_use]
-    pub fn is_counterfactual(&self) -> bool {
-        matches!(self, Self::Contract(bytes) if bytes.ends_with(Self::COUNTERFACTUAL.as_slice()))
-    }
-}
-
-/// Replayable as well.
-impl fmt::Debug for PayerSignature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Account(_) => "Account(..)",
-            Self::Contract(_) => "Contract(..)",
-        })
-    }
-}
-
-/// Signed bytes are replayable: they never appear in debug output.
-impl fmt::Debug for Proof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Authorization { authorization, .. } => f.debug_tuple("Authorization").field(authorization).finish(),
-            Self::Permit2 { authorization, .. } => f.debug_tuple("Permit2").field(authorization).finish(),
-            Self::EvmTransaction { transaction, .. } => f.debug_tuple("EvmTransaction").field(transaction).finish(),
-            Self::EvmSent { hash, claimant } => f.debug_tuple("EvmSent").field(hash).field(claimant).finish(),
-            Self::SolanaTransaction { payment, .. } => f.debug_tuple("SolanaTransaction").field(payment).finish(),
-            Self::SolanaSent { claimant, .. } => f.debug_tuple("SolanaSent").field(claimant).finish_non_exhaustive(),
-        }
-    }
 }
 
 /// How strictly times are checked, and what the time is.

@@ -3,6 +3,7 @@
 mod asset;
 mod connections;
 mod database;
+mod error;
 mod evm;
 mod keystore;
 mod policy;
@@ -14,6 +15,7 @@ mod solana_rpc;
 pub use asset::{AssetSection, DomainSection, PegWord, TokenProgramWord};
 pub use connections::ConnectionsSection;
 pub use database::Database;
+pub use error::ConfigError;
 pub use receipts::ReceiptsSection;
 pub use reconcile::ReconcileSection;
 pub use solana::{CommitmentWord, ExtensionWord};
@@ -180,30 +182,6 @@ pub struct NetworkSection {
     /// EVM: the same of what is behind tokens that are proxies.
     #[serde(default)]
     pub implementation_hash: BTreeMap<String, String>,
-}
-
-/// What is wrong with a configuration. Repeats no secret.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {error}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// Not the TOML that is expected.
-    #[error("{0}")]
-    Syntax(String),
-    /// A value is wrong.
-    #[error("{key}: {why}")]
-    Value {
-        /// Which.
-        key: String,
-        /// Why.
-        why: String,
-    },
 }
 
 fn default_listen() -> SocketAddr {
