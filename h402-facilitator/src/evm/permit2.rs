@@ -60,20 +60,20 @@ impl ProxyCall {
             nonce: permit.nonce,
             sender,
         };
-        match input.first_chunk::<4>()? {
-            &ExactProxy::settleCall::SELECTOR => {
+        match *input.first_chunk::<4>()? {
+            ExactProxy::settleCall::SELECTOR => {
                 let call = ExactProxy::settleCall::abi_decode(input).ok()?;
                 Some(of(Scheme::Exact, call.owner, call.permit, None))
             }
-            &ExactProxy::settleWithPermitCall::SELECTOR => {
+            ExactProxy::settleWithPermitCall::SELECTOR => {
                 let call = ExactProxy::settleWithPermitCall::abi_decode(input).ok()?;
                 Some(of(Scheme::Exact, call.owner, call.permit, None))
             }
-            &UptoProxy::settleCall::SELECTOR => {
+            UptoProxy::settleCall::SELECTOR => {
                 let call = UptoProxy::settleCall::abi_decode(input).ok()?;
                 Some(of(Scheme::Upto, call.owner, call.permit, Some(call.witness.facilitator)))
             }
-            &UptoProxy::settleWithPermitCall::SELECTOR => {
+            UptoProxy::settleWithPermitCall::SELECTOR => {
                 let call = UptoProxy::settleWithPermitCall::abi_decode(input).ok()?;
                 Some(of(Scheme::Upto, call.owner, call.permit, Some(call.witness.facilitator)))
             }
