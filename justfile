@@ -20,6 +20,10 @@ test *names:
 anvil *names:
     cargo xtask anvil {{names}}
 
+# Clients, gates and facilitators of others and ours against each other; `--write` notes it in docs/interop.md
+interop *flags:
+    cargo xtask interop {{flags}}
+
 # The rules of the house
 tidy:
     cargo xtask tidy

@@ -35,8 +35,8 @@ pub struct Asset {
     pub symbol: String,
     /// The EIP-712 domain, if the token has EIP-3009 `transferWithAuthorization`.
     pub eip3009: Option<TokenDomain>,
-    /// Whether the token has EIP-2612 `permit`.
-    pub permit2612: bool,
+    /// The EIP-712 domain, if the token has EIP-2612 `permit`.
+    pub permit2612: Option<TokenDomain>,
     /// The program whose mint it is; only tokens on Solana have one.
     pub token_program: Option<TokenProgram>,
     /// The currency its price is pegged to, if any.
@@ -112,13 +112,20 @@ impl Asset {
         let symbol = symbol.to_owned();
         let spl = matches!(id.address, Address::Solana(mint) if mint != program::SYSTEM);
         let token_program = spl.then_some(TokenProgram::Token);
-        Self { id, decimals, symbol, eip3009: None, permit2612: false, token_program, peg: None, checked_on_chain: false }
+        Self { id, decimals, symbol, eip3009: None, permit2612: None, token_program, peg: None, checked_on_chain: false }
     }
 
     /// Adds EIP-3009 with its EIP-712 domain name and version.
     #[must_use]
     pub fn with_eip3009(mut self, name: &str, version: &str) -> Self {
         self.eip3009 = Some(TokenDomain { name: name.to_owned(), version: version.to_owned() });
+        self
+    }
+
+    /// Adds EIP-2612 with its EIP-712 domain name and version.
+    #[must_use]
+    pub fn with_permit2612(mut self, name: &str, version: &str) -> Self {
+        self.permit2612 = Some(TokenDomain { name: name.to_owned(), version: version.to_owned() });
         self
     }
 

@@ -1,12 +1,17 @@
-//! EVM signatures: EIP-712 authorizations and EIP-191 messages, checked and made.
+//! EVM signatures: EIP-712 authorizations and permits, and EIP-191 messages, checked and made.
 
 mod key;
 mod message;
+mod permit2;
 mod transaction;
 mod transfer;
 
 pub use key::{BadKey, EvmKey, SignedTransaction};
 pub use message::{eip191_hash, recover_message};
+pub use permit2::{
+    EIP2612Permit, EXACT_PROXY, ExactProxy, ExactWitness, PERMIT2, Permit2, PermitTransferFrom, TokenPermissions, UPTO_PROXY, UptoProxy,
+    UptoWitness, allowance_call, permit_hash, permit_nonce_call, permit2_hash, permit2_nonce_position, permit2_proxy,
+};
 pub use transaction::EvmTransaction;
 pub use transfer::{ContractPayer, Erc20, Erc20Transfer, transfer_with_authorization_hash};
 

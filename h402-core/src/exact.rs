@@ -1,29 +1,28 @@
-//! Scheme `exact`: a payment as a chain of types, each step eating the last.
+//! Schemes `exact` and `upto`: a payment as a chain of types, each step eating the last.
 //!
 //! `PaymentPayload → Matched → Checked → Verified`. A [`crate::Claimed`] follows, which stands for a stored row.
 
 mod authorization;
 mod judge;
 mod matching;
+mod permit2;
+mod proof;
 mod sent;
 mod signature;
 mod solana;
 mod transaction;
 
 pub use judge::{
-    AllowedExtensions, EvmFacts, JudgePolicy, NativeChange, ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy,
+    AllowedExtensions, EvmFacts, JudgePolicy, NativeChange, Permit2Facts, ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy,
     SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog,
 };
+pub use proof::Proof;
 pub use signature::PayerSignature;
 
 use crate::{
-    Address, Amount, Authorization, Network, Offers, PaymentClass, PaymentId, PaymentKey, PaymentPayload, Reject, Requirements, Resource,
-    SolanaAddress, TransactionId, UnixMillis, UnixSeconds,
-    evm::EvmTransaction,
-    solana::{SolanaPayment, SolanaTransaction},
+    Address, Amount, Network, Offer, Offers, PaymentClass, PaymentId, PaymentKey, PaymentPayload, Reject, Requirements, Resource, Scheme,
+    TransactionId, UnixMillis, UnixSeconds,
 };
-use alloy_primitives::{B256, Bytes};
-use core::fmt;
 use std::sync::Arc;
 
 /// A payload and the one offer it pays, with its signer recovered. Times and chain are not looked at yet.
@@ -32,65 +31,6 @@ pub struct Matched {
     payload: PaymentPayload,
     requirements: Requirements,
     proof: Proof,
-}
-
-/// A proof of payment with its signatures checked. Exhaustive: a new kind of proof must not compile before every
-/// place that settles or stores one knows it.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Proof {
-    /// An EIP-3009 authorization.
-    Authorization {
-        /// What was signed.
-        authorization: Authorization,
-        /// What makes it the payer's.
-        signature: PayerSignature,
-    },
-    /// A signed EVM transaction.
-    EvmTransaction {
-        /// Decoded.
-        transaction: EvmTransaction,
-        /// As received.
-        raw: Bytes,
-        /// What it pays.
-        paid: Amount,
-    },
-    /// A sent EVM transaction.
-    EvmSent {
-        /// Its hash.
-        hash: B256,
-        /// Who signed the resource, and so must have sent it.
-        claimant: crate::EvmAddress,
-    },
-    /// A signed Solana transaction. Every signature in it is checked but that of a sponsoring fee payer, whose slot
-    /// is not the payer's to fill.
-    SolanaTransaction {
-        /// Decoded.
-        transaction: SolanaTransaction,
-        /// What it pays.
-        payment: SolanaPayment,
-        /// As received.
-        raw: Bytes,
-    },
-    /// A sent Solana transaction.
-    SolanaSent {
-        /// Its first signature.
-        signature: [u8; 64],
-        /// Who signed the resource, and so must be the owner of what was paid.
-        claimant: SolanaAddress,
-    },
-}
-
-/// Signed bytes are replayable: they never appear in debug output.
-impl fmt::Debug for Proof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Authorization { authorization, .. } => f.debug_tuple("Authorization").field(authorization).finish(),
-            Self::EvmTransaction { transaction, .. } => f.debug_tuple("EvmTransaction").field(transaction).finish(),
-            Self::EvmSent { hash, claimant } => f.debug_tuple("EvmSent").field(hash).field(claimant).finish(),
-            Self::SolanaTransaction { payment, .. } => f.debug_tuple("SolanaTransaction").field(payment).finish(),
-            Self::SolanaSent { claimant, .. } => f.debug_tuple("SolanaSent").field(claimant).finish_non_exhaustive(),
-        }
-    }
 }
 
 /// How strictly times are checked, and what the time is.
@@ -205,6 +145,7 @@ impl Matched {
     pub fn payer(&self) -> Address {
         match &self.proof {
             Proof::Authorization { authorization, .. } => authorization.from.into(),
+            Proof::Permit2 { authorization, .. } => authorization.from.into(),
             Proof::EvmTransaction { transaction, .. } => transaction.sender.into(),
             Proof::EvmSent { claimant, .. } => (*claimant).into(),
             Proof::SolanaTransaction { payment, .. } => payment.payer.into(),
@@ -212,15 +153,28 @@ impl Matched {
         }
     }
 
-    /// How much is paid: at least the price. A sent transaction counts as the price until the chain is asked.
+    /// How much is paid: at least the price, in scheme `upto` what is asked for and not what was signed. A sent transaction counts as the price until the chain is asked.
     #[must_use]
     pub fn amount(&self) -> Amount {
         match &self.proof {
             Proof::Authorization { authorization, .. } => authorization.value,
+            Proof::Permit2 { authorization, .. } if self.requirements.offer.scheme == Scheme::Exact => authorization.amount,
             Proof::EvmTransaction { paid, .. } => *paid,
             Proof::SolanaTransaction { payment, .. } => Amount::from_atomic(u128::from(payment.amount)),
-            Proof::EvmSent { .. } | Proof::SolanaSent { .. } => self.requirements.offer.amount,
+            Proof::Permit2 { .. } | Proof::EvmSent { .. } | Proof::SolanaSent { .. } => self.requirements.offer.amount,
         }
+    }
+
+    /// The same payment of less, in scheme `upto`: what it is to be settled for. None for nothing at all, for more than was
+    /// asked for, and in other schemes.
+    #[must_use]
+    pub fn charged(&self, amount: Amount) -> Option<Self> {
+        let offer = &self.requirements.offer;
+        if offer.scheme != Scheme::Upto || amount.is_zero() || amount > offer.amount {
+            return None;
+        }
+        let offer = Arc::new(Offer { amount, ..offer.as_ref().clone() });
+        Some(Self { requirements: Requirements { offer, ..self.requirements.clone() }, ..self.clone() })
     }
 
     /// The payment's identity, where it shows without asking the chain.
@@ -230,6 +184,9 @@ impl Matched {
             (Proof::Authorization { authorization, .. }, Network::Evm(chain)) => {
                 let token = self.requirements.offer.asset.id.address.evm()?;
                 Some(PaymentId::Eip3009 { chain, token, from: authorization.from, nonce: authorization.nonce })
+            }
+            (Proof::Permit2 { authorization, .. }, Network::Evm(chain)) => {
+                Some(PaymentId::Permit2 { chain, owner: authorization.from, nonce: authorization.nonce })
             }
             (Proof::EvmTransaction { transaction, .. }, Network::Evm(chain)) => {
                 Some(PaymentId::EvmTransaction { chain, sender: transaction.sender, nonce: transaction.nonce })
@@ -249,9 +206,10 @@ impl Matched {
             (Proof::SolanaSent { signature, .. }, _) => PaymentKey::of_transaction(self.network(), &TransactionId::Solana(*signature)),
             (_, Some(id)) => id.key(),
             // Each is matched on networks of its own kind only, so it has an identity.
-            (Proof::Authorization { .. } | Proof::EvmTransaction { .. } | Proof::SolanaTransaction { .. }, None) => {
-                PaymentKey::from_bytes([0; 32])
-            }
+            (
+                Proof::Authorization { .. } | Proof::Permit2 { .. } | Proof::EvmTransaction { .. } | Proof::SolanaTransaction { .. },
+                None,
+            ) => PaymentKey::from_bytes([0; 32]),
         }
     }
 
@@ -259,7 +217,7 @@ impl Matched {
     #[must_use]
     pub fn aliases(&self) -> Vec<PaymentKey> {
         let name = match &self.proof {
-            Proof::Authorization { .. } => return Vec::new(),
+            Proof::Authorization { .. } | Proof::Permit2 { .. } => return Vec::new(),
             Proof::EvmTransaction { transaction, .. } => TransactionId::Evm(transaction.hash),
             Proof::EvmSent { hash, .. } => TransactionId::Evm(*hash),
             // The first signature is the sponsor's, and what stands there now is anybody's (T073).
@@ -278,6 +236,7 @@ impl Matched {
     pub fn expires(&self) -> Option<UnixSeconds> {
         match &self.proof {
             Proof::Authorization { authorization, .. } => Some(UnixSeconds(u64::try_from(authorization.valid_before).unwrap_or(u64::MAX))),
+            Proof::Permit2 { authorization, .. } => Some(UnixSeconds(u64::try_from(authorization.deadline).unwrap_or(u64::MAX))),
             Proof::EvmTransaction { .. } | Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => None,
         }
     }
@@ -290,9 +249,11 @@ impl Matched {
         const STANDSTILL: core::time::Duration = core::time::Duration::from_secs(3 * 24 * 3600);
         match &self.proof {
             Proof::SolanaTransaction { .. } => Some(now.plus(STANDSTILL)),
-            Proof::Authorization { .. } | Proof::EvmTransaction { .. } | Proof::EvmSent { .. } | Proof::SolanaSent { .. } => {
-                self.expires().map(UnixSeconds::millis)
-            }
+            Proof::Authorization { .. }
+            | Proof::Permit2 { .. }
+            | Proof::EvmTransaction { .. }
+            | Proof::EvmSent { .. }
+            | Proof::SolanaSent { .. } => self.expires().map(UnixSeconds::millis),
         }
     }
 
@@ -307,8 +268,12 @@ impl Matched {
         if !offered.is_empty() && self.payload.resource.as_ref().is_some_and(|claimed| claimed != offered) {
             return Err(Reject::Resource);
         }
-        if let Proof::Authorization { authorization, .. } = &self.proof {
-            authorization::check(authorization, policy)?;
+        match &self.proof {
+            Proof::Authorization { authorization, .. } => authorization::check(authorization, policy)?,
+            Proof::Permit2 { authorization, permit, .. } => {
+                permit2::check(&self.requirements.offer.asset, authorization, permit.as_ref(), policy)?;
+            }
+            Proof::EvmTransaction { .. } | Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => {}
         }
         Ok(Checked(self))
     }

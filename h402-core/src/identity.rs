@@ -1,6 +1,6 @@
 //! Payment identity: what the chain treats as one payment, and which request it opens.
 
-use crate::{EvmAddress, Network, TransactionId, network::GenesisPrefix};
+use crate::{Address, EvmAddress, Network, TransactionId, network::GenesisPrefix};
 use alloy_primitives::{B256, U256};
 use core::{fmt, str::FromStr};
 use sha2::{Digest, Sha256};
@@ -95,6 +95,18 @@ impl PaymentKey {
             TransactionId::Evm(id) => hash.field(id.as_slice()).finish(),
             TransactionId::Solana(id) => hash.field(id).finish(),
         })
+    }
+
+    /// The key of the name that a payer has given its payment (x402 `payment-identifier`): another alias. Names are each
+    /// payer's own, so that nobody can use up somebody else's.
+    #[must_use]
+    pub fn of_identifier(payer: Address, identifier: &str) -> Self {
+        let hash = Hash::new("h402-identifier-1");
+        let hash = match payer {
+            Address::Evm(address) => hash.field(b"evm").field(address.as_slice()),
+            Address::Solana(address) => hash.field(b"solana").field(address.as_bytes()),
+        };
+        Self(hash.field(identifier.as_bytes()).finish())
     }
 
     /// Takes bytes read from a store.

@@ -33,30 +33,33 @@ mod settlement;
 pub mod solana;
 mod time;
 pub mod wire;
+mod words;
 
 pub use address::{Address, BadAddress, EvmAddress, SolanaAddress};
 pub use amount::{Amount, AmountError, AmountFormat, WireAmount};
 pub use asset::{Asset, AssetId, Assets, Peg, TokenDomain, TokenProgram, asset_id};
 pub use evm::{BadKey, EvmKey, SignedTransaction};
 pub use exact::{
-    AllowedExtensions, Attestation, CheckPolicy, Checked, EvmFacts, JudgePolicy, Matched, NativeChange, PayerSignature, Proof,
-    ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy, SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog, Verified,
+    AllowedExtensions, Attestation, CheckPolicy, Checked, EvmFacts, JudgePolicy, Matched, NativeChange, PayerSignature, Permit2Facts,
+    Proof, ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy, SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog,
+    Verified,
 };
 pub use grant::{Flow, Grant, GrantEvent, GrantOutOfOrder, GrantState};
 pub use identity::{BadPaymentKey, CallerKey, Fingerprint, PaymentId, PaymentKey};
 pub use lane::Lane;
 pub use lease::{Lease, LeaseEffect, LeaseEvent, LeaseTerms};
 pub use network::{GenesisPrefix, Network, UnknownNetwork};
-pub use offer::{Offer, OfferError, Offers, Requirements, Resource, Scheme};
+pub use offer::{Offer, OfferError, Offers, Requirements, Resource, Scheme, TransferMethod};
 pub use payload::{
-    Authorization, BadTransactionId, Dialect, Payload, PaymentClass, PaymentPayload, Receipt, SentEvmTransaction, SentSolanaTransaction,
-    SignedAuthorization, SignedEvmTransaction, SignedSolanaTransaction, SolanaClaim, TransactionId,
+    Authorization, BadTransactionId, Dialect, Payload, PaymentClass, PaymentPayload, Permit, Permit2Authorization, Permit2Witness, Receipt,
+    SentEvmTransaction, SentSolanaTransaction, SignedAuthorization, SignedEvmTransaction, SignedPermit, SignedPermit2,
+    SignedSolanaTransaction, SolanaClaim, TransactionId,
 };
 pub use ports::{
     Applied, Change, Claim, Claimed, Clock, Exposure, Facilitator, Fence, Grants, Hints, HintsNeeded, HoldAnswer, HoldAsk, LanePosition,
-    LeaseAnswer, LeaseAsk, Lookup, NewGrant, NewPayment, PaymentKind, PaymentRow, PaymentTotal, PaymentUpdate, Reconciled, Reconciliation,
-    ReconciliationPass, SentState, SettlementAnswer, Store, StoreUnavailable, StoredAnswer, Supported, SupportedKind, TransactionHints,
-    TransactionRow,
+    LeaseAnswer, LeaseAsk, Lookup, NewGrant, NewPayment, PaymentKind, PaymentRow, PaymentTotal, PaymentUpdate, Permit2Hints, Permit2Needed,
+    Reconciled, Reconciliation, ReconciliationPass, SentState, SettlementAnswer, Store, StoreUnavailable, StoredAnswer, Supported,
+    SupportedKind, TransactionHints, TransactionRow,
 };
 pub use reason::ErrorReason;
 pub use receipt::{BadReceipt, BadReceiptKey, ReceiptIssuer, ReceiptKey, ReceiptPurpose, SignedReceipt, Statement};

@@ -1,14 +1,18 @@
 //! Offers: what a server accepts for one call.
 
-use crate::{Address, Amount, AmountError, Asset, Network, SolanaAddress, SolanaHints, solana::associated_token_account};
+use crate::{
+    Address, Amount, AmountError, Asset, Dialect, EvmAddress, Network, SolanaAddress, SolanaHints, solana::associated_token_account,
+};
 use std::sync::Arc;
 
-/// How a payment is checked and settled. There is one scheme so far.
+/// How a payment is checked and settled.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// One payment of the stated amount.
     Exact,
+    /// One payment of at most the stated amount; how much it is, is said when it is settled.
+    Upto,
 }
 
 impl Scheme {
@@ -17,13 +21,41 @@ impl Scheme {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Exact => "exact",
+            Self::Upto => "upto",
         }
     }
 
     /// Reads the word on the wire.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        (word == "exact").then_some(Self::Exact)
+        [Self::Exact, Self::Upto].into_iter().find(|scheme| scheme.as_str() == word)
+    }
+}
+
+/// How a token on an EVM chain is moved in x402 (`extra.assetTransferMethod`).
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TransferMethod {
+    /// By the token's own EIP-3009 function, or as h402 has it.
+    Eip3009,
+    /// Through Permit2 and the canonical proxy of the scheme: any ERC-20 token whose payer has approved Permit2.
+    Permit2,
+}
+
+impl TransferMethod {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Eip3009 => "eip3009",
+            Self::Permit2 => "permit2",
+        }
+    }
+
+    /// Reads the word on the wire.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Eip3009, Self::Permit2].into_iter().find(|method| method.as_str() == word)
     }
 }
 
@@ -51,6 +83,8 @@ pub struct Offer {
     /// Where a Solana token is paid to: the payee's associated token account. Computed here once, since finding it
     /// costs as much as a signature.
     pub destination: Option<SolanaAddress>,
+    /// How x402 moves it on an EVM chain. h402 knows nothing of Permit2: such offers are not made in it.
+    pub method: TransferMethod,
     /// Whether one smallest unit less is accepted, for clients that compute the price in floats
     /// (docs/wire.md#amount). Off unless asked for.
     pub one_unit_tolerance: bool,
@@ -80,6 +114,12 @@ pub enum OfferError {
         symbol: String,
         /// Payee of both.
         pay_to: Address,
+    },
+    /// Only ERC-20 tokens can be paid through Permit2.
+    #[error("{symbol} is no ERC-20 token: it cannot be paid through Permit2")]
+    Permit2 {
+        /// Symbol of the asset.
+        symbol: String,
     },
     /// No offer at all; a free route has to say so.
     #[error("no offer; a route without a price must say that it is free")]
@@ -118,7 +158,30 @@ impl Offer {
             }
             _ => return refuse("it is an address of another kind of network"),
         };
-        Ok(Self { scheme: Scheme::Exact, asset, amount, pay_to, destination, one_unit_tolerance: false })
+        let method = TransferMethod::Eip3009;
+        Ok(Self { scheme: Scheme::Exact, asset, amount, pay_to, destination, method, one_unit_tolerance: false })
+    }
+
+    /// Takes the payment through Permit2, and in no other way: to take both, offer both. [`Offers::new`] refuses it for what is
+    /// no ERC-20 token.
+    #[must_use]
+    pub fn with_permit2(mut self) -> Self {
+        self.method = TransferMethod::Permit2;
+        self
+    }
+
+    /// Makes the amount the most that is taken (scheme `upto`, through Permit2): the handler says how much it is.
+    ///
+    /// ```
+    /// use h402_core::{Amount, Assets, Offer, Scheme, TransferMethod};
+    /// let usdc = Assets::known().by_symbol("eip155:8453".parse()?, "USDC").unwrap().clone();
+    /// let offer = Offer::new(usdc, Amount::from_atomic(50_000), "0x70997970C51812dc3A010C7d01b50e0d17dc79C8".parse()?)?.upto();
+    /// assert_eq!((offer.scheme, offer.method), (Scheme::Upto, TransferMethod::Permit2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn upto(self) -> Self {
+        Self { scheme: Scheme::Upto, ..self.with_permit2() }
     }
 
     /// Accepts one smallest unit less than the price.
@@ -141,8 +204,29 @@ impl Offer {
         self.amount.saturating_sub(tolerated).max(Amount::from_atomic(1))
     }
 
+    /// Whether a dialect has words for it: h402 knows scheme `exact` only, and nothing of Permit2.
+    #[must_use]
+    pub fn can_be_said_in(&self, dialect: Dialect) -> bool {
+        match dialect {
+            Dialect::H402V1 => self.scheme == Scheme::Exact && self.method == TransferMethod::Eip3009,
+            // Payments by EIP-3009, as x402 has it, and of SPL tokens.
+            Dialect::X402V1 => self.scheme == Scheme::Exact && self.method == TransferMethod::Eip3009 && self.is_x402s(),
+            Dialect::X402V2 => self.is_x402s(),
+        }
+    }
+
+    /// Whether x402 has a way to move the asset.
+    fn is_x402s(&self) -> bool {
+        match (self.network(), self.method) {
+            _ if self.asset.is_native() => false,
+            (Network::Evm(_), TransferMethod::Eip3009) => self.asset.eip3009.is_some(),
+            (Network::Evm(_), TransferMethod::Permit2) | (Network::Solana(_), TransferMethod::Eip3009) => true,
+            (Network::Solana(_), TransferMethod::Permit2) => false,
+        }
+    }
+
     fn same_door(&self, other: &Self) -> bool {
-        self.scheme == other.scheme && self.asset.id == other.asset.id && self.pay_to == other.pay_to
+        self.scheme == other.scheme && self.method == other.method && self.asset.id == other.asset.id && self.pay_to == other.pay_to
     }
 }
 
@@ -154,12 +238,15 @@ impl Offers {
     /// Collects offers.
     ///
     /// # Errors
-    /// [`OfferError::Empty`] and [`OfferError::Twice`].
+    /// [`OfferError::Empty`], [`OfferError::Twice`] and [`OfferError::Permit2`].
     pub fn new(offers: Vec<Arc<Offer>>) -> Result<Self, OfferError> {
         if offers.is_empty() {
             return Err(OfferError::Empty);
         }
         for (at, offer) in offers.iter().enumerate() {
+            if offer.method == TransferMethod::Permit2 && !offer.is_x402s() {
+                return Err(OfferError::Permit2 { symbol: offer.asset.symbol.clone() });
+            }
             if offers.iter().skip(at + 1).any(|other| offer.same_door(other)) {
                 let symbol = offer.asset.symbol.clone();
                 return Err(OfferError::Twice { network: offer.network(), symbol, pay_to: offer.pay_to });
@@ -196,6 +283,8 @@ pub struct Requirements {
     pub lifetime_seconds: Option<u64>,
     /// What a payer on Solana may want to know to build a transaction without asking; decides nothing.
     pub solana: Option<SolanaHints>,
+    /// Who settles payments of scheme `upto`: the payer names it in what is signed (x402 `facilitatorAddress`).
+    pub facilitator: Option<EvmAddress>,
 }
 
 #[cfg(test)]

@@ -10,6 +10,10 @@ use core::fmt;
 pub enum Dialect {
     /// h402 version 1.
     H402V1,
+    /// x402 version 1.
+    X402V1,
+    /// x402 version 2.
+    X402V2,
 }
 
 /// A decoded payment header: syntactically right, nothing about it checked.
@@ -33,6 +37,8 @@ pub struct PaymentPayload {
 pub enum Payload {
     /// EVM `authorization`: a signed EIP-3009 authorization that the facilitator submits.
     Authorization(SignedAuthorization),
+    /// EVM `permit2Authorization`: a signed Permit2 transfer that the facilitator submits through a canonical proxy.
+    Permit2(SignedPermit2),
     /// EVM `signedTransaction`: a transaction signed by the payer and not sent yet.
     EvmTransaction(SignedEvmTransaction),
     /// EVM `signAndSendTransaction`: the hash of a transaction the payer has sent.
@@ -57,7 +63,7 @@ impl Payload {
     #[must_use]
     pub fn class(&self) -> PaymentClass {
         match self {
-            Self::Authorization(_) | Self::EvmTransaction(_) | Self::SolanaTransaction(_) => PaymentClass::Payload,
+            Self::Authorization(_) | Self::Permit2(_) | Self::EvmTransaction(_) | Self::SolanaTransaction(_) => PaymentClass::Payload,
             Self::EvmSent(_) | Self::SolanaSent(_) => PaymentClass::Transaction,
         }
     }
@@ -89,6 +95,73 @@ pub struct SignedAuthorization {
     pub signature: Bytes,
     /// `version` of the domain it was signed under, as the payer says; decides nothing.
     pub version: Option<String>,
+}
+
+/// The fields of a Permit2 `PermitWitnessTransferFrom` for one of the canonical x402 proxies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permit2Authorization {
+    /// Who pays.
+    pub from: EvmAddress,
+    /// With what.
+    pub token: EvmAddress,
+    /// How much, in the token's smallest unit; in scheme `upto` at most.
+    pub amount: Amount,
+    /// The proxy that may move it.
+    pub spender: EvmAddress,
+    /// Chosen by the payer, usable once per payer.
+    pub nonce: U256,
+    /// Unix seconds up to which it is valid.
+    pub deadline: U256,
+    /// What the proxy is bound to.
+    pub witness: Permit2Witness,
+}
+
+/// What a payer binds the proxy to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permit2Witness {
+    /// Who is paid.
+    pub to: EvmAddress,
+    /// Unix seconds from which on it is valid.
+    pub valid_after: U256,
+    /// Who may settle it: in scheme `upto` one account, in `exact` none is named and anybody may.
+    pub facilitator: Option<EvmAddress>,
+}
+
+/// A Permit2 transfer and its signature bytes as received.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedPermit2 {
+    /// What was signed.
+    pub authorization: Permit2Authorization,
+    /// As received; at most 8 KiB.
+    pub signature: Bytes,
+    /// The payer's approval of Permit2, where the facilitator is to bring it to the chain (`eip2612GasSponsoring`).
+    pub permit: Option<SignedPermit>,
+}
+
+/// The fields of an EIP-2612 `permit`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permit {
+    /// Whose tokens.
+    pub owner: EvmAddress,
+    /// Which.
+    pub token: EvmAddress,
+    /// Who may move them.
+    pub spender: EvmAddress,
+    /// How many, in the token's smallest unit.
+    pub value: Amount,
+    /// The owner's next permit nonce at the token.
+    pub nonce: U256,
+    /// Unix seconds up to which it is valid.
+    pub deadline: U256,
+}
+
+/// An EIP-2612 permit and its signature bytes as received.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedPermit {
+    /// What was signed.
+    pub permit: Permit,
+    /// As received.
+    pub signature: Bytes,
 }
 
 /// A raw signed EVM transaction and the payer's signature over the resource.
@@ -149,6 +222,8 @@ macro_rules! redacted {
 }
 redacted! {
     SignedAuthorization { authorization }
+    SignedPermit2 { authorization }
+    SignedPermit { permit }
     SignedEvmTransaction {}
     SentEvmTransaction { hash }
     SignedSolanaTransaction {}

@@ -10,8 +10,8 @@ pub use engine::{
     Applied, Change, LanePosition, NewPayment, PaymentKind, PaymentRow, PaymentUpdate, SentState, SettlementAnswer, Store, TransactionRow,
 };
 pub use gate::{
-    Claim, Claimed, Exposure, Facilitator, Grants, Hints, HintsNeeded, Lookup, NewGrant, StoredAnswer, Supported, SupportedKind,
-    TransactionHints,
+    Claim, Claimed, Exposure, Facilitator, Grants, Hints, HintsNeeded, Lookup, NewGrant, Permit2Hints, Permit2Needed, StoredAnswer,
+    Supported, SupportedKind, TransactionHints,
 };
 pub use lease::{Fence, HoldAnswer, HoldAsk, LeaseAnswer, LeaseAsk};
 

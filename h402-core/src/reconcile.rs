@@ -1,6 +1,6 @@
 //! Ledger against chain: what a transaction shows, what the ledger says of it, and how the two differ (T159).
 
-use crate::{Address, Amount, Network, PaymentKey, PaymentRow, TransactionId, UnixMillis, identity};
+use crate::{Address, Amount, Network, PaymentKey, PaymentKind, PaymentRow, TransactionId, UnixMillis, identity};
 
 /// A transaction as its chain shows it, final.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +118,8 @@ pub fn differences(shown: Option<&ShownTransaction>, rows: &[PaymentRow], now: U
         let explains = |movement: &&Movement| {
             movement.asset == row.asset.address && movement.to == row.pay_to && movement.from.is_none_or(|from| from == row.payer)
         };
-        let used = row.nonce.is_none() || shown.is_some_and(|shown| shown.payments.contains(&row.key));
+        // Permit2 logs no nonces: a transaction of ours carries one such payment, and one of others was read when it was taken.
+        let used = row.nonce.is_none() || row.kind == PaymentKind::Permit2 || shown.is_some_and(|shown| shown.payments.contains(&row.key));
         // Who signs a whole transaction may pay more than was asked for.
         let pays = |movement: &&Movement| movement.amount == row.amount || (row.nonce.is_none() && movement.amount > row.amount);
         let place = left.iter().position(|movement| used && explains(&movement) && pays(&movement));

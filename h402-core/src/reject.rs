@@ -38,6 +38,9 @@ pub enum Reject {
     /// The payment requirements themselves are wrong.
     #[error("payment requirements: {0}")]
     Requirements(&'static str),
+    /// The requirements state another EIP-712 domain than the token's.
+    #[error("token's name or version is not the stated one")]
+    Domain,
     /// Not valid yet.
     #[error("authorization is not valid yet")]
     ValidAfter,
@@ -85,6 +88,20 @@ pub enum Reject {
         /// Needed.
         required: Amount,
     },
+    /// The payer has not approved Permit2 for enough of the token, and sent no approval along.
+    #[error("payer has approved Permit2 for {approved}, {required} are needed")]
+    Allowance {
+        /// What Permit2 may move.
+        approved: Amount,
+        /// Needed.
+        required: Amount,
+    },
+    /// A Permit2 transfer may be made by another contract than the canonical proxy of its scheme.
+    #[error("spender is not the proxy of the scheme")]
+    Spender,
+    /// A payment of scheme `upto` names an account to settle it that is not this facilitator's.
+    #[error("another facilitator is to settle it")]
+    Facilitator,
     /// The authorization was used or cancelled.
     #[error("authorization is used or cancelled")]
     AuthorizationUsed,
@@ -163,65 +180,22 @@ pub enum Reject {
 }
 
 impl Reject {
-    /// The h402 word, the nearest of the 35. No `_` arm: a new variant does not compile without one.
+    /// The h402 word, the nearest of the 35.
     #[must_use]
-    pub const fn reason(&self) -> ErrorReason {
-        self.words().0
+    pub fn reason(&self) -> ErrorReason {
+        self.words().h402
     }
 
     /// Our own, finer word, for logs and the free-text fields.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
-        self.words().1
+    pub fn word(&self) -> &'static str {
+        self.words().ours
     }
 
     /// Whether the fault lies in timing against other requests (HTTP 409), not in the payment (402).
     #[must_use]
     pub const fn is_conflict(&self) -> bool {
         matches!(self, Self::InProgress | Self::AlreadyUsed | Self::DuplicateSettlement { .. } | Self::TooManyOpen)
-    }
-
-    const fn words(&self) -> (ErrorReason, &'static str) {
-        use ErrorReason as R;
-        match self {
-            Self::Undecodable(_) => (R::InvalidPayload, "invalid_payload"),
-            Self::Malformed(_) => (R::InvalidPayload, "invalid_payload"),
-            Self::Version => (R::InvalidH402Version, "invalid_h402_version"),
-            Self::Scheme => (R::UnsupportedScheme, "unsupported_scheme"),
-            Self::PayloadType(_) => (R::InvalidPayload, "unsupported_payload_type"),
-            Self::Network(_) => (R::InvalidNetwork, "invalid_network"),
-            Self::Asset => (R::InvalidPaymentRequirements, "unsupported_asset"),
-            Self::NoOffer => (R::InvalidPaymentRequirements, "no_matching_offer"),
-            Self::Ambiguous => (R::InvalidPaymentRequirements, "ambiguous_offer"),
-            Self::Requirements(_) => (R::InvalidPaymentRequirements, "invalid_payment_requirements"),
-            Self::ValidAfter => (R::EvmValidAfter, "invalid_exact_evm_payload_authorization_valid_after"),
-            Self::ExpiresTooSoon { .. } | Self::ExpiresTooLate { .. } => {
-                (R::EvmValidBefore, "invalid_exact_evm_payload_authorization_valid_before")
-            }
-            Self::Value { .. } => (R::EvmValue, "invalid_exact_evm_payload_authorization_value"),
-            Self::Recipient { .. } => (R::EvmRecipientMismatch, "invalid_exact_evm_payload_recipient_mismatch"),
-            Self::Signature(_) => (R::EvmSignature, "invalid_exact_evm_payload_signature"),
-            Self::PayerHasCode => (R::EvmSignature, "unsupported_payer"),
-            Self::InsufficientFunds { .. } => (R::InsufficientFunds, "insufficient_funds"),
-            Self::AuthorizationUsed => (R::InvalidTransactionState, "authorization_used"),
-            Self::TransactionState(_) => (R::InvalidTransactionState, "invalid_transaction_state"),
-            Self::Reverts(_) => (R::InvalidTransactionState, "transfer_reverts"),
-            Self::TransferNotObserved => (R::InvalidTransactionState, "transfer_not_observed"),
-            Self::Lost => (R::InvalidTransactionState, "payment_lost"),
-            Self::TransactionKind(_) => (R::InvalidPayload, "unsupported_transaction_type"),
-            Self::TooOld => (R::InvalidTransactionState, "payment_expired_for_claim"),
-            Self::Cost { .. } | Self::BelowMinimum { .. } => (R::InvalidPaymentRequirements, "settlement_cost_exceeds_limit"),
-            Self::GasWasted => (R::InvalidTransactionState, "gas_wasted"),
-            Self::Factory => (R::EvmSignature, "eip6492_factory_not_allowed"),
-            Self::Payee => (R::InvalidPaymentRequirements, "unsupported_payee"),
-            Self::Resource => (R::InvalidPayload, "resource_mismatch"),
-            Self::InProgress => (R::InvalidTransactionState, "payment_in_progress"),
-            Self::AlreadyUsed => (R::InvalidTransactionState, "payment_already_used"),
-            Self::DuplicateSettlement { .. } => (R::InvalidTransactionState, "duplicate_settlement"),
-            Self::TooManyOpen => (R::InvalidTransactionState, "too_many_open_payments"),
-            Self::Solana(reject) => reject.words(),
-            Self::Other { reason, word, .. } => (*reason, word),
-        }
     }
 }
 

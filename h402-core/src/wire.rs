@@ -4,9 +4,18 @@
 //! accepted. Nothing here repeats what a peer sent in an error.
 
 mod base64;
+mod dialect;
 mod json;
+mod signed;
+mod skipped;
+mod supported;
 
 pub mod h402;
+pub mod x402;
+
+pub use dialect::{HeaderError, Presented, of_request, presented};
+pub use skipped::SkippedOffer;
+pub use supported::{decode_supported, encode_supported};
 
 use crate::AmountError;
 

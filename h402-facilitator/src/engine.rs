@@ -29,6 +29,7 @@ mod signal;
 #[cfg(feature = "solana")]
 mod solana;
 mod strikes;
+mod supported;
 mod verify;
 mod wait;
 
@@ -46,8 +47,8 @@ pub(crate) use crate::chaos::crash_point;
 use crate::{StartError, limit::Limiter};
 use futures_util::future::join_all;
 use h402_core::{
-    Address, Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, PaymentTotal, ReceiptKey, Store, Supported, SupportedKind, TransactionId,
-    Undecided, UnixSeconds,
+    Address, Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, PaymentTotal, ReceiptKey, Store, TransactionId, Undecided,
+    UnixSeconds,
 };
 use network::NetworkEngine;
 use probe::Probe;
@@ -240,21 +241,6 @@ impl<S: Store, C: Clock> Engine<S, C> {
     /// The networks that payments are settled on.
     pub fn networks(&self) -> impl Iterator<Item = Network> {
         self.shared.networks.keys().copied()
-    }
-
-    /// What can be verified and settled here, with fresh hints for payers. Waits half a second at most, for what payers on
-    /// Solana need if nobody has asked for it lately.
-    ///
-    /// # Cancel safety
-    /// May be dropped at any time.
-    pub async fn supported(&self) -> Supported {
-        let kinds = self.shared.networks.iter().map(async |(network, engine)| SupportedKind {
-            dialect: h402_core::Dialect::H402V1,
-            scheme: h402_core::Scheme::Exact,
-            network: *network,
-            solana: engine.hints().await,
-        });
-        Supported { kinds: join_all(kinds).await, reserves: true }
     }
 
     /// How a payment stands, by its key or one of its aliases.

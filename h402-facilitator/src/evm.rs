@@ -12,6 +12,7 @@ mod facts;
 mod fees;
 mod l1;
 mod own;
+mod permit2;
 mod plan;
 mod quantity;
 mod question;
@@ -28,6 +29,8 @@ pub use code::{CodePin, FoundCode};
 pub use contract::ContractPayers;
 pub use fees::Fees;
 pub use own::OwnTransaction;
+pub(crate) use permit2::ProxyCall;
+pub use permit2::{Permit2Payments, Permit2Transfer};
 pub use send::{SendRefusal, Sent};
 
 use crate::{
@@ -145,10 +148,11 @@ impl EvmChain {
         Ok(self.inner.read_one::<Quantity<U256>>(call).await?.0)
     }
 
-    /// The call that settles an authorization: token and call data. None for other kinds of payment.
+    /// The call that settles an authorization or a transfer through Permit2: contract and call data. None for other kinds of
+    /// payment.
     #[must_use]
     pub fn settlement_call(payment: &Matched) -> Option<(EvmAddress, Bytes)> {
-        let Proof::Authorization { authorization, signature } = payment.proof() else { return None };
+        let Proof::Authorization { authorization, signature } = payment.proof() else { return permit2::settlement(payment) };
         let token = payment.requirements().offer.asset.id.address.evm()?;
         let input = match signature {
             PayerSignature::Account(signature) => Erc20::transferWithAuthorizationCall {

@@ -10,6 +10,7 @@ mod books;
 mod cli;
 pub mod config;
 mod connections;
+mod payments;
 mod receipts;
 mod routes;
 mod solana_rpc;

@@ -11,6 +11,7 @@
 mod answer;
 mod client;
 mod facilitator;
+mod x402;
 
 pub use client::BadFacilitatorUrl;
 pub use facilitator::RemoteFacilitator;

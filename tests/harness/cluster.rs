@@ -73,7 +73,7 @@ impl Cluster {
     pub fn requirements(&self, asset: &Arc<Asset>, amount: u128) -> Requirements {
         let offer = Offer::new(asset.clone(), Amount::from_atomic(amount), Address::Solana(address(PAYEE))).unwrap();
         let resource = Arc::new(Resource { url: "http://127.0.0.1/paid".into(), description: None, mime_type: None });
-        Requirements { offer: Arc::new(offer), resource, lifetime_seconds: Some(70), solana: None }
+        Requirements { offer: Arc::new(offer), resource, lifetime_seconds: Some(70), solana: None, facilitator: None }
     }
 
     /// A fresh payment with the newest blockhash; the sponsor pays its fee if there is one.

@@ -113,7 +113,7 @@ impl Market {
     pub fn requirements(&self, resource: &str) -> Requirements {
         let offer = Offer::new(self.asset().clone(), Amount::from_atomic(PRICE), self.payee()).unwrap();
         let resource = Arc::new(Resource { url: resource.into(), description: None, mime_type: None });
-        Requirements { offer: Arc::new(offer), resource, lifetime_seconds: Some(70), solana: None }
+        Requirements { offer: Arc::new(offer), resource, lifetime_seconds: Some(70), solana: None, facilitator: None }
     }
 
     /// The key of a payment that is not sent, in hex.

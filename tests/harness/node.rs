@@ -9,7 +9,7 @@ use h402_core::{
     Amount, Asset, Assets, Authorization, Dialect, Matched, Network, Offer, Payload, PaymentPayload, Peg, Requirements, Resource, Scheme,
     asset_id, evm::Erc20, wire::h402,
 };
-use h402_devnet::evm::{BlockTime, Chain, MULTICALL3, TokenKind, account, multicall3};
+use h402_devnet::evm::{BlockTime, Chain, MULTICALL3, TokenKind, USDC_BASE_SEPOLIA, account, multicall3, permit2_contracts};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader},
@@ -51,7 +51,8 @@ impl Node {
         }
     }
 
-    async fn anvil() -> Self {
+    /// Starts anvil, which `ANVIL` names, with the token where USDC is on Base Sepolia.
+    pub async fn anvil() -> Self {
         let program = std::env::var_os("ANVIL").expect("ANVIL names the program");
         let mut child = Command::new(program)
             .args(["--host", "127.0.0.1", "--port", "0", "--chain-id", &CHAIN_ID.to_string()])
@@ -63,15 +64,29 @@ impl Node {
         let said = lines.find_map(|line| line.ok()?.strip_prefix("Listening on ").map(str::to_owned));
         // Whatever it says later has to go somewhere.
         std::thread::spawn(move || lines.for_each(drop));
-        let mut node = Self { url: format!("http://{}", said.expect("anvil listens")), token: Address::ZERO, made: Made::Anvil(child) };
+        let node = Self { url: format!("http://{}", said.expect("anvil listens")), token: USDC_BASE_SEPOLIA, made: Made::Anvil(child) };
         node.rpc("anvil_setCode", json!([MULTICALL3, multicall3().unwrap()])).await;
-        let receipt = node.execute(None, TokenKind::usdc("USDC").init_code().unwrap()).await;
-        node.token = receipt["contractAddress"].as_str().unwrap().parse().unwrap();
+        for (address, code) in permit2_contracts().unwrap() {
+            node.rpc("anvil_setCode", json!([address, code])).await;
+        }
+        node.place(node.token, TokenKind::usdc("USDC").init_code().unwrap()).await;
         for index in 0..9 {
-            let amount = U256::from(1_000_000_000_000u64);
-            node.execute(Some(node.token), mintCall { to: account(index).address, amount }.abi_encode().into()).await;
+            node.mint(account(index).address, 1_000_000_000_000).await;
         }
         node
+    }
+
+    /// Puts a contract where it is wanted: its constructor runs there, as the code of a call, and then gives way to what it made.
+    async fn place(&self, at: Address, init_code: Bytes) {
+        self.rpc("anvil_setCode", json!([at, init_code])).await;
+        let code = self.rpc("eth_call", json!([{ "from": account(9).address, "to": at }, "latest"])).await;
+        self.execute(at, Bytes::new()).await;
+        self.rpc("anvil_setCode", json!([at, code])).await;
+    }
+
+    /// Gives somebody new tokens; on anvil only.
+    pub async fn mint(&self, to: Address, amount: u64) {
+        self.execute(self.token, mintCall { to, amount: U256::from(amount) }.abi_encode().into()).await;
     }
 
     /// Calls a method; the test ends if the chain refuses.
@@ -84,15 +99,16 @@ impl Node {
         answer["result"].take()
     }
 
-    /// Has anvil send a transaction of its last development account, and returns its receipt.
-    async fn execute(&self, to: Option<Address>, input: Bytes) -> Value {
+    /// Has anvil send a transaction of its last development account, and waits until it is mined.
+    async fn execute(&self, to: Address, input: Bytes) {
         let transaction = json!({ "from": account(9).address, "to": to, "input": input });
         let hash = self.rpc("eth_sendTransaction", json!([transaction])).await;
         // Anvil answers before it has mined.
         for _ in 0..1000 {
             let receipt = self.rpc("eth_getTransactionReceipt", json!([hash])).await;
             if !receipt.is_null() {
-                return receipt;
+                assert_eq!(receipt["status"], "0x1", "{receipt}");
+                return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
@@ -168,7 +184,7 @@ impl Node {
         };
         let offer = Offer::new(asset.clone(), Amount::from_atomic(amount), account(PAYEE).address.into()).unwrap();
         let resource = Arc::new(Resource { url: "http://127.0.0.1/paid".into(), description: None, mime_type: None });
-        let terms = Requirements { offer: Arc::new(offer), resource, lifetime_seconds: Some(70), solana: None };
+        let terms = Requirements { offer: Arc::new(offer), resource, lifetime_seconds: Some(70), solana: None, facilitator: None };
         let body = h402::encode_request(&payment, &terms).unwrap();
         h402::decode_request(&body, &Assets::none().with((*asset).clone())).unwrap().matched().unwrap()
     }

@@ -86,7 +86,7 @@ pub fn usdc(chain: &Chain) -> Asset {
 /// Any EIP-3009 token of a local chain.
 pub fn token(chain: &Chain, address: alloy_primitives::Address, name: &str, version: &str) -> Asset {
     let id = asset_id(Network::Evm(chain.chain_id()), &address.to_string()).unwrap();
-    Asset::new(id, 6, "USDC").with_eip3009(name, version).with_peg(Peg::Usd)
+    Asset::new(id, 6, "USDC").with_eip3009(name, version).with_permit2612(name, version).with_peg(Peg::Usd)
 }
 
 /// The machine's clock, which a test can set forward.
@@ -130,7 +130,7 @@ impl Wallets {
     /// Requirements for that offer.
     pub fn requirements(&self, amount: u128) -> Requirements {
         let resource = Arc::new(Resource { url: "http://127.0.0.1/paid".into(), description: None, mime_type: None });
-        Requirements { offer: self.offer(amount), resource, lifetime_seconds: Some(70), solana: None }
+        Requirements { offer: self.offer(amount), resource, lifetime_seconds: Some(70), solana: None, facilitator: None }
     }
 
     /// A fresh payment by authorization.

@@ -2,13 +2,13 @@
 //! payment until its outcome is known, and at the end of every round a comparison of all that can be compared.
 
 mod audit;
-mod relay;
 
 use crate::{
     dice::Dice,
     market::{Kind, Market},
     process::{Place, Process, ProcessOptions},
     raw::{Ask, Line, Reply},
+    relay::Relay,
     rig::Folder,
     shop::{
         header, is_wait,
@@ -16,7 +16,6 @@ use crate::{
     },
 };
 use h402_core::PaymentPayload;
-use relay::Relay;
 use std::{
     fmt,
     net::SocketAddr,

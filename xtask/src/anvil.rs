@@ -30,7 +30,7 @@ pub(crate) fn run(rest: &[&str]) -> Result<(), Failure> {
 }
 
 /// `ANVIL`, or `anvil` on the path, or the npm package kept beside the build.
-fn locate() -> Result<PathBuf, Failure> {
+pub(crate) fn locate() -> Result<PathBuf, Failure> {
     if let Some(named) = std::env::var_os("ANVIL").map(PathBuf::from) {
         return if named.is_file() { Ok(named) } else { Err(Failure::new(format!("ANVIL: {} is no file", named.display()))) };
     }

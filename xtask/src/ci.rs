@@ -1,7 +1,7 @@
 //! Everything that must hold, in order. `.ci/run` prepares a machine and calls this.
 
 use crate::{
-    anvil, features, package, proxy, starter,
+    anvil, features, interop, package, proxy, starter,
     step::{Failure, Line, Timings},
     suite, tidy,
 };
@@ -12,12 +12,13 @@ pub(crate) const QUICKSTART: &str = "cargo run -p h402-examples --bin quickstart
 
 type Step = (&'static str, fn() -> Result<(), Failure>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("format", || Line::new("cargo fmt --all --check").run()),
     ("clippy", || Line::new("cargo clippy --workspace --all-targets --all-features --locked -- -D warnings").run()),
     ("tidy", tidy::run),
     ("tests and doctests", || suite::run(&Line::new(TEST))),
     ("end to end, on anvil", || anvil::run(&[])),
+    ("everybody against everybody", || interop::run(&[])),
     ("quickstart", || Line::new(QUICKSTART).run()),
     ("facilitator's first steps", starter::run),
     ("Solana RPC proxy, as it invites", proxy::run),

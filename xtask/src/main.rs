@@ -2,8 +2,10 @@
 
 mod anvil;
 mod bench;
+mod built;
 mod ci;
 mod features;
+mod interop;
 mod metadata;
 mod package;
 mod profile;
@@ -26,6 +28,7 @@ cargo xtask <command>
   features    lint each published crate with no feature, each feature alone, and all
   package     build each published crate from its own package
   anvil       the tests of the whole story, on an Ethereum node that is not ours
+  interop     clients, gates and facilitators of others and ours against each other; `--write` notes it in docs/interop.md
   starter     the facilitator's `init` and `check-config`, as the README shows them
   proxy       the Solana RPC proxy on its own chains, and every line it invites to type
   sim         simulated days of gate, engine and client, 10000 seeds; `sim N SEED` for others
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         ["features"] => features::run(),
         ["package", rest @ ..] => package::run(rest),
         ["anvil", rest @ ..] => anvil::run(rest),
+        ["interop", rest @ ..] => interop::run(rest),
         ["starter"] => starter::run(),
         ["proxy"] => proxy::run(),
         ["sim", rest @ ..] => sim::run(rest),

@@ -1,10 +1,12 @@
 //! `kill -9` under load, many times, and a line in docs/trials.md about what came of it.
 
-use crate::step::{Failure, Line, root, scratch};
+use crate::{
+    built,
+    step::{Failure, Line, root, scratch},
+};
 use std::{
     fs,
     io::Write,
-    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -21,7 +23,7 @@ pub(crate) fn run(rest: &[&str]) -> Result<(), Failure> {
     let commit = commit()?;
     // Copies, so that whoever builds meanwhile changes nothing.
     let folder = scratch(&format!("torture-{}", std::process::id()))?;
-    for (name, built) in build()? {
+    for (name, built) in built::programs("cargo build --locked -p h402-tests", &PROGRAMS)? {
         fs::copy(&built, folder.join(&name)).map_err(|error| Failure::new(format!("copy {}: {error}", built.display())))?;
     }
     let mut result = None;
@@ -39,23 +41,6 @@ pub(crate) fn run(rest: &[&str]) -> Result<(), Failure> {
     let file = fs::File::options().append(true).open(&path);
     file.and_then(|mut file| file.write_all(row.as_bytes())).map_err(|error| Failure::new(format!("{TRIALS}: {error}")))?;
     ran
-}
-
-/// The programs, by the name of each.
-fn build() -> Result<Vec<(String, PathBuf)>, Failure> {
-    let line = PROGRAMS
-        .iter()
-        .fold(Line::new("cargo build --locked -p h402-tests --message-format=json"), |line, name| line.arg("--bin").arg(*name));
-    let built = line.read()?;
-    let programs: Vec<_> = built.lines().filter_map(executable).collect();
-    if programs.len() == PROGRAMS.len() { Ok(programs) } else { Err(Failure::new("cargo built other programs than were asked for")) }
-}
-
-fn executable(line: &str) -> Option<(String, PathBuf)> {
-    let message: serde_json::Value = serde_json::from_str(line).ok()?;
-    let path = Path::new(message.get("executable")?.as_str()?);
-    let name = path.file_name()?.to_str()?;
-    PROGRAMS.contains(&name).then(|| (name.to_owned(), path.to_owned()))
 }
 
 /// What is built: the commit, and whether anything besides the trials differs from it.

@@ -91,8 +91,7 @@ pub(super) fn known() -> Assets {
             let Ok(id) = asset_id(network, token.address) else { continue };
             let mut asset = stablecoin(id, token.decimals, token.symbol);
             if let Some((name, version)) = token.eip3009 {
-                asset = asset.with_eip3009(name, version);
-                asset.permit2612 = true;
+                asset = asset.with_eip3009(name, version).with_permit2612(name, version);
             }
             assets = assets.with(asset);
         }

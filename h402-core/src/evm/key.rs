@@ -1,4 +1,4 @@
-use crate::{Authorization, EvmAddress, SignedAuthorization};
+use crate::{Authorization, EvmAddress, Permit, Permit2Authorization, SignedAuthorization, SignedPermit, SignedPermit2, TokenDomain};
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{B256, Bytes, Signature, keccak256};
@@ -73,6 +73,26 @@ impl EvmKey {
         let signature = Bytes::copy_from_slice(&self.sign_hash(&hash)?.as_bytes());
         let version = domain.version.as_ref().map(ToString::to_string);
         Ok(SignedAuthorization { authorization, signature, version })
+    }
+
+    /// Signs a Permit2 transfer for the chain of this id; the approval of Permit2 is a matter of its own.
+    ///
+    /// # Errors
+    /// As [`EvmKey::sign_hash`].
+    pub fn sign_permit2(&self, authorization: Permit2Authorization, chain_id: u64) -> Result<SignedPermit2, BadKey> {
+        let hash = super::permit2_hash(&authorization, chain_id);
+        let signature = Bytes::copy_from_slice(&self.sign_hash(&hash)?.as_bytes());
+        Ok(SignedPermit2 { authorization, signature, permit: None })
+    }
+
+    /// Signs an EIP-2612 permit for the token of `domain` on the chain of this id.
+    ///
+    /// # Errors
+    /// As [`EvmKey::sign_hash`].
+    pub fn sign_permit(&self, permit: Permit, domain: &TokenDomain, chain_id: u64) -> Result<SignedPermit, BadKey> {
+        let hash = super::permit_hash(&permit, domain, chain_id);
+        let signature = Bytes::copy_from_slice(&self.sign_hash(&hash)?.as_bytes());
+        Ok(SignedPermit { permit, signature })
     }
 
     /// Signs a text as wallets do (EIP-191 `personal_sign`).

@@ -11,16 +11,16 @@ pub(super) fn check(authorization: &Authorization, policy: &CheckPolicy) -> Resu
     if authorization.from == authorization.to {
         return Err(Reject::Malformed("payer and payee are the same"));
     }
-    check_times(authorization, policy)
+    check_times(authorization.valid_after, authorization.valid_before, policy)
 }
 
 /// Both bounds against one time: the wall clock when checking, the chain's when judging.
-pub(super) fn check_times(authorization: &Authorization, policy: &CheckPolicy) -> Result<(), Reject> {
+pub(super) fn check_times(valid_after: U256, valid_before: U256, policy: &CheckPolicy) -> Result<(), Reject> {
     let now = policy.now.seconds().0;
-    if authorization.valid_after > U256::from(now.saturating_add(SKEW)) {
+    if valid_after > U256::from(now.saturating_add(SKEW)) {
         return Err(Reject::ValidAfter);
     }
-    let valid_before = u64::try_from(authorization.valid_before).unwrap_or(u64::MAX);
+    let valid_before = u64::try_from(valid_before).unwrap_or(u64::MAX);
     let left = valid_before.saturating_sub(now);
     if left < policy.min_left {
         return Err(Reject::ExpiresTooSoon { left, required: policy.min_left });

@@ -4,8 +4,8 @@ mod evm;
 mod solana;
 mod solana_facts;
 
-pub(super) use evm::judge as judge_evm;
-pub use evm::{EvmFacts, JudgePolicy, ReceiptFacts, SentFacts, Simulation, TransferLog};
+pub use evm::{EvmFacts, JudgePolicy, Permit2Facts, ReceiptFacts, SentFacts, Simulation, TransferLog};
+pub(super) use evm::{enough, judge as judge_evm, simulated};
 pub(super) use solana::judge as judge_solana;
 pub use solana::{AllowedExtensions, SolanaPolicy};
 pub use solana_facts::{NativeChange, SolanaFacts, SolanaSentFacts, SolanaSimulation, TokenChange};

@@ -1,8 +1,9 @@
 //! Which offer a payload pays.
 
-use super::{Matched, PayerSignature, Proof, sent, solana, transaction};
+use super::{Matched, PayerSignature, Proof, permit2, sent, solana, transaction};
 use crate::{
-    Dialect, GenesisPrefix, Network, Offer, Offers, Payload, PaymentPayload, Reject, Requirements, Resource, SignedAuthorization, evm,
+    Dialect, GenesisPrefix, Network, Offer, Offers, Payload, PaymentPayload, Reject, Requirements, Resource, SignedAuthorization,
+    SolanaReject, TransferMethod, evm,
 };
 use std::sync::Arc;
 
@@ -25,22 +26,48 @@ pub(super) fn select(
     let anywhere = names_any_cluster(&payload, &candidates);
     let here = |offer: &Offer| offer.network() == payload.network || anywhere && matches!(offer.network(), Network::Solana(_));
     narrow(&mut candidates, here, || Reject::Network(payload.network))?;
+    let permit2 = matches!(payload.payload, Payload::Permit2(_));
+    let by_permit2 = |offer: &Offer| (offer.method == TransferMethod::Permit2) == permit2;
+    narrow(&mut candidates, by_permit2, || Reject::PayloadType(if permit2 { "no offer takes Permit2" } else { "only Permit2 is taken" }))?;
     let (offer, proof) = match &payload.payload {
         Payload::Authorization(signed) => authorization(signed, candidates, contracts)?,
+        Payload::Permit2(signed) => permit2::select(signed, candidates)?,
         Payload::EvmTransaction(signed) => transaction::select(signed, candidates, resource)?,
         Payload::EvmSent(signed) => sent::select(signed, candidates, resource)?,
         Payload::SolanaTransaction(signed) => solana::select(signed, candidates)?,
         Payload::SolanaSent(sent) => solana::select_sent(sent, candidates, resource)?,
     };
-    let requirements = Requirements { offer, resource: resource.clone(), lifetime_seconds, solana: None };
-    Ok(Matched { payload, requirements, proof })
+    let requirements = Requirements { offer, resource: resource.clone(), lifetime_seconds, solana: None, facilitator: None };
+    let matched = Matched { payload, requirements, proof };
+    if is_to_the_unit(&matched.payload) && matched.amount() != matched.requirements.offer.amount {
+        return Err(overpaid(&matched));
+    }
+    Ok(matched)
+}
+
+/// Whether more than the price is refused as less is: x402 takes equality only, but for its first programs on EVM chains.
+fn is_to_the_unit(payload: &PaymentPayload) -> bool {
+    match payload.dialect {
+        Dialect::H402V1 => false,
+        Dialect::X402V1 => matches!(payload.network, Network::Solana(_)),
+        Dialect::X402V2 => true,
+    }
+}
+
+fn overpaid(matched: &Matched) -> Reject {
+    let required = matched.requirements.offer.amount;
+    match &matched.proof {
+        Proof::SolanaTransaction { payment, .. } => SolanaReject::Value { paid: payment.amount, required }.into(),
+        _ => Reject::Value { paid: matched.amount(), required },
+    }
 }
 
 /// The reference client says `mainnet` whatever cluster the offer was of. Where none of mainnet is offered that may mean
 /// another: a transaction lives by a blockhash of one cluster and by no other's.
 fn names_any_cluster(payload: &PaymentPayload, candidates: &[Arc<Offer>]) -> bool {
-    let Dialect::H402V1 = payload.dialect;
-    payload.network == Network::Solana(GenesisPrefix::MAINNET) && candidates.iter().all(|offer| offer.network() != payload.network)
+    payload.dialect == Dialect::H402V1
+        && payload.network == Network::Solana(GenesisPrefix::MAINNET)
+        && candidates.iter().all(|offer| offer.network() != payload.network)
 }
 
 /// Keeps the offers that agree; if none does, says with what.

@@ -2,6 +2,7 @@
 
 mod authorization;
 mod fixture;
+mod permit2;
 mod sent;
 mod solana;
 mod transaction;

@@ -175,6 +175,8 @@ pub struct PaymentUpdate {
 pub enum PaymentKind {
     /// EIP-3009 authorization.
     Authorization,
+    /// Transfer through Permit2, of either scheme.
+    Permit2,
     /// Signed EVM transaction of the payer.
     EvmTransaction,
     /// Sent EVM transaction.
@@ -191,6 +193,7 @@ impl PaymentKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Authorization => "authorization",
+            Self::Permit2 => "permit2",
             Self::EvmTransaction => "signedTransaction",
             Self::EvmSent => "signAndSendTransaction",
             Self::SolanaTransaction => "signTransaction",
@@ -198,10 +201,19 @@ impl PaymentKind {
         }
     }
 
+    /// Whether a key of the facilitator signs the transaction that settles it.
+    #[must_use]
+    pub const fn is_carried(self) -> bool {
+        match self {
+            Self::Authorization | Self::Permit2 => true,
+            Self::EvmTransaction | Self::EvmSent | Self::SolanaTransaction | Self::SolanaSent => false,
+        }
+    }
+
     /// Reads the word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        let all = [Self::Authorization, Self::EvmTransaction, Self::EvmSent, Self::SolanaTransaction, Self::SolanaSent];
+        let all = [Self::Authorization, Self::Permit2, Self::EvmTransaction, Self::EvmSent, Self::SolanaTransaction, Self::SolanaSent];
         all.into_iter().find(|kind| kind.as_str() == word)
     }
 }
@@ -221,7 +233,7 @@ pub struct PaymentRow {
     pub amount: Amount,
     /// By what proof.
     pub kind: PaymentKind,
-    /// The EIP-3009 nonce, to look for the payment on chain.
+    /// The nonce of an EIP-3009 authorization or a Permit2 transfer, to look for the payment on chain.
     pub nonce: Option<[u8; 32]>,
     /// Who asked for it first; none for a caller without a key.
     pub caller: Option<CallerKey>,
@@ -233,7 +245,7 @@ pub struct PaymentRow {
     pub expires: Option<UnixSeconds>,
     /// On Solana, the block height after which it cannot land any more: the height at first sight and 150.
     pub last_block_height: Option<u64>,
-    /// For an authorization, the call that settles it; for a payer's own transaction, its bytes as they are sent: as
+    /// For an authorization or a Permit2 transfer, the call that settles it; for a payer's own transaction, its bytes as they are sent: as
     /// received, on Solana with our signature where we pay its fee; none for one that the payer has sent.
     pub raw: Option<Bytes>,
     /// When it was claimed.

@@ -1,6 +1,6 @@
 use super::StoreUnavailable;
 use crate::{
-    Address, AssetId, CallerKey, Checked, Dialect, EvmAddress, Grant, Matched, Network, PaymentKey, Receipt, Scheme, SettleError,
+    Address, Amount, AssetId, CallerKey, Checked, Dialect, EvmAddress, Grant, Matched, Network, PaymentKey, Receipt, Scheme, SettleError,
     Settlement, SolanaHints, Undecided, UnixMillis, Verified, VerifyError,
 };
 use alloy_primitives::{Bytes, U256};
@@ -49,6 +49,8 @@ pub struct Supported {
     pub kinds: Vec<SupportedKind>,
     /// Whether an accepted verify reserves the payer's balance, so that several payments of one payer can be open.
     pub reserves: bool,
+    /// The accounts that send and pay for transactions: x402 lists them.
+    pub signers: Vec<Address>,
 }
 
 /// One combination that a facilitator supports.
@@ -62,6 +64,8 @@ pub struct SupportedKind {
     pub network: Network,
     /// What a payer on Solana may want to know, to be passed on in a 402.
     pub solana: Option<SolanaHints>,
+    /// Who settles scheme `upto`, to be passed on in a 402: the same account as long as the process and its replicas live.
+    pub facilitator: Option<EvmAddress>,
 }
 
 /// Remembers which payment opened which request: durable, one row per payment.
@@ -184,6 +188,12 @@ pub trait Hints: Send + Sync + 'static {
     /// Reads what is needed to build a transaction on an EVM chain.
     fn transaction(&self, needed: HintsNeeded) -> impl Future<Output = Result<TransactionHints, Undecided>> + Send;
 
+    /// Reads what a payer must know to pay through Permit2 without a transaction of its own. A source that knows nothing of
+    /// it need not have this.
+    fn permit2(&self, _needed: Permit2Needed) -> impl Future<Output = Result<Permit2Hints, Undecided>> + Send {
+        async { Err(Undecided::Chain) }
+    }
+
     /// Reads a recent blockhash of a Solana cluster: one that is confirmed, so that it will not go away.
     fn blockhash(&self, network: Network) -> impl Future<Output = Result<[u8; 32], Undecided>> + Send;
 }
@@ -201,6 +211,26 @@ pub struct HintsNeeded {
     pub value: U256,
     /// Call data.
     pub input: Bytes,
+}
+
+/// The token that is to be paid through Permit2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permit2Needed {
+    /// Network.
+    pub network: Network,
+    /// Who pays.
+    pub owner: EvmAddress,
+    /// With what.
+    pub token: EvmAddress,
+}
+
+/// Facts for a payment through Permit2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permit2Hints {
+    /// How much of the token Permit2 may move, in its smallest unit.
+    pub allowance: Amount,
+    /// The payer's next EIP-2612 nonce at the token; none if the token does not say.
+    pub permit_nonce: Option<U256>,
 }
 
 /// Facts for an EVM transaction.

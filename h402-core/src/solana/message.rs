@@ -1,5 +1,6 @@
 //! Messages: what a transaction's signatures are over.
 
+use super::program;
 use crate::SolanaAddress;
 use alloy_primitives::Bytes;
 use sha2::{Digest, Sha256};
@@ -41,6 +42,12 @@ pub struct SolanaInstruction {
 }
 
 impl SolanaMessage {
+    /// The texts that it writes to the log, as they are.
+    pub fn memos(&self) -> impl Iterator<Item = &[u8]> {
+        let memo = |instruction: &&SolanaInstruction| self.key(instruction.program).is_some_and(program::is_memo);
+        self.instructions.iter().filter(memo).map(|instruction| instruction.data.as_ref())
+    }
+
     /// Its form.
     #[must_use]
     pub fn version(&self) -> MessageVersion {

@@ -22,3 +22,8 @@ pub const MEMO: SolanaAddress = address(b"MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLG
 pub const MEMO_V1: SolanaAddress = address(b"Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo");
 /// Lighthouse: wallets append its assertions, which fail the transaction if an account is not as it was simulated.
 pub const LIGHTHOUSE: SolanaAddress = address(b"L2TExMFKdjpN9kozasaurPirfHy9P8sbXoAN1qA3S95");
+
+/// Whether it is a program that writes texts to the log.
+pub(super) fn is_memo(program: &SolanaAddress) -> bool {
+    [MEMO, MEMO_V1].contains(program)
+}

@@ -1,4 +1,4 @@
-use crate::{ErrorReason, SolanaAddress};
+use crate::SolanaAddress;
 
 /// What is wrong with a payment on Solana, where EVM has no word for it: the payer's fault, final for this payload.
 ///
@@ -45,6 +45,12 @@ pub enum SolanaReject {
     /// The fee is to be paid by somebody who does not do that here.
     #[error("fee payer is nobody who pays for others here")]
     FeePayerUnknown,
+    /// The fee is to be paid by somebody else than the one who was named for it.
+    #[error("fee payer is not the one that was asked for")]
+    FeePayerDiffers,
+    /// A memo was asked for, and it has another, several or none.
+    #[error("memo is not the one that was asked for")]
+    Memo,
     /// Fees were paid for others of this payer's payments, which failed (T077).
     #[error("fees were paid for this payer's payments that failed: for an hour it pays its own")]
     FeeWasted,
@@ -82,31 +88,4 @@ pub enum SolanaReject {
     /// The mint can take tokens back, hold them, or take a share (T085).
     #[error("mint has an extension that is not accepted: {0}")]
     Extension(&'static str),
-}
-
-impl SolanaReject {
-    /// The h402 word and our own, finer one.
-    pub(crate) const fn words(&self) -> (ErrorReason, &'static str) {
-        use ErrorReason as R;
-        match self {
-            Self::Undecodable(_) => (R::InvalidPayload, "solana_undecodable"),
-            Self::Signature(_) => (R::SolanaSignature, "invalid_exact_solana_payload_signature"),
-            Self::Signers => (R::SolanaSignature, "solana_signer_set"),
-            Self::LookupTables => (R::InvalidPayload, "solana_lookup_tables"),
-            Self::DurableNonce => (R::InvalidPayload, "solana_durable_nonce"),
-            Self::Instruction(_) => (R::InvalidPayload, "solana_instruction"),
-            Self::ComputeBudget(_) => (R::InvalidPayload, "solana_compute_budget"),
-            Self::Fee { .. } => (R::InvalidPayload, "solana_fee_exceeds_limit"),
-            Self::FeePayerUsed => (R::InvalidPayload, "solana_fee_payer_used"),
-            Self::FeeWasted => (R::InvalidPayload, "solana_fee_wasted"),
-            Self::FeePayerUnknown => (R::InvalidPayload, "solana_fee_payer_unknown"),
-            Self::NoTransfer => (R::InvalidPayload, "solana_no_transfer"),
-            Self::TwoTransfers => (R::InvalidPayload, "solana_two_transfers"),
-            Self::Recipient { .. } => (R::SolanaRecipientMismatch, "invalid_exact_solana_payload_recipient_mismatch"),
-            Self::Value { .. } => (R::SolanaValue, "invalid_exact_solana_payload_authorization_value"),
-            Self::Expires { .. } => (R::SolanaValidBefore, "invalid_exact_solana_payload_authorization_valid_before"),
-            Self::TokenAccount(_) => (R::InvalidTransactionState, "solana_token_account"),
-            Self::Extension(_) => (R::InvalidPaymentRequirements, "solana_token_extension"),
-        }
-    }
 }

@@ -20,9 +20,8 @@ mod refusal;
 mod request;
 mod requirements;
 mod status;
-mod supported;
 
-pub use super::WireError;
+pub use super::{SkippedOffer, WireError, decode_supported, encode_supported};
 pub use answer::{SettleAnswer, VerifyAnswer, decode_receipt, decode_settle, decode_verify, encode_receipt, encode_settle, encode_verify};
 pub use challenge::{Challenge, ChallengeTemplate, ReadChallenge, ReadOffer, decode_challenge, encode_challenge};
 pub use payment::{decode_payment, encode_payment};
@@ -31,9 +30,7 @@ pub use receipt::{decode_receipt_issuer, decode_signed_receipt, encode_receipt_i
 pub use reconciliation::encode_reconciliations;
 pub use refusal::{ErrorAnswer, UNKNOWN_PAYMENT, decode_error, encode_error, refusal};
 pub use request::{Request, RequestError, decode_request, encode_request};
-pub use requirements::SkippedOffer;
 pub use status::{decode_payment_status, encode_payment_status};
-pub use supported::{decode_supported, encode_supported};
 
 /// Carries a payment from client to server, in lower case.
 pub const PAYMENT_HEADER: &str = "x-payment";
@@ -41,6 +38,11 @@ pub const PAYMENT_HEADER: &str = "x-payment";
 pub const RECEIPT_HEADER: &str = "x-payment-response";
 /// Longest header value that is read or written, in bytes.
 pub const MAX_HEADER: usize = 16 * 1024;
+
+pub(super) use answer::{belongs, payer, transaction};
+pub(super) use hints::{HintsOut, of as hints};
+pub(super) use network::{named as supported_network, namespace, network_id};
+pub(super) use refusal::shorten;
 
 /// The only version there is.
 const VERSION: u8 = 1;

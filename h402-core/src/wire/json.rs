@@ -1,6 +1,7 @@
 //! JSON without a tree: flat structs, and literals kept as they are spelled.
 
 use super::WireError;
+use crate::Reject;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{error::Category, value::RawValue};
 use std::{borrow::Cow, fmt};
@@ -10,6 +11,14 @@ pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, WireError
     serde_json::from_str(text).map_err(|error| match error.classify() {
         Category::Data => WireError::Shape,
         Category::Syntax | Category::Eof | Category::Io => WireError::Json,
+    })
+}
+
+/// As [`read`], of what a payer wrote.
+pub(super) fn read_payload<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Reject> {
+    read(text).map_err(|error| match error {
+        WireError::Shape => Reject::Malformed("a field is missing, repeated or of the wrong type"),
+        _ => Reject::Undecodable("not JSON"),
     })
 }
 
@@ -44,7 +53,12 @@ pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// The JSON number 1 and nothing that merely equals it.
 pub(super) fn is_one(raw: &RawValue) -> bool {
-    raw.get() == "1"
+    is(raw, 1)
+}
+
+/// A number in its one spelling.
+pub(super) fn is(raw: &RawValue, number: u8) -> bool {
+    raw.get().parse::<u8>().is_ok_and(|read| read == number && raw.get().len() == number.to_string().len())
 }
 
 /// A list, or the object with keys "0", "1", … that some servers make of one.

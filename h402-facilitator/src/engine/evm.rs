@@ -35,12 +35,12 @@ use super::{
 };
 use crate::{
     Payees, StartError,
-    evm::{CodePin, ContractPayers, EvmChain},
+    evm::{CodePin, ContractPayers, EvmChain, Permit2Payments, ProxyCall},
 };
 use alloy_primitives::U256;
 use carriers::Carriers;
 use code::Changed;
-use h402_core::{Address, Amount, Assets, EvmAddress, Network, Undecided};
+use h402_core::{Address, Amount, Assets, EvmAddress, Network, PaymentRow, Undecided};
 use lane::KeyLane;
 use queue::Job;
 use std::{
@@ -86,6 +86,8 @@ pub struct EvmNetwork {
     pub cost_limit: Option<CostLimit>,
     /// Whether payers may be contracts, and how far; none refuses them all.
     pub contract_payers: Option<ContractPayers>,
+    /// Whether payments through Permit2 are taken, and how far; none refuses them all. Its contracts must be on the chain.
+    pub permit2: Option<Permit2Payments>,
     /// Whether the chain below takes a fee for data, as on OP-stack chains: it is asked for and counted.
     pub l1_fee: bool,
 }
@@ -111,6 +113,7 @@ impl EvmNetwork {
             daily_budget: None,
             cost_limit: None,
             contract_payers: None,
+            permit2: None,
             l1_fee: false,
         }
     }
@@ -206,7 +209,8 @@ impl EvmEngine {
         if self.lanes.iter().any(|lane| lane.queue.has(&key)) {
             return;
         }
-        if let Some(lane) = self.lane_for_one() {
+        let lane = self.lane_for(&job.open.news.borrow());
+        if let Some(lane) = lane {
             lane.queue.put(job);
         }
     }
@@ -228,8 +232,26 @@ impl EvmEngine {
         });
     }
 
+    /// The lane to settle a payment with: any, unless its payer has named the account that must send it.
+    fn lane_for(&self, row: &PaymentRow) -> Option<&Arc<KeyLane>> {
+        match sender_named(row) {
+            Some(sender) => self.lane_of(sender),
+            None => self.lane_for_one(),
+        }
+    }
+
+    /// Who settles payments that name their settler: the first key, the same for all processes and at every start.
+    pub(super) fn facilitator(&self) -> Option<EvmAddress> {
+        self.config.permit2.and(self.lanes.first().map(|lane| lane.address()))
+    }
+
     /// The lane of a key; none for a key that is not in the configuration any more.
     fn lane_of(&self, sender: EvmAddress) -> Option<&Arc<KeyLane>> {
         self.lanes.iter().find(|lane| lane.address() == sender)
     }
+}
+
+/// The account that alone can settle a payment, if its payer has named one (scheme `upto`).
+fn sender_named(row: &PaymentRow) -> Option<EvmAddress> {
+    ProxyCall::read(row.raw.as_deref()?)?.sender
 }

@@ -8,8 +8,8 @@ use super::{Shared, open::OpenPayments, payees::Payees, settle::Start};
 use crate::StartError;
 use alloy_primitives::U256;
 use h402_core::{
-    Address, Amount, Asset, Assets, Clock, Network, Offer, PaymentRow, Reject, SolanaHints, Store, TransactionId, Undecided, UnixMillis,
-    VerifyError,
+    Address, Amount, Asset, Assets, Clock, EvmAddress, Network, Offer, PaymentRow, Reject, SolanaHints, Store, TransactionId, Undecided,
+    UnixMillis, VerifyError,
 };
 use std::sync::{
     Arc,
@@ -199,6 +199,16 @@ impl NetworkEngine {
         }
     }
 
+    /// The accounts that send transactions or pay for them.
+    pub(super) fn signers(&self) -> Vec<Address> {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.config.signers.iter().map(|signer| signer.address().into()).collect(),
+            #[cfg(feature = "solana")]
+            Self::Solana(solana) => solana.config.sponsor().map(Address::from).into_iter().collect(),
+        }
+    }
+
     /// Assets whose contract is not the pinned one any more.
     pub(super) fn changed(&self) -> Vec<Address> {
         match self {
@@ -242,6 +252,16 @@ impl NetworkEngine {
             Self::Evm(evm) => evm.config.contract_payers.is_some(),
             #[cfg(feature = "solana")]
             Self::Solana(_) => false,
+        }
+    }
+
+    /// Who settles payments whose payers name their settler, if any are taken.
+    pub(super) fn facilitator(&self) -> Option<EvmAddress> {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.facilitator(),
+            #[cfg(feature = "solana")]
+            Self::Solana(_) => None,
         }
     }
 

@@ -136,6 +136,6 @@ pub(super) fn is_sent(payment: &Matched) -> bool {
 pub(super) fn is_sent_kind(kind: PaymentKind) -> bool {
     match kind {
         PaymentKind::EvmSent | PaymentKind::SolanaSent => true,
-        PaymentKind::Authorization | PaymentKind::EvmTransaction | PaymentKind::SolanaTransaction => false,
+        PaymentKind::Authorization | PaymentKind::Permit2 | PaymentKind::EvmTransaction | PaymentKind::SolanaTransaction => false,
     }
 }

@@ -3,14 +3,18 @@
 use super::{
     EvmChain,
     abi::{DryCall, Multicall3, call_at_latest, is_true, word},
+    permit2,
     quantity::{Data, read},
     question::simulation,
     revert,
 };
 use crate::rpc::Call;
-use alloy_primitives::{Bytes, hex};
+use alloy_primitives::{Bytes, U256, hex};
 use alloy_sol_types::SolCall;
-use h402_core::{Amount, EvmAddress, PaymentRow, Simulation, Undecided, evm::Erc20};
+use h402_core::{
+    Amount, EvmAddress, PaymentKind, PaymentRow, Simulation, Undecided,
+    evm::{Erc20, PERMIT2},
+};
 use serde::Serialize;
 
 /// How a transaction of several calls would fare.
@@ -22,7 +26,7 @@ pub enum DryBatch {
     Reverts,
 }
 
-/// How an authorization would fare that is settled alone, at the latest block.
+/// How an authorization or a Permit2 transfer would fare that is settled alone, at the latest block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Prospect {
     /// It would be settled.
@@ -84,24 +88,29 @@ impl EvmChain {
         Ok(DryBatch::Runs(results.iter().map(|result| result.success).collect()))
     }
 
-    /// Looks at the latest block how a claimed authorization would fare alone, settled by `from`. One HTTP request.
+    /// Looks at the latest block how a claimed authorization or Permit2 transfer would fare alone, settled by `from`. One HTTP
+    /// request.
     ///
     /// # Errors
-    /// [`Undecided`] if the node does not answer for everything, or the payment is no authorization.
+    /// [`Undecided`] if the node does not answer for everything, or the payment is not one that a key of ours carries.
     pub async fn prospect(&self, row: &PaymentRow, from: EvmAddress) -> Result<Prospect, Undecided> {
         let (Some(token), Some(payer), Some(nonce), Some(input)) = (row.asset.address.evm(), row.payer.evm(), row.nonce, &row.raw) else {
             return Err(Undecided::WrongChain);
         };
-        let state = Erc20::authorizationStateCall { authorizer: payer, nonce: nonce.into() }.abi_encode();
+        let by_permit2 = row.kind == PaymentKind::Permit2;
+        let nonce = U256::from_be_bytes(nonce);
+        let state = if by_permit2 {
+            call_at_latest(PERMIT2, &permit2::nonce_call(payer, nonce))
+        } else {
+            call_at_latest(token, &Erc20::authorizationStateCall { authorizer: payer, nonce: nonce.into() }.abi_encode())
+        };
+        let to = self.settles_at(token, input).ok_or(Undecided::WrongChain)?;
         let balance = Erc20::balanceOfCall { account: payer }.abi_encode();
-        let calls = [
-            call_at_latest(token, &state),
-            call_at_latest(token, &balance),
-            Call::new("eth_estimateGas", &(dry(from, token, input), "latest")),
-        ];
+        let calls = [state, call_at_latest(token, &balance), Call::new("eth_estimateGas", &(dry(from, to, input), "latest"))];
         let mut answers = self.inner.ask(calls).await?.into_iter();
         let mut next = || answers.next().ok_or(Undecided::Chain);
-        let used = is_true(word(&read::<Data>(&next()?.map_err(|_| Undecided::Chain)?)?.0)?)?;
+        let used = word(&read::<Data>(&next()?.map_err(|_| Undecided::Chain)?)?.0)?;
+        let used = if by_permit2 { permit2::is_used(nonce, used) } else { is_true(used)? };
         let held = Amount::from(word(&read::<Data>(&next()?.map_err(|_| Undecided::Chain)?)?.0)?);
         let alone = next()?;
         if used {

@@ -1,7 +1,7 @@
 //! Payers that are contracts: what they say is tried as in a real block, with their gas limited, before anything is promised.
 
 use super::{
-    EvmChain, Fees,
+    EvmChain, Fees, ProxyCall,
     abi::{DryCall, Multicall3},
     quantity::{Data, Quantity, number, read},
     revert,
@@ -71,11 +71,11 @@ pub(super) fn transfer(authorization: &Authorization, signature: Bytes) -> Vec<u
 }
 
 impl EvmChain {
-    /// The call that settles an authorization on this chain: as [`EvmChain::settlement_call`], or for an account that is still to
+    /// The call that settles a payment on this chain: as [`EvmChain::settlement_call`], or for an account that is still to
     /// be deployed through Multicall3, which has no rights of ours: deployed and paid, or neither.
     #[must_use]
     pub fn settling_call(&self, payment: &Matched) -> Option<(EvmAddress, Bytes)> {
-        let Proof::Authorization { authorization, signature } = payment.proof() else { return None };
+        let Proof::Authorization { authorization, signature } = payment.proof() else { return Self::settlement_call(payment) };
         match Counterfactual::of(signature) {
             Ok(None) => Self::settlement_call(payment),
             Ok(Some(wrapped)) => {
@@ -90,10 +90,13 @@ impl EvmChain {
         }
     }
 
-    /// Where a stored settling call goes: to the token, or to Multicall3 if it deploys its payer first.
+    /// Where a stored settling call goes: to the token, to a proxy of Permit2, or to Multicall3 if it deploys its payer first.
     #[must_use]
     pub fn settles_at(&self, token: EvmAddress, input: &[u8]) -> Option<EvmAddress> {
-        if input.starts_with(&Multicall3::aggregate3Call::SELECTOR) { self.inner.multicall3 } else { Some(token) }
+        if input.starts_with(&Multicall3::aggregate3Call::SELECTOR) {
+            return self.inner.multicall3;
+        }
+        Some(ProxyCall::read(input).map_or(token, |call| call.proxy))
     }
 
     /// Refuses an account that is still to be deployed by a factory that is not listed. Asks nobody.

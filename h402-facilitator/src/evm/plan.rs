@@ -71,6 +71,7 @@ impl Plan {
             let (mut simulation, mut nonce, mut sent) = (None, None, None);
             match &question.kind {
                 Kind::Authorization { settlement, .. } => simulation = settlement.as_ref().map(|settlement| plan.estimate(settlement)),
+                Kind::Permit2 { settlement, .. } => simulation = Some(plan.estimate(settlement)),
                 Kind::Transaction { dry } => {
                     simulation = Some(plan.estimate(dry));
                     nonce = Some(plan.push(Call::new("eth_getTransactionCount", &[payer.as_str(), "latest"])));

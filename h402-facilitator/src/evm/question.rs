@@ -3,6 +3,7 @@
 use super::{
     EvmChain,
     abi::{DryCall, Multicall3},
+    permit2,
     quantity::{Data, Fixed, Quantity, read},
     receipts::WireReceipt,
     revert,
@@ -10,7 +11,10 @@ use super::{
 use crate::rpc::RpcError;
 use alloy_primitives::{B256, U256, hex};
 use alloy_sol_types::SolCall;
-use h402_core::{Checked, EvmAddress, Network, PayerSignature, Proof, SentFacts, Simulation, Undecided, evm::Erc20};
+use h402_core::{
+    Checked, EvmAddress, Matched, Network, PayerSignature, Proof, SentFacts, Simulation, Undecided,
+    evm::{self, Erc20, PERMIT2},
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -28,6 +32,8 @@ pub(super) struct Question {
 pub(super) enum Kind {
     /// Whether the nonce is used, and how the settlement would fare.
     Authorization { nonce: B256, settlement: Option<DryCall> },
+    /// Whether the nonce is used, what Permit2 may move, and how the settlement would fare.
+    Permit2 { nonce: U256, settlement: DryCall },
     /// Account nonce and native balance, and how the transaction would fare.
     Transaction { dry: DryCall },
     /// The transaction itself.
@@ -49,14 +55,12 @@ impl Question {
                 Kind::Authorization { nonce: authorization.nonce, settlement: None }
             }
             Proof::Authorization { authorization, .. } => {
-                let (to, data) = EvmChain::settlement_call(matched).ok_or(Undecided::WrongChain)?;
-                let dry = |from: EvmAddress| DryCall {
-                    from: Some(from.to_string()),
-                    to: Some(to.to_string()),
-                    data: hex::encode_prefixed(&data),
-                    ..DryCall::default()
-                };
-                Kind::Authorization { nonce: authorization.nonce, settlement: Some(dry(simulate_from)) }
+                Kind::Authorization { nonce: authorization.nonce, settlement: Some(settlement(matched, simulate_from)?) }
+            }
+            Proof::Permit2 { authorization, .. } => {
+                // The upto proxy obeys nobody but the account that the payer has named.
+                let from = authorization.witness.facilitator.unwrap_or(simulate_from);
+                Kind::Permit2 { nonce: authorization.nonce, settlement: settlement(matched, from)? }
             }
             Proof::EvmTransaction { transaction, .. } => Kind::Transaction {
                 dry: DryCall {
@@ -76,7 +80,7 @@ impl Question {
     /// How many calls it has at most: code, what its kind needs, and its words or the Multicall3 call for them.
     pub(super) fn calls(&self, multicall: bool) -> usize {
         let of_kind = match self.kind {
-            Kind::Authorization { .. } => 1,
+            Kind::Authorization { .. } | Kind::Permit2 { .. } => 1,
             Kind::Transaction { .. } | Kind::Sent { .. } => 2,
         };
         1 + of_kind + if multicall { 1 } else { self.words().len() }
@@ -92,17 +96,28 @@ impl Question {
             (Kind::Authorization { nonce, .. }, Some(token)) => {
                 words.push(Word::Token(token, Erc20::authorizationStateCall { authorizer: self.payer, nonce: *nonce }.abi_encode()));
             }
+            (Kind::Permit2 { nonce, .. }, Some(token)) => {
+                words.push(Word::Token(PERMIT2, permit2::nonce_call(self.payer, *nonce)));
+                words.push(Word::Token(token, evm::allowance_call(self.payer).into()));
+            }
             (Kind::Transaction { .. }, _) => words.push(Word::Native(self.payer)),
-            (Kind::Authorization { .. } | Kind::Sent { .. }, _) => {}
+            (Kind::Authorization { .. } | Kind::Permit2 { .. } | Kind::Sent { .. }, _) => {}
         }
         words
     }
 }
 
+/// The settlement of a payment as `from` would send it.
+fn settlement(payment: &Matched, from: EvmAddress) -> Result<DryCall, Undecided> {
+    let (to, data) = EvmChain::settlement_call(payment).ok_or(Undecided::WrongChain)?;
+    let (from, to) = (Some(from.to_string()), Some(to.to_string()));
+    Ok(DryCall { from, to, data: hex::encode_prefixed(&data), ..DryCall::default() })
+}
+
 /// One word of the chain's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Word {
-    /// What a token returns.
+    /// What a token or Permit2 returns.
     Token(EvmAddress, Vec<u8>),
     /// An account's native balance.
     Native(EvmAddress),
@@ -146,6 +161,20 @@ pub(super) struct WireTransaction {
     nonce: Quantity<u64>,
     value: Quantity<U256>,
     input: Data,
+}
+
+impl WireTransaction {
+    pub(super) fn is(&self, hash: &B256) -> bool {
+        self.hash.0 == *hash
+    }
+
+    pub(super) fn to(&self) -> Option<EvmAddress> {
+        self.to.as_ref().map(|to| to.0)
+    }
+
+    pub(super) fn input(&self) -> &[u8] {
+        &self.input.0
+    }
 }
 
 /// A sent transaction and its receipt, whose block's time is not known yet.

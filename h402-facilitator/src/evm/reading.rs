@@ -3,7 +3,7 @@
 use super::{
     abi::{Multicall3, is_true, word},
     blocks::Head,
-    chain_id_of,
+    chain_id_of, permit2,
     plan::{Place, Places, Plan},
     quantity::{Data, Quantity, read},
     question::{Found, Kind, Question, has_code, simulation},
@@ -11,7 +11,7 @@ use super::{
 use crate::rpc::RpcError;
 use alloy_primitives::U256;
 use alloy_sol_types::SolCall;
-use h402_core::{EvmFacts, Undecided, UnixSeconds};
+use h402_core::{EvmFacts, Permit2Facts, Undecided, UnixSeconds};
 use serde_json::value::RawValue;
 
 /// The block that a read is of.
@@ -106,6 +106,7 @@ impl Reading {
             native_balance: None,
             account_nonce: None,
             authorization_used: None,
+            permit2: None,
             simulation: None,
             sent: None,
         };
@@ -119,6 +120,10 @@ impl Reading {
         let mut found = None;
         match &question.kind {
             Kind::Authorization { .. } => facts.authorization_used = Some(is_true(next()?)?),
+            Kind::Permit2 { nonce, .. } => {
+                let nonce_used = permit2::is_used(*nonce, next()?);
+                facts.permit2 = Some(Permit2Facts { nonce_used, allowance: next()?.into() });
+            }
             Kind::Transaction { .. } => {
                 facts.native_balance = Some(next()?);
                 facts.base_fee = self.head()?.base_fee.unwrap_or_default();

@@ -110,7 +110,7 @@ impl WireReceipt {
 
 impl WireLog {
     /// `Transfer` of an ERC-20 token; one with four topics moves a single non-fungible token (T056).
-    fn transfer(&self) -> Option<TransferLog> {
+    pub(super) fn transfer(&self) -> Option<TransferLog> {
         let [signature, from, to] = self.topics.as_slice() else { return None };
         let amount = <[u8; 32]>::try_from(self.data.0.as_ref()).ok()?;
         if signature.0 != Erc20::Transfer::SIGNATURE_HASH {

@@ -6,8 +6,8 @@ use alloy_sol_types::{Panic, Revert, SolError};
 
 const MAX_REASON: usize = 120;
 
-/// What tokens revert with instead of text: EIP-6093, and EIP-3009 and pausing as OpenZeppelin writes them.
-const CUSTOM_ERRORS: [([u8; 4], &str); 11] = [
+/// What tokens and Permit2 revert with instead of text: EIP-6093, and EIP-3009 and pausing as OpenZeppelin writes them.
+const CUSTOM_ERRORS: [([u8; 4], &str); 21] = [
     (hex!("e450d38c"), "ERC20InsufficientBalance"),
     (hex!("fb8f41b2"), "ERC20InsufficientAllowance"),
     (hex!("96c6fd1e"), "ERC20InvalidSender"),
@@ -19,6 +19,17 @@ const CUSTOM_ERRORS: [([u8; 4], &str); 11] = [
     (hex!("fce698f7"), "ECDSAInvalidSignatureLength"),
     (hex!("d78bce0c"), "ECDSAInvalidSignatureS"),
     (hex!("90b8ec18"), "TransferFailed"),
+    // Permit2, and the canonical proxies that call it.
+    (hex!("756688fe"), "InvalidNonce"),
+    (hex!("cd21db4f"), "SignatureExpired"),
+    (hex!("815e1d64"), "InvalidSigner"),
+    (hex!("3728b83d"), "InvalidAmount"),
+    (hex!("2c5211c6"), "InvalidAmount"),
+    (hex!("ac6b05f5"), "InvalidDestination"),
+    (hex!("a65539fa"), "PaymentTooEarly"),
+    (hex!("050cda49"), "Permit2612AmountMismatch"),
+    (hex!("0f6fae87"), "UnauthorizedFacilitator"),
+    (hex!("fe64b4c7"), "AmountExceedsPermitted"),
 ];
 
 /// Whether the error says that the call itself reverted, and not that the node could not try it.
@@ -132,10 +143,20 @@ mod tests {
             ("ECDSAInvalidSignatureLength(uint256)", "ECDSAInvalidSignatureLength"),
             ("ECDSAInvalidSignatureS(bytes32)", "ECDSAInvalidSignatureS"),
             ("TransferFailed()", "TransferFailed"),
+            ("InvalidNonce()", "InvalidNonce"),
+            ("SignatureExpired(uint256)", "SignatureExpired"),
+            ("InvalidSigner()", "InvalidSigner"),
+            ("InvalidAmount(uint256)", "InvalidAmount"),
+            ("InvalidAmount()", "InvalidAmount"),
+            ("InvalidDestination()", "InvalidDestination"),
+            ("PaymentTooEarly()", "PaymentTooEarly"),
+            ("Permit2612AmountMismatch()", "Permit2612AmountMismatch"),
+            ("UnauthorizedFacilitator()", "UnauthorizedFacilitator"),
+            ("AmountExceedsPermitted()", "AmountExceedsPermitted"),
         ] {
             let hash = alloy_primitives::keccak256(signature);
-            let known = CUSTOM_ERRORS.iter().find(|(_, known)| *known == name).unwrap();
-            assert_eq!(known.0, hash[..4], "{name}");
+            let known = CUSTOM_ERRORS.iter().find(|(selector, _)| selector[..] == hash[..4]);
+            assert_eq!(known.map(|(_, name)| *name), Some(name), "{signature}");
         }
     }
 }

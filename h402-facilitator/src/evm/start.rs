@@ -11,11 +11,33 @@ use super::{
 use crate::{StartError, rpc::RpcError};
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolCall;
-use h402_core::{Asset, Undecided, evm::Erc20};
+use h402_core::{
+    Asset, Undecided,
+    evm::{EXACT_PROXY, Erc20, PERMIT2, UPTO_PROXY},
+};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
 impl EvmChain {
+    /// Makes sure that Permit2 and both proxies are where payers take them to be: to a call of no contract no dry run objects.
+    ///
+    /// # Errors
+    /// As [`EvmChain::check`].
+    pub async fn check_permit2(&self) -> Result<(), StartError> {
+        let contracts = [PERMIT2, EXACT_PROXY, UPTO_PROXY];
+        let answers = self.inner.ask(contracts.iter().map(|contract| code_call(&contract.to_string()))).await;
+        let answers = answers.map_err(|error| match error {
+            Undecided::WrongChain => mismatch(format!("the node is not of chain {}", self.inner.chain_id)),
+            _ => StartError::Unreachable,
+        })?;
+        for (contract, answer) in contracts.iter().zip(answers) {
+            if !is_contract(answer)? {
+                return Err(mismatch(format!("no contract at {contract}, which payments through Permit2 need")));
+            }
+        }
+        Ok(())
+    }
+
     /// Compares the configuration with the chain: its id, the code at Multicall3, and of each token of this network
     /// its code, its decimals and, if it takes authorizations, its domain separator. One HTTP request.
     ///

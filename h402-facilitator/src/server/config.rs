@@ -3,6 +3,7 @@
 mod asset;
 mod connections;
 mod database;
+mod error;
 mod evm;
 mod keystore;
 mod policy;
@@ -15,6 +16,7 @@ mod solana_rpc;
 pub use asset::{AssetSection, DomainSection, PegWord, TokenProgramWord};
 pub use connections::ConnectionsSection;
 pub use database::Database;
+pub use error::ConfigError;
 pub use receipts::ReceiptsSection;
 pub use reconcile::ReconcileSection;
 pub use secret::Secret;
@@ -23,6 +25,7 @@ pub use solana_rpc::SolanaRpcSection;
 
 use crate::{
     Callers, EngineConfig, EvmNetwork, NetworkConfig, SolanaNetwork,
+    evm::Permit2Payments,
     rpc::{Endpoint, Rpc, RpcConfig},
 };
 use h402_core::{Address, Amount, Asset, Assets, Network, ReceiptKey, UnknownNetwork};
@@ -151,6 +154,9 @@ pub struct NetworkSection {
     /// EVM: whether payers may be contracts (ERC-1271, EIP-7702).
     #[serde(default)]
     pub contract_payers: bool,
+    /// EVM: whether payments through Permit2 are taken (x402), which needs its contracts on the chain.
+    #[serde(default)]
+    pub permit2: bool,
     /// EVM: contracts that may be called to deploy payers (ERC-6492), besides.
     #[serde(default)]
     pub factories: Vec<String>,
@@ -160,30 +166,6 @@ pub struct NetworkSection {
     /// EVM: the same of what is behind tokens that are proxies.
     #[serde(default)]
     pub implementation_hash: BTreeMap<String, String>,
-}
-
-/// What is wrong with a configuration. Repeats no secret.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {error}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// Not the TOML that is expected.
-    #[error("{0}")]
-    Syntax(String),
-    /// A value is wrong.
-    #[error("{key}: {why}")]
-    Value {
-        /// Which.
-        key: String,
-        /// Why.
-        why: String,
-    },
 }
 
 fn default_listen() -> SocketAddr {
@@ -300,8 +282,21 @@ impl Config {
                     let pins = section.pins(network, &allowed)?;
                     let (daily_budget, cost_limit) = (section.coins(18)?.map(Amount::to_u256), section.cost_limit()?);
                     let (l1_fee, contract_payers) = (section.l1_fee, section.contract_payers()?);
+                    let permit2 = section.permit2.then(Permit2Payments::default);
                     let policy = section.evm(chain_id, &env)?;
-                    EvmNetwork { minimums, payees, large_amounts, pins, daily_budget, cost_limit, l1_fee, contract_payers, ..policy }.into()
+                    EvmNetwork {
+                        minimums,
+                        payees,
+                        large_amounts,
+                        pins,
+                        daily_budget,
+                        cost_limit,
+                        l1_fee,
+                        contract_payers,
+                        permit2,
+                        ..policy
+                    }
+                    .into()
                 }
                 Network::Solana(genesis) => {
                     let daily_budget = section.coins(9)?.map(|coins| u64::try_from(coins.to_u256()).unwrap_or(u64::MAX));

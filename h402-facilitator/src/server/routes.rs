@@ -1,26 +1,19 @@
 //! What each path answers.
 
-use super::{
-    SolanaRpc,
-    body::{self, Unread},
-    books, receipts,
-};
+use super::{SolanaRpc, books, payments, receipts};
 use crate::Engine;
 use axum::{
     Router,
     body::Body,
     extract::{Path, State, rejection::PathRejection},
-    http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header},
+    http::{HeaderValue, Request, Response, StatusCode, Uri, header},
     routing::{get, post},
 };
 use h402_core::{
-    CallerKey, Clock, Matched, PaymentKey, PaymentRow, Reject, SettleError, Store, TransactionId, Undecided, VerifyError,
-    wire::h402::{self, RequestError, SettleAnswer, VerifyAnswer, WireError},
+    Clock, PaymentKey, PaymentRow, Store, TransactionId, Undecided,
+    wire::{self, WireError, h402},
 };
 use tower_service::Service;
-
-/// Longest `Idempotency-Key` in bytes.
-const MAX_CALLER_KEY: usize = 255;
 
 pub(super) type Answer = Response<Body>;
 
@@ -30,8 +23,8 @@ pub(super) type Answer = Response<Body>;
 /// `ConnectInfo<SocketAddr>`; where the listener does not give that, all are one.
 pub fn router<S: Store, C: Clock>(engine: Engine<S, C>, solana_rpc: Option<SolanaRpc>) -> Router {
     let routes = Router::new()
-        .route("/verify", post(verify::<S, C>))
-        .route("/settle", post(settle::<S, C>))
+        .route("/verify", post(payments::verify::<S, C>))
+        .route("/settle", post(payments::settle::<S, C>))
         .route("/supported", get(supported::<S, C>))
         .route("/health", get(health::<S, C>))
         .route("/ready", get(ready::<S, C>))
@@ -61,47 +54,8 @@ fn plain(uri: &Uri) -> Option<Uri> {
     if plain == path { None } else { plain.parse().ok() }
 }
 
-async fn verify<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, headers: HeaderMap, body: Body) -> Answer {
-    let caller = match caller(&headers) {
-        Ok(caller) => caller,
-        Err(answer) => return answer,
-    };
-    let payment = match read(&engine, body).await {
-        Ok(Ok(payment)) => payment,
-        Ok(Err(reject)) => return json(StatusCode::OK, h402::encode_verify(&VerifyAnswer::failed(&reject.into(), None))),
-        Err(answer) => return answer,
-    };
-    let payer = payment.payer();
-    match engine.verify(payment, caller).await {
-        Ok(verified) => json(StatusCode::OK, h402::encode_verify(&VerifyAnswer::verified(&verified))),
-        Err(VerifyError::Undecided(why)) => undecided(&why),
-        Err(refused) => json(StatusCode::OK, h402::encode_verify(&VerifyAnswer::failed(&refused, Some(payer)))),
-    }
-}
-
-async fn settle<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, headers: HeaderMap, body: Body) -> Answer {
-    let caller = match caller(&headers) {
-        Ok(caller) => caller,
-        Err(answer) => return answer,
-    };
-    let payment = match read(&engine, body).await {
-        Ok(Ok(payment)) => payment,
-        // Who has a key was told that the payment is good, and has given something for it: it may be on its way since before a
-        // change of configuration, and must not be refused for that.
-        Ok(Err(Reject::Network(_) | Reject::Asset)) if caller.is_some() => return undecided(&Undecided::NotConfigured),
-        Ok(Err(reject)) => return json(StatusCode::OK, h402::encode_settle(&SettleAnswer::failed(&reject.into(), None, None))),
-        Err(answer) => return answer,
-    };
-    let (network, payer) = (payment.network(), payment.payer());
-    match engine.settle(payment, caller).await {
-        Ok(receipt) => json(StatusCode::OK, h402::encode_settle(&SettleAnswer::settled(&receipt))),
-        Err(SettleError::Undecided(why)) => undecided(&why),
-        Err(failed) => json(StatusCode::OK, h402::encode_settle(&SettleAnswer::failed(&failed, network, Some(payer)))),
-    }
-}
-
 async fn supported<S: Store, C: Clock>(State(engine): State<Engine<S, C>>) -> Answer {
-    json(StatusCode::OK, h402::encode_supported(&engine.supported().await))
+    json(StatusCode::OK, wire::encode_supported(&engine.supported().await))
 }
 
 /// Alive: says nothing about whether payments can be taken.
@@ -163,36 +117,6 @@ async fn find<S: Store, C: Clock>(engine: &Engine<S, C>, id: &str) -> Option<Res
         }
     }
     Some(Ok(None))
-}
-
-/// Reads the body and matches the payload with its one requirement.
-async fn read<S: Store, C: Clock>(engine: &Engine<S, C>, body: Body) -> Result<Result<Matched, Reject>, Answer> {
-    let body = body::read(body).await.map_err(|unread| {
-        let status = match unread {
-            Unread::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Unread::TooSlow => StatusCode::REQUEST_TIMEOUT,
-        };
-        error(status, "invalid_request", unread.text())
-    })?;
-    match h402::decode_request(&body, engine.assets()) {
-        Ok(request) if engine.takes_contracts(request.network()) => Ok(request.matched_with_contracts()),
-        Ok(request) => Ok(request.matched()),
-        Err(RequestError::Malformed(why)) => Err(error(StatusCode::BAD_REQUEST, "invalid_request", why)),
-        Err(RequestError::Rejected(reject)) => Ok(Err(reject)),
-    }
-}
-
-fn caller(headers: &HeaderMap) -> Result<Option<CallerKey>, Answer> {
-    let mut keys = headers.get_all("idempotency-key").iter();
-    let refuse = || error(StatusCode::BAD_REQUEST, "invalid_request", "Idempotency-Key is one header of at most 255 visible characters");
-    match (keys.next(), keys.next()) {
-        (None, _) => Ok(None),
-        (Some(key), None) => match key.to_str() {
-            Ok(text) if !text.is_empty() && text.len() <= MAX_CALLER_KEY => Ok(Some(CallerKey::of_text(text))),
-            _ => Err(refuse()),
-        },
-        (Some(_), Some(_)) => Err(refuse()),
-    }
 }
 
 pub(super) fn undecided(why: &Undecided) -> Answer {

@@ -58,7 +58,9 @@ impl Question {
                 Kind::Signed { source: payment.source, blockhash: payment.blockhash, dry: Dry(base64(raw)) },
             ),
             Proof::SolanaSent { signature, .. } => (None, Kind::Sent { signature: *signature }),
-            Proof::Authorization { .. } | Proof::EvmTransaction { .. } | Proof::EvmSent { .. } => return Err(Undecided::WrongChain),
+            Proof::Authorization { .. } | Proof::Permit2 { .. } | Proof::EvmTransaction { .. } | Proof::EvmSent { .. } => {
+                return Err(Undecided::WrongChain);
+            }
         };
         Ok(Self { payer, fee_payer, token, kind })
     }

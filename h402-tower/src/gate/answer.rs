@@ -1,22 +1,26 @@
 //! The gate's own answers: one table from what happened to what the client is told.
 
-use super::{door::Visit, layer::Shared, quote::PriceError};
+use super::{
+    challenge::{Challenge, Why},
+    dialect::{ALLOWED_HEADERS, Outcome, PAYMENT_REQUIRED, expose},
+    door::Visit,
+    layer::Shared,
+    quote::PriceError,
+};
 use crate::chaos::sabotaged;
 use bytes::Bytes;
-use h402_core::{
-    Address, Network, Receipt, Reject, SettleError, SignedReceipt, TransactionId, Undecided,
-    wire::h402::{self, SettleAnswer},
-};
+use h402_core::{Address, Dialect, Network, Receipt, Reject, SettleError, SignedReceipt, TransactionId, Undecided, wire::h402};
 use http::{
-    HeaderName, HeaderValue, Response, StatusCode,
-    header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+    HeaderValue, Response, StatusCode,
+    header::{ACCESS_CONTROL_ALLOW_HEADERS, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
 
-pub(super) const RECEIPT: HeaderName = HeaderName::from_static(h402::RECEIPT_HEADER);
 /// When to come back while another request uses the same payment, in seconds.
 const SOON: u16 = 1;
 /// When to come back while something is not decided, in seconds.
 const LATER: u16 = 5;
+/// What a payer hears who has not approved Permit2.
+const NOT_APPROVED: &str = "permit2_allowance_required";
 
 /// Why a request is answered by the gate and not by the handler.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(super) enum Refusal {
     InProgress,
     /// Its payment has opened another request.
     UsedElsewhere,
+    /// Its payment identifier is another payment's.
+    IdentifierUsed,
     /// It was served, and the answer is not kept any more.
     ServedBefore(Receipt),
     /// It was charged, and the handler failed too often, or for too long.
@@ -77,18 +83,20 @@ impl<F, G> Shared<F, G> {
         if let Refusal::Rejected { reject, payer } = &refusal {
             tracing::debug!(reason = reject.word(), payer = payer.map(tracing::field::display), "payment refused");
         }
+        let dialect = visit.map_or(Dialect::H402V1, |visit| visit.dialect);
+        let told = |response, outcome: Outcome| with_receipt(response, dialect, &outcome);
         match refusal {
             Refusal::NoPayment => ask(visit.and_then(|visit| self.first_challenge(visit))),
-            Refusal::Options => no_content(),
+            Refusal::Options => preflight(),
             Refusal::Rejected { reject, .. } if reject.is_conflict() => {
                 let soon = matches!(reject, Reject::InProgress | Reject::TooManyOpen).then_some(SOON);
-                conflict(reject.word(), &reject.to_string(), soon, None)
+                conflict(reject.word(), &reject.to_string(), soon)
             }
-            Refusal::Rejected { reject, payer } => self.ask_again(visit, &format!("{}: {reject}", reject.word()), payer),
+            Refusal::Rejected { reject, payer } => self.ask_again(visit, &reject, payer),
             Refusal::Price(error) => match &error {
                 PriceError::BadRequest(text) => plain(StatusCode::BAD_REQUEST, "bad_request", text),
                 PriceError::NotFound => plain(StatusCode::NOT_FOUND, "not_found", &error.to_string()),
-                PriceError::Unavailable => unavailable("price_unavailable", &error.to_string(), None),
+                PriceError::Unavailable => unavailable("price_unavailable", &error.to_string()),
             },
             Refusal::BadRequest(text) => plain(StatusCode::BAD_REQUEST, "invalid_payload", text),
             Refusal::HeaderTooLong => {
@@ -99,42 +107,44 @@ impl<F, G> Shared<F, G> {
             Refusal::UpgradeNeedsUpfront => {
                 plain(StatusCode::BAD_REQUEST, "upgrade_not_offered", "this route is settled after its answer, so it cannot be upgraded")
             }
-            Refusal::InProgress => conflict(Reject::InProgress.word(), &Reject::InProgress.to_string(), Some(SOON), None),
-            Refusal::UsedElsewhere => conflict(Reject::AlreadyUsed.word(), "the payment has opened another request", None, None),
+            Refusal::InProgress => conflict(Reject::InProgress.word(), &Reject::InProgress.to_string(), Some(SOON)),
+            Refusal::UsedElsewhere => conflict(Reject::AlreadyUsed.word(), "the payment has opened another request", None),
+            Refusal::IdentifierUsed => {
+                conflict("payment_identifier_used", "another payment has this payment identifier; nothing was charged for this one", None)
+            }
             Refusal::ServedBefore(receipt) => {
                 let text = "the payment was used for this request; the answer is not kept any more";
-                conflict(Reject::AlreadyUsed.word(), text, None, Some(&SettleAnswer::settled(&receipt)))
+                told(conflict(Reject::AlreadyUsed.word(), text, None), receipt.into())
             }
             Refusal::Credited { receipt, credit } => {
                 let text = "the payment was taken and the request could not be served; the receipt is a credit";
-                conflict("payment_credited", text, None, Some(&SettleAnswer { credit, ..SettleAnswer::settled(&receipt) }))
+                told(conflict("payment_credited", text, None), Outcome::Settled { receipt, credit })
             }
             Refusal::Refunded(receipt) => {
                 let text = "the payment was taken, the request could not be served, and the money was given back";
-                conflict("payment_refunded", text, None, Some(&SettleAnswer::settled(&receipt)))
+                told(conflict("payment_refunded", text, None), receipt.into())
             }
-            Refusal::RefusedBefore => conflict("payment_refused", "the payment was refused when it was settled", None, None),
+            Refusal::RefusedBefore => conflict("payment_refused", "the payment was refused when it was settled", None),
             Refusal::TooManyRuns => {
-                conflict("payment_runs_exhausted", "the request failed too often with this payment; nothing was charged", None, None)
+                conflict("payment_runs_exhausted", "the request failed too often with this payment; nothing was charged", None)
             }
-            Refusal::Undecided(undecided) => unavailable(undecided.word(), &undecided.to_string(), None),
-            Refusal::Unsettled { error, network, payer, first_attempt } => self.unsettled(visit, &error, network, payer, first_attempt),
+            Refusal::Undecided(undecided) => unavailable(undecided.word(), &undecided.to_string()),
+            Refusal::Unsettled { error, network, payer, first_attempt } => self.unsettled(visit, error, network, payer, first_attempt),
             Refusal::Unrecorded(receipt) => {
                 let text = "the payment was taken and could not be recorded; ask again with the same payment";
-                unavailable("settlement_pending", text, Some(&SettleAnswer::settled(&receipt)))
+                told(unavailable("settlement_pending", text), receipt.into())
             }
-            Refusal::HandlerTimedOut(None) => unavailable("handler_timed_out", "no answer in time; nothing was charged", None),
+            Refusal::HandlerTimedOut(None) => unavailable("handler_timed_out", "no answer in time; nothing was charged"),
             Refusal::HandlerTimedOut(Some(receipt)) => {
                 let text = "no answer in time; ask again with the same payment, it is not charged twice";
-                unavailable("handler_timed_out", text, Some(&SettleAnswer::settled(&receipt)))
+                told(unavailable("handler_timed_out", text), receipt.into())
             }
-            Refusal::HandlerBrokeOff(receipt) => {
-                let charged = receipt.as_ref().map(SettleAnswer::settled);
-                let text = match receipt {
-                    None => "the answer broke off; nothing was charged",
-                    Some(_) => "the answer broke off; ask again with the same payment, it is not charged twice",
-                };
-                with_receipt(plain(StatusCode::INTERNAL_SERVER_ERROR, "handler_failed", text), charged.as_ref())
+            Refusal::HandlerBrokeOff(None) => {
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "handler_failed", "the answer broke off; nothing was charged")
+            }
+            Refusal::HandlerBrokeOff(Some(receipt)) => {
+                let text = "the answer broke off; ask again with the same payment, it is not charged twice";
+                told(plain(StatusCode::INTERNAL_SERVER_ERROR, "handler_failed", text), receipt.into())
             }
             Refusal::Misconfigured(text) => {
                 tracing::error!(text, "gate is misconfigured");
@@ -143,39 +153,37 @@ impl<F, G> Shared<F, G> {
         }
     }
 
-    /// A 402 with the offers, and why a payment was refused.
-    fn ask_again(&self, visit: Option<&Visit>, error: &str, payer: Option<Address>) -> Response<Bytes> {
-        ask(visit.and_then(|visit| self.challenge(visit, error, payer)))
+    /// A 402 with the offers, and why a payment was refused; 412 to payers of x402 version 2 who have to approve Permit2 first.
+    fn ask_again(&self, visit: Option<&Visit>, reject: &Reject, payer: Option<Address>) -> Response<Bytes> {
+        let mut response = ask(visit.and_then(|visit| self.challenge(visit, &Why::Refused { reject, payer })));
+        let in_v2 = visit.is_some_and(|visit| visit.dialect == Dialect::X402V2);
+        if in_v2 && reject.word() == NOT_APPROVED && response.status() == StatusCode::PAYMENT_REQUIRED {
+            *response.status_mut() = StatusCode::PRECONDITION_FAILED;
+        }
+        response
     }
 
     /// After a broadcast never 402: the payer would sign again while the first payment can still land (T008).
-    fn unsettled(&self, visit: Option<&Visit>, error: &SettleError, network: Network, payer: Address, first: bool) -> Response<Bytes> {
-        let receipt = SettleAnswer::failed(error, network, Some(payer));
-        let sent = receipt.transaction.is_some();
+    fn unsettled(&self, visit: Option<&Visit>, error: SettleError, network: Network, payer: Address, first: bool) -> Response<Bytes> {
+        let dialect = visit.map_or(Dialect::H402V1, |visit| visit.dialect);
         if sabotaged("pending.asks_again") {
-            return self.ask_again(visit, "not settled", Some(payer));
+            return self.ask_again(visit, &Reject::NoOffer, Some(payer));
         }
-        match error {
-            SettleError::Rejected { reject, transaction: None } if first && !sent && !reject.is_conflict() => {
-                self.ask_again(visit, &format!("{}: {reject}", reject.word()), Some(payer))
+        let response = match &error {
+            SettleError::Rejected { reject, transaction: None } if first && !reject.is_conflict() => {
+                self.ask_again(visit, reject, Some(payer))
             }
-            SettleError::Rejected { reject, .. } => conflict(reject.word(), &reject.to_string(), None, Some(&receipt)),
-            SettleError::Pending { .. } => {
-                unavailable("settlement_pending", "the payment is on its way; ask again with the same payment", Some(&receipt))
-            }
-            SettleError::Undecided(undecided) => unavailable(undecided.word(), &undecided.to_string(), None),
-        }
+            SettleError::Rejected { reject, .. } => conflict(reject.word(), &reject.to_string(), None),
+            SettleError::Pending { .. } => unavailable("settlement_pending", "the payment is on its way; ask again with the same payment"),
+            SettleError::Undecided(undecided) => return unavailable(undecided.word(), &undecided.to_string()),
+        };
+        with_receipt(response, dialect, &Outcome::Unsettled { error, network, payer })
     }
 }
 
 /// Says in the headers of an answer what became of the payment.
-pub(super) fn with_receipt<B>(mut response: Response<B>, receipt: Option<&SettleAnswer>) -> Response<B> {
-    let value = receipt.and_then(|receipt| h402::encode_receipt(receipt).ok()).and_then(|text| HeaderValue::try_from(text).ok());
-    if let Some(value) = value {
-        let headers = response.headers_mut();
-        headers.insert(RECEIPT, value);
-        headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("X-PAYMENT-RESPONSE"));
-    }
+pub(super) fn with_receipt<B>(mut response: Response<B>, dialect: Dialect, outcome: &Outcome) -> Response<B> {
+    outcome.write(response.headers_mut(), dialect);
     response
 }
 
@@ -184,26 +192,35 @@ pub(super) fn pending(network: Network, payer: Address, transaction: Option<Tran
     Refusal::Unsettled { error: SettleError::Pending { transaction }, network, payer, first_attempt: false }
 }
 
-/// A 402, if its body can be written.
-fn ask(body: Option<Vec<u8>>) -> Response<Bytes> {
-    match body {
-        Some(body) => json(StatusCode::PAYMENT_REQUIRED, body),
-        None => plain(StatusCode::INTERNAL_SERVER_ERROR, "misconfigured", "the price cannot be written"),
+/// A 402, if it can be written.
+fn ask(challenge: Option<Challenge>) -> Response<Bytes> {
+    let Some(Challenge { body, header }) = challenge else {
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "misconfigured", "the price cannot be written");
+    };
+    let mut response = json(StatusCode::PAYMENT_REQUIRED, body);
+    if let Some(header) = header {
+        expose(response.headers_mut(), PAYMENT_REQUIRED, header);
     }
-}
-
-fn no_content() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
-fn conflict(word: &str, text: &str, retry_after: Option<u16>, receipt: Option<&SettleAnswer>) -> Response<Bytes> {
-    with_receipt(retry(plain(StatusCode::CONFLICT, word, text), retry_after), receipt)
+/// Preflights belong to a CORS layer before the gate; where that only adds who may ask, this says with what.
+fn preflight() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    ALLOWED_HEADERS.iter().for_each(|name| {
+        headers.append(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from(name.clone()));
+    });
+    response
 }
 
-fn unavailable(word: &str, text: &str, receipt: Option<&SettleAnswer>) -> Response<Bytes> {
-    with_receipt(retry(plain(StatusCode::SERVICE_UNAVAILABLE, word, text), Some(LATER)), receipt)
+fn conflict(word: &str, text: &str, retry_after: Option<u16>) -> Response<Bytes> {
+    retry(plain(StatusCode::CONFLICT, word, text), retry_after)
+}
+
+fn unavailable(word: &str, text: &str) -> Response<Bytes> {
+    retry(plain(StatusCode::SERVICE_UNAVAILABLE, word, text), Some(LATER))
 }
 
 fn retry(mut response: Response<Bytes>, seconds: Option<u16>) -> Response<Bytes> {

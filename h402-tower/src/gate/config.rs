@@ -1,14 +1,22 @@
 //! Building a gate. Everything that can be wrong about it is found here, before the first request.
 
 use super::{
+    challenge::LeftOutOffer,
     collect::{AnyBody, WholeBody},
-    layer::{GateLayer, Limits, Shared, Sold, Terms},
+    dialect::BodyDialect,
+    layer::{GateLayer, Identifiers, Limits, Shared, Sold, Terms},
     origin::{AllowedHost, BadOrigin, Origin},
     quote::Pricing,
     sent::SentPayments,
 };
 use crate::clock::SystemClock;
-use h402_core::{CheckPolicy, Clock, Facilitator, Grants, Network, OfferError, ReceiptKey, wire::h402::MAX_HEADER};
+use h402_core::{
+    CheckPolicy, Clock, Facilitator, Grants, Network, OfferError, ReceiptKey,
+    wire::{
+        h402::MAX_HEADER,
+        x402::{Extensions, PaymentIdentifier},
+    },
+};
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 /// The longest handler timeout with which a payment may still be settled after the handler ran.
@@ -50,6 +58,8 @@ pub struct Gate<F, G, M = AnyBody> {
     allowed_hosts: Vec<String>,
     sent_secret: Option<[u8; 32]>,
     credit_key: Option<ReceiptKey>,
+    speaks: BodyDialect,
+    identifiers: Identifiers,
     body: PhantomData<fn() -> M>,
     collects: bool,
 }
@@ -105,6 +115,9 @@ pub enum GateConfigError {
     /// A payment header cap below 1 KiB or above 16 KiB.
     #[error("payment header cap is {0} bytes; between 1024 and 16384 are possible")]
     HeaderCap(usize),
+    /// What payers are told of payment identifiers cannot be written.
+    #[error("payment identifiers cannot be announced")]
+    Extension,
     /// The secret for sent payments is all zeros.
     #[error("the secret for sent payments is not random")]
     Secret,
@@ -125,6 +138,8 @@ impl<F: Facilitator, G: Grants> Gate<F, G> {
             allowed_hosts: Vec::new(),
             sent_secret: None,
             credit_key: None,
+            speaks: BodyDialect::default(),
+            identifiers: Identifiers::default(),
             body: PhantomData,
             collects: false,
         }
@@ -134,8 +149,24 @@ impl<F: Facilitator, G: Grants> Gate<F, G> {
     /// [`super::CollectBody`] only.
     pub fn with_collected_body(self) -> Gate<F, G, WholeBody> {
         let Self { facilitator, grants, origin, price, clock, sold, limits, allowed_hosts, sent_secret, credit_key, .. } = self;
+        let Self { speaks, identifiers, .. } = self;
         let (body, collects) = (PhantomData, true);
-        Gate { facilitator, grants, origin, price, clock, sold, limits, allowed_hosts, sent_secret, credit_key, body, collects }
+        Gate {
+            facilitator,
+            grants,
+            origin,
+            price,
+            clock,
+            sold,
+            limits,
+            allowed_hosts,
+            sent_secret,
+            credit_key,
+            speaks,
+            identifiers,
+            body,
+            collects,
+        }
     }
 }
 
@@ -211,6 +242,26 @@ impl<F: Facilitator, G: Grants, M> Gate<F, G, M> {
     /// payment from there is given the answer, too: use this where answers are for their payer alone.
     pub fn without_kept_answers(mut self) -> Self {
         self.limits.keep_answers = false;
+        self
+    }
+
+    /// Writes the body of a 402 in x402 version 1 instead of h402: clients read one dialect from a body, and x402 version 2 from
+    /// a header, which is there with either. Whatever the body says, payments are taken in all three.
+    pub fn with_x402_v1_body(mut self) -> Self {
+        self.speaks = BodyDialect::X402V1;
+        self
+    }
+
+    /// Lets payers in x402 version 2 name their payments (its extension `payment-identifier`): of two payments that a payer
+    /// gives one name, the second is refused with 409, so that a payer who has forgotten the first does not pay twice.
+    pub fn with_payment_identifiers(mut self) -> Self {
+        self.identifiers = Identifiers::Taken;
+        self
+    }
+
+    /// As [`Gate::with_payment_identifiers`], and payments in x402 version 2 without a name are refused with 400.
+    pub fn with_required_payment_identifiers(mut self) -> Self {
+        self.identifiers = Identifiers::Required;
         self
     }
 
@@ -294,8 +345,30 @@ impl<F: Facilitator, G: Grants, M> Gate<F, G, M> {
         if hosts.is_empty() {
             hosts.push(self.origin.host().clone());
         }
-        let terms = Terms { price: self.price, origin: self.origin, sold: self.sold, hosts, sent, credit_key: self.credit_key };
-        Ok(GateLayer::new(Shared::new(self.facilitator, self.grants, self.clock, terms, self.limits)))
+        let mut extensions = Extensions::default();
+        if self.identifiers != Identifiers::Ignored {
+            let asked = PaymentIdentifier::asked(self.identifiers == Identifiers::Required);
+            extensions.set_payment_identifier(&asked).map_err(|_| GateConfigError::Extension)?;
+        }
+        let fixed = self.price.fixed();
+        let terms = Terms {
+            price: self.price,
+            origin: self.origin,
+            sold: self.sold,
+            hosts,
+            sent,
+            credit_key: self.credit_key,
+            body: self.speaks,
+            identifiers: self.identifiers,
+            extensions,
+        };
+        let shared = Shared::new(self.facilitator, self.grants, self.clock, terms, self.limits);
+        let left_out = fixed.map_or(Vec::new(), |quote| shared.left_out(&quote));
+        for LeftOutOffer { dialect, offer, why } in &left_out {
+            let (symbol, network) = (&offer.asset.symbol, offer.network());
+            tracing::warn!(?dialect, asset = %symbol, %network, %why, "an offer is left out of what a 402 says");
+        }
+        Ok(GateLayer::new(shared, left_out))
     }
 }
 

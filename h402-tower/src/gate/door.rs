@@ -1,19 +1,18 @@
 //! What a request gets to see before any payment is looked at: whose it is, what it costs, whether it brings one.
 
-use super::{answer::Refusal, layer::Shared, quote::PricedOffers, quote::Quote};
+use super::{
+    answer::Refusal,
+    dialect::{Header, take_payment},
+    layer::Shared,
+    quote::{PricedOffers, Quote},
+};
 use bytes::Bytes;
-use h402_core::{Fingerprint, Flow, wire::h402};
+use h402_core::{Dialect, Fingerprint, Flow};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method,
-    header::{CONNECTION, HOST, UPGRADE},
+    HeaderValue, Method,
+    header::{HOST, UPGRADE},
     request::Parts,
 };
-
-const PAYMENT: HeaderName = HeaderName::from_static(h402::PAYMENT_HEADER);
-/// Headers that carry a payment, in any dialect. None ever reaches the handler (T106).
-const PAYMENTS: [HeaderName; 2] = [PAYMENT, HeaderName::from_static("payment-signature")];
-/// Headers that only a server may send. A client's are removed, so that no handler can be fooled by one.
-const RECEIPTS: [HeaderName; 2] = [HeaderName::from_static(h402::RECEIPT_HEADER), HeaderName::from_static("payment-response")];
 
 /// What stands before a request.
 pub(super) enum Door {
@@ -22,12 +21,14 @@ pub(super) enum Door {
     /// It may not, for this reason.
     Shut(Option<Visit>, Refusal),
     /// It brought a payment.
-    Paid(Visit, HeaderValue),
+    Paid(Visit, Header),
 }
 
 /// A request that costs something.
 #[derive(Debug)]
 pub(super) struct Visit {
+    /// What its payment speaks, and so what is said of it; h402 where there is none.
+    pub(super) dialect: Dialect,
     /// What it costs now.
     pub(super) quote: PricedOffers,
     /// Its URL under the configured origin.
@@ -44,7 +45,7 @@ impl<F, G> Shared<F, G> {
         if let Err(refusal) = self.check_host(parts) {
             return Door::Shut(None, refusal);
         }
-        let payment = take_payment(&mut parts.headers);
+        let payment = take_payment(&mut parts.headers, self.limits.header_cap);
         let quote = match self.terms.price.price(self.terms.price.current(), parts, body) {
             Ok(Quote::Free) => return Door::Free,
             // A preflight must be answered without payment, or browsers never get to pay (T108); but not by the
@@ -53,20 +54,20 @@ impl<F, G> Shared<F, G> {
             Ok(Quote::Offers(quote)) => quote,
             Err(error) => return Door::Shut(None, Refusal::Price(error)),
         };
-        let visit = self.visit(parts, body, quote);
+        let dialect = payment.as_ref().ok().and_then(Option::as_ref).map_or(Dialect::H402V1, |header| header.dialect);
+        let visit = self.visit(parts, body, quote, dialect);
         if visit.upgrade && visit.quote.flow == Flow::Capture {
             return Door::Shut(None, Refusal::UpgradeNeedsUpfront);
         }
         match payment {
-            Ok(Some(header)) if header.len() > self.limits.header_cap => Door::Shut(None, Refusal::HeaderTooLong),
             Ok(Some(header)) => Door::Paid(visit, header),
             Ok(None) => Door::Shut(Some(visit), Refusal::NoPayment),
-            Err(refusal) => Door::Shut(None, refusal),
+            Err(refusal) => Door::Shut(Some(visit), refusal),
         }
     }
 
     /// The identity of the request, from configuration and from its target exactly as received.
-    fn visit(&self, parts: &Parts, body: Option<&Bytes>, quote: PricedOffers) -> Visit {
+    fn visit(&self, parts: &Parts, body: Option<&Bytes>, quote: PricedOffers, dialect: Dialect) -> Visit {
         let origin = self.terms.origin.as_str();
         let mount = &self.terms.sold.mount;
         let url = match (parts.uri.path_and_query(), parts.uri.authority()) {
@@ -76,7 +77,15 @@ impl<F, G> Shared<F, G> {
         };
         let path_and_query = url.get(origin.len()..).unwrap_or_default();
         let fingerprint = Fingerprint::new(parts.method.as_str(), origin, path_and_query, body.map(|body| &**body));
-        Visit { quote, fingerprint, upgrade: wants_upgrade(parts), url }
+        Visit { dialect, quote, fingerprint, upgrade: wants_upgrade(parts), url }
+    }
+
+    /// The first page, of which nobody has asked yet what it costs.
+    pub(super) fn nobody(&self, quote: PricedOffers) -> Visit {
+        let origin = self.terms.origin.as_str();
+        let path = format!("{}/", self.terms.sold.mount);
+        let fingerprint = Fingerprint::new(Method::GET.as_str(), origin, &path, None);
+        Visit { dialect: Dialect::H402V1, quote, fingerprint, upgrade: false, url: format!("{origin}{path}") }
     }
 
     /// A request for another host is none of ours (T095). Forwarded headers are never looked at.
@@ -96,28 +105,6 @@ impl<F, G> Shared<F, G> {
             (Some(_), None) => Err(Refusal::ForeignHost),
             (Some(_), Some(_)) => Err(Refusal::BadRequest("more than one Host header")),
         }
-    }
-}
-
-/// Takes the one payment header, and removes whatever else only the gate may say (T096, T106, T107).
-fn take_payment(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
-    let named = |token: &[u8]| PAYMENTS.iter().any(|name| token.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()));
-    let in_connection = headers.get_all(CONNECTION).iter().any(|value| value.as_bytes().split(|byte| *byte == b',').any(named));
-    let count: usize = PAYMENTS.iter().map(|name| headers.get_all(name).iter().count()).sum();
-    let payment = headers.remove(PAYMENT);
-    PAYMENTS.iter().chain(&RECEIPTS).for_each(|name| {
-        headers.remove(name);
-    });
-    if in_connection {
-        // An intermediary was told to drop it: it might be seen here and not there.
-        return Err(Refusal::BadRequest("the payment header is named in Connection"));
-    }
-    if count > 1 {
-        return Err(Refusal::BadRequest("more than one payment header"));
-    }
-    match payment {
-        Some(list) if list.as_bytes().contains(&b',') => Err(Refusal::BadRequest("the payment header is a list")),
-        payment => Ok(payment),
     }
 }
 

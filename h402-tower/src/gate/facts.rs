@@ -2,7 +2,7 @@
 //! not answer.
 
 use super::layer::Shared;
-use h402_core::{Facilitator, Grants, Network, SolanaHints, Supported, Undecided, UnixMillis};
+use h402_core::{EvmAddress, Facilitator, Grants, Network, SolanaHints, Supported, SupportedKind, Undecided, UnixMillis};
 use std::{
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
@@ -39,6 +39,8 @@ struct State {
     reserves: Option<bool>,
     /// What payers on Solana are told, network by network.
     hints: Vec<(Network, SolanaHints)>,
+    /// Who settles scheme `upto`, network by network.
+    facilitators: Vec<(Network, EvmAddress)>,
     /// When that was learnt.
     learnt_at: UnixMillis,
     /// Whether a 402 has told them since.
@@ -73,6 +75,12 @@ impl Facts {
         Some(*hints)
     }
 
+    /// Who settles scheme `upto` on this network; none as long as that is not known.
+    pub(super) fn facilitator(&self, network: Network) -> Option<EvmAddress> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.facilitators.iter().find(|(known, _)| *known == network).map(|(_, facilitator)| *facilitator)
+    }
+
     fn learn(&self, answer: Result<Supported, Undecided>, now: UnixMillis) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.asking = false;
@@ -80,7 +88,8 @@ impl Facts {
         match answer {
             Ok(supported) => {
                 state.reserves = Some(supported.reserves);
-                state.hints = supported.kinds.iter().filter_map(|kind| Some((kind.network, kind.solana?))).collect();
+                state.hints = by_network(&supported.kinds);
+                state.facilitators = supported.kinds.iter().filter_map(|kind| Some((kind.network, kind.facilitator?))).collect();
                 (state.learnt_at, state.told) = (now, false);
                 (state.next_ask, state.next_hints) = (now.plus(FRESH), now.plus(HINTS_FRESH));
             }
@@ -106,6 +115,13 @@ impl Facts {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         (state.reserves, state.asking)
     }
+}
+
+/// The hints of each network: of those that several dialects give, the one with a blockhash.
+fn by_network(kinds: &[SupportedKind]) -> Vec<(Network, SolanaHints)> {
+    let mut hints: Vec<_> = kinds.iter().filter_map(|kind| Some((kind.network, kind.solana?))).collect();
+    hints.sort_by_key(|(_, hints)| hints.blockhash.is_none());
+    hints
 }
 
 impl<F: Facilitator, G: Grants> Shared<F, G> {

@@ -3,7 +3,8 @@
 use super::{answer::Refusal, crash_point, flight::Flight, layer::Shared, payment::Payment};
 use crate::chaos::sabotaged;
 use h402_core::{
-    CallerKey, Claimed, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, Matched, Receipt, StoredAnswer, Undecided, UnixMillis,
+    Amount, CallerKey, Claimed, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, Matched, Receipt, Scheme, StoredAnswer,
+    Undecided, UnixMillis,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::runtime::Handle;
@@ -74,7 +75,8 @@ impl<F: Facilitator, G: Grants> Hold<F, G> {
 
     /// What the facilitator settles.
     pub(super) fn claimed(&self) -> Claimed {
-        Claimed::assertion(self.matched.clone(), self.grant.clone())
+        let matched = self.matched.charged(self.grant.amount).unwrap_or_else(|| self.matched.clone());
+        Claimed::assertion(matched, self.grant.clone())
     }
 
     /// Under which key it is asked.
@@ -83,6 +85,23 @@ impl<F: Facilitator, G: Grants> Hold<F, G> {
             return CallerKey::of_gate(&[0; 32], &self.grant.fingerprint);
         }
         CallerKey::of_gate(&self.gate.grants.identity(), &self.grant.fingerprint)
+    }
+
+    /// Takes down what the handler says that it has cost, to be stored with the next change: of scheme `upto` never more than
+    /// was agreed (T035), of others always the price. `false` if that is nothing, so that nothing is to be settled.
+    pub(super) fn charge(&mut self, cost: Option<Amount>) -> bool {
+        if self.matched.requirements().offer.scheme != Scheme::Upto {
+            return true;
+        }
+        let most = self.matched.amount();
+        let cost = cost.unwrap_or(most);
+        if cost > most {
+            tracing::warn!(payment.id = %self.grant.key, cost_atomic = %cost, most_atomic = %most, "costs more than the payer has agreed to");
+        }
+        if !cost.is_zero() {
+            self.grant.amount = cost.min(most);
+        }
+        !cost.is_zero()
     }
 
     /// What the handler gets to know.

@@ -1,8 +1,9 @@
 //! The layer, and what all requests of a gate share.
 
 use super::{
-    challenge::Written,
+    challenge::{LeftOutOffer, Written},
     collect::AnyBody,
+    dialect::BodyDialect,
     facts::Facts,
     flight::Flights,
     origin::{AllowedHost, Origin},
@@ -11,7 +12,10 @@ use super::{
     service::GateService,
 };
 use crate::chaos::sabotaged;
-use h402_core::{CheckPolicy, Clock, ReceiptKey, Resource, UnixMillis, wire::h402};
+use h402_core::{
+    CheckPolicy, Clock, ReceiptKey, Resource, UnixMillis,
+    wire::{h402, x402::Extensions},
+};
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
@@ -19,12 +23,20 @@ use tower_layer::Layer;
 #[must_use]
 pub struct GateLayer<F, G, M = AnyBody> {
     gate: Arc<Shared<F, G>>,
+    left_out: Arc<[LeftOutOffer]>,
     body: PhantomData<fn() -> M>,
 }
 
 impl<F, G, M> GateLayer<F, G, M> {
-    pub(super) fn new(shared: Shared<F, G>) -> Self {
-        Self { gate: Arc::new(shared), body: PhantomData }
+    pub(super) fn new(shared: Shared<F, G>, left_out: Vec<LeftOutOffer>) -> Self {
+        Self { gate: Arc::new(shared), left_out: left_out.into(), body: PhantomData }
+    }
+
+    /// The offers that a 402 does not make in one of its dialects, for want of words or of room: those of a price that is the same
+    /// for every request, as it was when the gate was built.
+    #[must_use]
+    pub fn left_out(&self) -> &[LeftOutOffer] {
+        &self.left_out
     }
 
     pub(super) fn gate(&self) -> &Shared<F, G> {
@@ -42,7 +54,7 @@ impl<S, F, G, M> Layer<S> for GateLayer<F, G, M> {
 
 impl<F, G, M> Clone for GateLayer<F, G, M> {
     fn clone(&self) -> Self {
-        Self { gate: self.gate.clone(), body: PhantomData }
+        Self { gate: self.gate.clone(), left_out: self.left_out.clone(), body: PhantomData }
     }
 }
 
@@ -73,6 +85,22 @@ pub(super) struct Terms {
     pub(super) sold: Sold,
     pub(super) sent: Option<SentPayments>,
     pub(super) credit_key: Option<ReceiptKey>,
+    /// What the body of a 402 speaks.
+    pub(super) body: BodyDialect,
+    /// Whether payments of x402 version 2 may name themselves, or must.
+    pub(super) identifiers: Identifiers,
+    /// What a 402 says of that.
+    pub(super) extensions: Extensions,
+}
+
+/// Whether payers may name their payments (x402 `payment-identifier`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Identifiers {
+    /// What they say of it is not looked at.
+    #[default]
+    Ignored,
+    Taken,
+    Required,
 }
 
 /// What is sold, and where.

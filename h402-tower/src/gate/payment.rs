@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub struct Payment {
     /// Who pays.
     pub payer: Address,
-    /// How much, in the asset's smallest unit.
+    /// How much, in the asset's smallest unit; in scheme `upto` the most, see [`Delivery::DeliveredFor`].
     pub amount: Amount,
     /// With what.
     pub asset: Arc<Asset>,
@@ -61,6 +61,23 @@ impl Payment {
 pub enum Delivery {
     /// The payer got what was paid for, whatever the status.
     Delivered,
+    /// The payer got it, and it costs this much, in the asset's smallest unit. Where a payment is by scheme `upto` that is what
+    /// is charged, never more than the payer has signed and the offer has asked for, and nothing at all for zero: the payment
+    /// then stays good for the same request. Without it the whole is charged. Any other payment is of a fixed amount, and
+    /// this says no more than [`Delivery::Delivered`].
+    ///
+    /// ```
+    /// use h402_core::Amount;
+    /// use h402_tower::gate::{Delivery, Payment};
+    /// fn answer(payment: &Payment, tokens: u128) -> http::Response<String> {
+    ///     let price = Amount::from_units("0.000002", payment.asset.decimals).unwrap_or(payment.amount);
+    ///     let mut response = http::Response::new(format!("{tokens} tokens"));
+    ///     let cost = price.to_u256().saturating_mul(alloy_primitives::U256::from(tokens));
+    ///     response.extensions_mut().insert(Delivery::DeliveredFor(cost.into()));
+    ///     response
+    /// }
+    /// ```
+    DeliveredFor(Amount),
     /// The payer did not get it; `capture` routes charge nothing.
     NotDelivered,
 }

@@ -2,16 +2,19 @@
 
 use super::{
     answer::Refusal,
+    challenge::in_x402,
+    dialect::{Decoded, Header, decode},
     door::Visit,
-    layer::Shared,
+    layer::{Identifiers, Shared},
     quote::{PricedOffers, Quote, RETIRED_KEPT},
 };
 use bytes::Bytes;
 use h402_core::{
-    Amount, Flow, Grant, Matched, Offer, Offers, Payload, PaymentClass, PaymentPayload, Reject, Resource, SolanaReject, UnixMillis,
-    wire::h402,
+    Address, Amount, Flow, Grant, Matched, Offer, Offers, Payload, PaymentClass, PaymentKey, PaymentPayload, Reject, Resource, Scheme,
+    SolanaReject, UnixMillis,
+    wire::x402::{Accepted, Extensions},
 };
-use http::{HeaderValue, request::Parts};
+use http::request::Parts;
 use std::sync::Arc;
 
 /// A payment that was presented, with its signer recovered.
@@ -24,6 +27,8 @@ pub(super) struct Presented {
     pub(super) stale: Option<Reject>,
     /// The least that this request has cost, as far as is remembered.
     pub(super) least: Amount,
+    /// Under which other name its payer wants to find it again.
+    pub(super) identifier: Option<PaymentKey>,
 }
 
 impl Presented {
@@ -45,25 +50,63 @@ impl Presented {
 
 impl<F, G> Shared<F, G> {
     /// Reads the payment header and finds what it pays.
-    pub(super) fn present(&self, visit: &Visit, header: &HeaderValue, parts: &Parts, body: Option<&Bytes>) -> Result<Presented, Refusal> {
-        self.find_offer(visit, header, parts, body).map_err(|reject| Refusal::Rejected { reject, payer: None })
+    pub(super) fn present(&self, visit: &Visit, header: &Header, parts: &Parts, body: Option<&Bytes>) -> Result<Presented, Refusal> {
+        let Decoded { payload, accepted, extensions } = decode(header)?;
+        let found = self.find_offer(visit, payload, accepted.as_ref(), parts, body);
+        let presented = found.map_err(|reject| Refusal::Rejected { reject, payer: None })?;
+        let identifier = if accepted.is_some() { self.identifier(&extensions, presented.matched.payer())? } else { None };
+        Ok(Presented { identifier, ..presented })
     }
 
-    fn find_offer(&self, visit: &Visit, header: &HeaderValue, parts: &Parts, body: Option<&Bytes>) -> Result<Presented, Reject> {
-        let payload = h402::decode_payment(header.as_bytes())?;
+    /// The name that the payer has given its payment. Names are each payer's own: nobody else can use one up.
+    fn identifier(&self, extensions: &Extensions, payer: Address) -> Result<Option<PaymentKey>, Refusal> {
+        if self.terms.identifiers == Identifiers::Ignored {
+            return Ok(None);
+        }
+        let said = extensions.payment_identifier().map_err(|_| Refusal::BadRequest("the payment identifier cannot be read"))?;
+        let key = said.as_ref().and_then(|said| said.id()).map(|id| PaymentKey::of_identifier(payer, id));
+        if key.is_none() && self.terms.identifiers == Identifiers::Required {
+            return Err(Refusal::BadRequest("a payment identifier is required"));
+        }
+        Ok(key)
+    }
+
+    fn find_offer(
+        &self,
+        visit: &Visit,
+        payload: PaymentPayload,
+        accepted: Option<&Accepted>,
+        parts: &Parts,
+        body: Option<&Bytes>,
+    ) -> Result<Presented, Reject> {
         let (resource, expired) = self.signed_resource(visit, &payload)?;
         let sent = payload.payload.class() == PaymentClass::Transaction;
-        // What is sent has moved already, and a contract that says yes may say no a moment later.
-        let flow = |matched: &Matched| if sent || matched.is_for_contract() { Flow::Upfront } else { visit.quote.flow };
+        // What is sent has moved already, and a contract that says yes may say no a moment later. What `upto` costs is known
+        // afterwards only.
+        let flow = |matched: &Matched| match payload.scheme {
+            _ if sent || matched.is_for_contract() => Flow::Upfront,
+            Scheme::Upto => Flow::Capture,
+            _ => visit.quote.flow,
+        };
         let lifetime = Some(self.limits.lifetime());
         let matching = |offers: &Offers| matching(self.limits.contract_payers)(payload.clone(), offers, &resource, lifetime);
+        // What the payer says that it pays is all that it can pay; whether it does, says the signature (T110).
+        let chosen = |quote: &PricedOffers| match accepted {
+            None => Ok(quote.offers.clone()),
+            Some(accepted) => {
+                let requirements: Vec<_> = quote.offers.iter().map(|offer| self.requirements(offer, &resource)).collect();
+                let selected = accepted.select(&in_x402(quote.flow, &requirements))?.requirements.offer.clone();
+                single(selected).map(Arc::new)
+            }
+        };
         let stale = expired.then_some(Reject::Resource);
+        let presented = |matched, stale, least| Presented { flow: flow(&matched), matched, stale, least, identifier: None };
 
         let quotes;
-        let (known, refused) = match matching(&visit.quote.offers) {
+        let (known, refused) = match chosen(&visit.quote).and_then(|offers| matching(&offers)) {
             Ok(matched) if !sent => {
                 let least = matched.requirements().offer.least();
-                return Ok(Presented { flow: flow(&matched), matched, stale, least });
+                return Ok(presented(matched, stale, least));
             }
             Ok(matched) => {
                 quotes = self.quotes(visit, parts, body);
@@ -86,13 +129,14 @@ impl<F, G> Shared<F, G> {
         let door = &known.requirements().offer;
         let offered = |quote: &PastQuote| quote.offers.offers.iter().filter(|offer| same_door(offer, door)).cloned().collect::<Vec<_>>();
         let least = quotes.iter().flat_map(offered).map(|offer| offer.least()).min().unwrap_or_default();
-        let honoured = quotes.iter().filter(|quote| quote.honoured).flat_map(offered);
+        let payable = quotes.iter().filter(|quote| quote.honoured).filter_map(|quote| chosen(&quote.offers).ok());
+        let honoured = payable.flat_map(|offers| offers.iter().filter(|offer| same_door(offer, door)).cloned().collect::<Vec<_>>());
         let Some(cheapest) = honoured.min_by_key(|offer| offer.amount) else {
-            return Ok(Presented { flow: flow(&known), matched: known, stale: Some(refused), least });
+            return Ok(presented(known, Some(refused), least));
         };
         match single(cheapest).and_then(|offers| matching(&offers)) {
-            Ok(matched) => Ok(Presented { flow: flow(&matched), matched, stale, least }),
-            Err(refused) => Ok(Presented { flow: flow(&known), matched: known, stale: Some(refused), least }),
+            Ok(matched) => Ok(presented(matched, stale, least)),
+            Err(refused) => Ok(presented(known, Some(refused), least)),
         }
     }
 
@@ -153,7 +197,7 @@ struct PastQuote {
     honoured: bool,
 }
 
-/// Every (scheme, asset, payee) of the quotes once, for any amount: enough to tell which payment this is.
+/// Every (scheme, method, asset, payee) of the quotes once, for any amount: enough to tell which payment this is.
 fn doors(quotes: &[PastQuote], otherwise: &Reject) -> Result<Offers, Reject> {
     let mut doors: Vec<Arc<Offer>> = Vec::new();
     for offer in quotes.iter().flat_map(|quote| quote.offers.offers.iter()) {
@@ -171,5 +215,6 @@ fn single(offer: Arc<Offer>) -> Result<Offers, Reject> {
 }
 
 fn same_door(one: &Offer, other: &Offer) -> bool {
-    one.scheme == other.scheme && one.asset.id == other.asset.id && one.pay_to == other.pay_to
+    let door = |offer: &Offer| (offer.scheme, offer.method, offer.asset.id, offer.pay_to);
+    door(one) == door(other)
 }

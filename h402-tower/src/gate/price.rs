@@ -11,7 +11,7 @@ use super::{
     quote::{PriceError, PriceVersion, PricedOffers, Pricing, Quote, RetiredVersion},
 };
 use bytes::Bytes;
-use h402_core::{Flow, Offer, Offers};
+use h402_core::{Flow, Offer, Offers, Scheme};
 use handle::Versions;
 use http::request::Parts;
 use std::{fmt, sync::Arc};
@@ -147,6 +147,10 @@ impl Pricing for Price {
         }
     }
 
+    fn fixed(&self) -> Option<Quote> {
+        self.quote()
+    }
+
     fn may_capture(&self) -> bool {
         let capture = match &self.kind {
             Kind::Free => false,
@@ -154,7 +158,9 @@ impl Pricing for Price {
             Kind::Computed(price) => price.may_capture(),
             Kind::Versions(versions) => versions.allows_capture(),
         };
-        capture && !self.upfront
+        let upto = |priced: &PricedOffers| priced.offers.iter().any(|offer| offer.scheme == Scheme::Upto);
+        // What is metered is settled after the handler, whatever comes first otherwise.
+        (capture && !self.upfront) || matches!(&self.kind, Kind::Offers(priced) if upto(priced))
     }
 }
 

@@ -44,6 +44,11 @@ pub trait Pricing: Send + Sync + 'static {
         false
     }
 
+    /// The quote, if it is the same for every request: the gate then says when it is built what of it cannot be offered.
+    fn fixed(&self) -> Option<Quote> {
+        None
+    }
+
     /// Whether a quote may be settled after the handler ran. If so, the handler's time is limited.
     fn may_capture(&self) -> bool {
         true

@@ -1,16 +1,17 @@
 //! Running the handler for a payment, and telling a delivery from anything else.
 
 use super::{
-    answer::{RECEIPT, Refusal, with_receipt},
+    answer::{Refusal, with_receipt},
     body::{GateBody, gather},
     crash_point,
+    dialect::remove_ours,
     hold::Hold,
     payment::Delivery,
     service::{Admission, own},
     stored::{keep, make_private},
 };
 use crate::chaos::sabotaged;
-use h402_core::{Facilitator, GrantState, Grants, Receipt, StoredAnswer, wire::h402::SettleAnswer};
+use h402_core::{Amount, Dialect, Facilitator, GrantState, Grants, Receipt, StoredAnswer};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tower_service::Service;
@@ -27,6 +28,15 @@ pub(super) enum Undelivered<B, E> {
     Failed(E),
 }
 
+/// What was paid for.
+pub(super) struct Ran<B> {
+    pub(super) response: Response<GateBody<B>>,
+    /// To be given again.
+    pub(super) kept: Option<StoredAnswer>,
+    /// What it costs, if the handler has said so.
+    pub(super) cost: Option<Amount>,
+}
+
 impl<F: Facilitator, G: Grants> Admission<F, G> {
     /// Runs the handler. Of a delivery, a body that is short enough to be kept is read to its end first.
     pub(super) async fn run<S, ReqBody, ResBody>(
@@ -34,7 +44,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         hold: &Hold<F, G>,
         mut ready: S,
         mut request: Request<ReqBody>,
-    ) -> Result<(Response<GateBody<ResBody>>, Option<StoredAnswer>), Undelivered<ResBody, S::Error>>
+    ) -> Result<Ran<ResBody>, Undelivered<ResBody, S::Error>>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>>,
         ResBody: Body,
@@ -43,16 +53,15 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         crash_point("handler.start");
         let work = async {
             let mut response = ready.call(request).await.map_err(Undelivered::Failed)?;
-            let delivered = self.is_delivery(&mut response);
+            let (delivered, cost) = self.delivery(&mut response);
             make_private(response.headers_mut(), &self.gate.limits);
-            // A receipt is the gate's to give; one that the handler passes on is somebody else's.
-            response.headers_mut().remove(RECEIPT);
+            remove_ours(response.headers_mut());
             if !delivered {
                 return Err(Undelivered::Answer(response.map(GateBody::inner)));
             }
-            let kept = self.keep(response).await;
+            let (response, kept) = self.keep(response).await?;
             crash_point("handler.end");
-            kept
+            Ok(Ran { response, kept, cost })
         };
         tokio::time::timeout(self.gate.limits.handler_timeout, work).await.unwrap_or(Err(Undelivered::TimedOut))
     }
@@ -69,26 +78,32 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         ResBody: Body,
     {
         match self.run(&hold, ready, request).await {
-            Ok((response, kept)) => match hold.delivered(kept).await {
+            Ok(Ran { response, kept, .. }) => match hold.delivered(kept).await {
                 Ok(hold) => Ok(hold.served(response)),
                 Err(refusal) => Ok(own(&self.gate, &self.visit, refusal)),
             },
             Err(undelivered) => {
                 let receipt = hold.receipt();
                 hold.put_back().await;
-                undelivered.into_answer(receipt, |refusal| own(&self.gate, &self.visit, refusal))
+                undelivered.into_answer(receipt, self.visit.dialect, |refusal| own(&self.gate, &self.visit, refusal))
             }
         }
     }
 
-    /// A 2xx is a delivery; 304, 416 and redirects are not (T100), unless the handler says otherwise.
-    fn is_delivery<B>(&self, response: &mut Response<B>) -> bool {
+    /// A 2xx is a delivery; 304, 416 and redirects are not (T100), unless the handler says otherwise. And what it costs, if it
+    /// says that.
+    fn delivery<B>(&self, response: &mut Response<B>) -> (bool, Option<Amount>) {
         if sabotaged("failure.charged") {
-            return true;
+            return (true, None);
         }
         match response.extensions_mut().remove::<Delivery>() {
-            Some(said) => said == Delivery::Delivered,
-            None => response.status().is_success() || (self.visit.upgrade && response.status() == StatusCode::SWITCHING_PROTOCOLS),
+            Some(Delivery::Delivered) => (true, None),
+            Some(Delivery::DeliveredFor(cost)) => (true, Some(cost)),
+            Some(Delivery::NotDelivered) => (false, None),
+            None => {
+                let switched = self.visit.upgrade && response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                (response.status().is_success() || switched, None)
+            }
         }
     }
 
@@ -110,10 +125,14 @@ impl<B, E> Undelivered<B, E> {
     pub(super) fn into_answer(
         self,
         receipt: Option<Receipt>,
+        dialect: Dialect,
         own: impl FnOnce(Refusal) -> Response<GateBody<B>>,
     ) -> Result<Response<GateBody<B>>, E> {
         match self {
-            Self::Answer(response) => Ok(with_receipt(response, receipt.as_ref().map(SettleAnswer::settled).as_ref())),
+            Self::Answer(response) => Ok(match receipt {
+                Some(receipt) => with_receipt(response, dialect, &receipt.into()),
+                None => response,
+            }),
             Self::TimedOut => Ok(own(Refusal::HandlerTimedOut(receipt))),
             Self::BrokeOff => Ok(own(Refusal::HandlerBrokeOff(receipt))),
             Self::Failed(error) => Err(error),
@@ -125,9 +144,12 @@ impl<F: Facilitator, G: Grants> Hold<F, G> {
     /// The handler's answer with its receipt.
     pub(super) fn served<B>(self, response: Response<GateBody<B>>) -> Response<GateBody<B>> {
         debug_assert_eq!(self.grant().state, GrantState::Served);
-        let receipt = self.receipt();
+        let (receipt, dialect) = (self.receipt(), self.matched().payload().dialect);
         self.finish();
         crash_point("resp.head");
-        with_receipt(response, receipt.as_ref().map(SettleAnswer::settled).as_ref())
+        match receipt {
+            Some(receipt) => with_receipt(response, dialect, &receipt.into()),
+            None => response,
+        }
     }
 }

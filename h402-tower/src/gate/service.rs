@@ -8,6 +8,7 @@ use super::{
     future::ResponseFuture,
     layer::Shared,
     present::Presented,
+    run::Ran,
     settle::settle,
     turn::Turn,
 };
@@ -121,8 +122,13 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         match turn {
             Turn::Answered(response) => Ok(response.map(GateBody::from)),
             // The protocol's own flow: the handler first, then the money, and nothing leaves in between.
-            Turn::Capture(hold) => match self.run(&hold, ready, request).await {
-                Ok((response, kept)) => {
+            Turn::Capture(mut hold) => match self.run(&hold, ready, request).await {
+                Ok(Ran { response, kept, cost }) => {
+                    if !hold.charge(cost) {
+                        // Given for nothing: the payment is as good as before.
+                        hold.put_back().await;
+                        return Ok(response);
+                    }
                     // What is not stored is held only as long as somebody waits for it here.
                     let stored = kept.is_some();
                     match settle(hold, kept, stored, self.deadline).await {
@@ -137,7 +143,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
                 }
                 Err(undelivered) => {
                     hold.put_back().await;
-                    undelivered.into_answer(None, |refusal| own(&self.gate, &self.visit, refusal))
+                    undelivered.into_answer(None, self.visit.dialect, |refusal| own(&self.gate, &self.visit, refusal))
                 }
             },
             // The money first, for what cannot be taken back; the handler keeps its time.

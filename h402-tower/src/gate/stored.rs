@@ -2,7 +2,7 @@
 
 use super::{answer::with_receipt, body::Whole, layer::Limits};
 use bytes::Bytes;
-use h402_core::{Receipt, StoredAnswer, wire::h402::SettleAnswer};
+use h402_core::{Dialect, Receipt, StoredAnswer};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CACHE_CONTROL, response};
 
 /// Headers by which some shared caches are told more than by `Cache-Control`, and obey that instead (RFC 9213).
@@ -52,13 +52,13 @@ pub(super) fn keep(parts: &response::Parts, body: &Whole) -> Option<StoredAnswer
 }
 
 /// The kept answer with its receipt, the same bytes as the first time; `None` if the store has spoiled it.
-pub(super) fn give_again(stored: StoredAnswer, receipt: &Receipt) -> Option<Response<Bytes>> {
+pub(super) fn give_again(stored: StoredAnswer, receipt: Receipt, dialect: Dialect) -> Option<Response<Bytes>> {
     let mut response = Response::new(Bytes::from(stored.body));
     *response.status_mut() = StatusCode::from_u16(stored.status).ok()?;
     for (name, value) in stored.headers {
         response.headers_mut().append(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?);
     }
-    Some(with_receipt(response, Some(&SettleAnswer::settled(receipt))))
+    Some(with_receipt(response, dialect, &receipt.into()))
 }
 
 #[cfg(test)]

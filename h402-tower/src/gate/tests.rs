@@ -1,6 +1,7 @@
 //! The gate before a handler, with a facilitator that does as it is told.
 
 mod debt;
+mod dialects;
 mod drops;
 mod facts;
 mod flow;
@@ -12,4 +13,6 @@ mod prices;
 mod replay;
 mod sent;
 mod stack;
+mod upto;
 mod verdicts;
+mod x402;

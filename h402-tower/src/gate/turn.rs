@@ -13,7 +13,7 @@ use super::{
 use crate::chaos::sabotaged;
 use bytes::Bytes;
 use h402_core::{
-    CallerKey, Claim, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, Lookup, NewGrant, PaymentKey, Receipt, Reject,
+    CallerKey, Claim, Dialect, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, Lookup, NewGrant, PaymentKey, Receipt, Reject, Scheme,
     StoreUnavailable, StoredAnswer, Undecided, UnixMillis, Verified, VerifyError,
 };
 use http::Response;
@@ -44,7 +44,9 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
     pub(super) async fn turn(&self, presented: Presented) -> Result<Turn<F, G>, Refusal> {
         let (key, payer) = (presented.matched.key(), presented.matched.payer());
         let flight = self.gate.flights.enter(key, payer).ok_or(Refusal::InProgress)?;
-        match self.gate.grants.load(&key).await.map_err(store)? {
+        let known = self.gate.grants.load(&key).await.map_err(store)?;
+        self.check_identifier(&presented, known.as_ref().map(|(grant, _)| grant.key)).await?;
+        match known {
             Some((grant, stored)) => self.again(presented, grant, stored, flight).await,
             None => self.first(presented, flight).await,
         }
@@ -65,18 +67,31 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         };
         let key = verified.attestation().key;
         let flow = self.flow(&presented).await?;
-        match self.claim(verified, flow, flight).await? {
+        match self.claim(verified, presented.identifier, flow, flight).await? {
             Claiming::Ours(hold) if flow == Flow::Capture => Ok(Turn::Capture(hold)),
             Claiming::Ours(hold) => Ok(Turn::SettleFirst(hold)),
             Claiming::TooMany => Err(Refusal::Rejected { reject: Reject::TooManyOpen, payer: Some(presented.matched.payer()) }),
             // Another replica was first, or the same payment came as another kind of proof (T173).
             Claiming::Known(known, flight) => match self.gate.grants.load(&known.key).await.map_err(store)? {
+                // Or the payer gave two payments one name at once, and this is the second.
+                Some(_) if presented.identifier.is_some() && self.gate.grants.load(&key).await.map_err(store)?.is_none() => {
+                    Err(Refusal::IdentifierUsed)
+                }
                 Some((grant, stored)) => self.again(presented, grant, stored, flight).await,
                 None => {
                     tracing::error!(payment.id = %key, "a claimed payment is not on record");
                     Err(Undecided::Store.into())
                 }
             },
+        }
+    }
+
+    /// A payer's name for a payment is that payment's for good: under it no other is taken, and nothing of the other is told.
+    async fn check_identifier(&self, presented: &Presented, known: Option<PaymentKey>) -> Result<(), Refusal> {
+        let Some(identifier) = &presented.identifier else { return Ok(()) };
+        match self.gate.grants.load(identifier).await.map_err(store)? {
+            Some((grant, _)) if known != Some(grant.key) => Err(Refusal::IdentifierUsed),
+            _ => Ok(()),
         }
     }
 
@@ -96,7 +111,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
             (GrantState::Refused, _) if !self.settled_after_all(&grant.key).await => Err(Refusal::RefusedBefore),
             (GrantState::Credited, _) => Err(self.gate.credited(&presented.matched, &grant)),
             (GrantState::Refunded, _) => Err(Refusal::Refunded(charged?)),
-            (GrantState::Served, Some(stored)) => answered(stored, &charged?),
+            (GrantState::Served, Some(stored)) => answered(stored, charged?, self.visit.dialect),
             (GrantState::Served, None) if grant.runs > self.gate.limits.redeliveries => Err(Refusal::ServedBefore(charged?)),
             _ if grant.busy_until > self.gate.now() && !sabotaged("busy.ignore") => Err(Refusal::InProgress),
             (_, stored) => self.resume(presented, grant, stored, flight).await,
@@ -123,7 +138,9 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         // fingerprint holds, a header say: then something dearer is not what was paid for (T016). A price that was
         // forgotten is believed to have been paid.
         let charged = matches!(grant.state, GrantState::Settling | GrantState::Owed | GrantState::Served | GrantState::Refused);
-        if charged && grant.amount < presented.least && grant.claimed_at >= self.gate.remembers_since() {
+        // What was charged by scheme `upto` is less than its price by design.
+        let fixed = presented.matched.requirements().offer.scheme != Scheme::Upto;
+        if charged && fixed && grant.amount < presented.least && grant.claimed_at >= self.gate.remembers_since() {
             return Err(Refusal::UsedElsewhere);
         }
         let mut hold = Hold::found(
@@ -150,7 +167,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
                 match (hold.grant().state, stored, hold.receipt()) {
                     (GrantState::Served, Some(stored), Some(receipt)) => {
                         hold.finish();
-                        answered(stored, &receipt)
+                        answered(stored, receipt, self.visit.dialect)
                     }
                     // Upfront the handler has not run yet.
                     _ if flow == Flow::Upfront => Ok(Turn::Charged(hold)),
@@ -219,12 +236,25 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         let matched = &presented.matched;
         let asset = &matched.requirements().offer.asset.id;
         let exposure = self.gate.grants.exposure(&matched.payer(), asset, since).await.map_err(store)?;
-        Ok(if exposure.failed >= STRIKES && !sabotaged("strikes.forget") { Flow::Upfront } else { Flow::Capture })
+        if exposure.failed < STRIKES || sabotaged("strikes.forget") {
+            return Ok(Flow::Capture);
+        }
+        // Nobody knows yet what it will cost: such a payer cannot pay first.
+        if matched.requirements().offer.scheme == Scheme::Upto {
+            return Err(Refusal::Rejected { reject: Reject::GasWasted, payer: Some(matched.payer()) });
+        }
+        Ok(Flow::Upfront)
     }
 
     /// One durable insert, unique over the payment's key and its other names. Its outcome is never lost: the
     /// insert runs in a task, and a payment that nobody waits for any more is put back.
-    async fn claim(&self, verified: Verified, flow: Flow, flight: Flight) -> Result<Claiming<F, G>, Refusal> {
+    async fn claim(
+        &self,
+        verified: Verified,
+        identifier: Option<PaymentKey>,
+        flow: Flow,
+        flight: Flight,
+    ) -> Result<Claiming<F, G>, Refusal> {
         let most = self.gate.max_unsettled().await;
         let max_unsettled = if sabotaged("unsettled.ignore") {
             u32::MAX
@@ -233,7 +263,7 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         } else {
             most
         };
-        let new = NewGrant { max_unsettled, ..self.new_grant(&verified, flow) };
+        let new = NewGrant { max_unsettled, ..self.new_grant(&verified, identifier, flow) };
         let (gate, runtime) = (self.gate.clone(), self.runtime.clone());
         let task = self.runtime.spawn(async move {
             crash_point("claim.pre");
@@ -249,11 +279,11 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         task.await.unwrap_or_else(|error| Err(StoreUnavailable(error.to_string()))).map_err(store)
     }
 
-    fn new_grant(&self, verified: &Verified, flow: Flow) -> NewGrant {
+    fn new_grant(&self, verified: &Verified, identifier: Option<PaymentKey>, flow: Flow) -> NewGrant {
         let (matched, attestation) = (verified.matched(), verified.attestation());
         let now = self.gate.now();
         let mut aliases = matched.aliases();
-        aliases.extend(attestation.aliases.iter().copied().chain([matched.key()]));
+        aliases.extend(attestation.aliases.iter().copied().chain([matched.key()]).chain(identifier));
         aliases.sort_unstable();
         aliases.dedup();
         aliases.retain(|alias| *alias != attestation.key && !sabotaged("grant.alias"));
@@ -284,8 +314,8 @@ enum Claiming<F: Facilitator, G: Grants> {
     TooMany,
 }
 
-fn answered<F: Facilitator, G: Grants>(stored: StoredAnswer, receipt: &Receipt) -> Result<Turn<F, G>, Refusal> {
-    give_again(stored, receipt).map(Turn::Answered).ok_or(Refusal::Undecided(Undecided::Store))
+fn answered<F: Facilitator, G: Grants>(stored: StoredAnswer, receipt: Receipt, dialect: Dialect) -> Result<Turn<F, G>, Refusal> {
+    give_again(stored, receipt, dialect).map(Turn::Answered).ok_or(Refusal::Undecided(Undecided::Store))
 }
 
 fn store(error: StoreUnavailable) -> Refusal {

@@ -1,15 +1,18 @@
 //! A wallet with one EVM key.
 
+mod permit2;
+
 use super::{Means, SignError, Terms, Wallet};
 use alloy_consensus::TxLegacy;
 use alloy_primitives::{B256, Bytes, TxKind, U256};
 use h402_core::{
     Amount, Authorization, Dialect, EvmAddress, EvmKey, Hints, HintsNeeded, Network, Payload, PaymentPayload, Requirements,
-    SignedEvmTransaction, TransactionHints, Undecided, evm::Erc20Transfer,
+    SignedEvmTransaction, TransactionHints, TransferMethod, Undecided, evm::Erc20Transfer,
 };
 use std::fmt;
 
-/// Pays with one EVM key: by EIP-3009 authorization, and by signed transaction if it is given [`Hints`].
+/// Pays with one EVM key: by EIP-3009 authorization, by signed transaction if it is given [`Hints`], and through Permit2 if it is
+/// told to.
 ///
 /// A transaction does not expire and costs the payer gas, so it has to be asked for (T119).
 ///
@@ -26,12 +29,13 @@ use std::fmt;
 #[must_use]
 pub struct EvmWallet<H = NoHints> {
     key: EvmKey,
-    transactions: Option<Transactions<H>>,
+    hints: Option<H>,
+    transactions: Option<Transactions>,
+    permit2: bool,
 }
 
-#[derive(Clone)]
-struct Transactions<H> {
-    hints: H,
+#[derive(Clone, Copy)]
+struct Transactions {
     max_gas_cost: Amount,
     preferred: bool,
 }
@@ -53,7 +57,7 @@ impl Hints for NoHints {
 impl EvmWallet {
     /// Pays by authorization only.
     pub fn from_key(key: EvmKey) -> Self {
-        Self { key, transactions: None }
+        Self { key, hints: None, transactions: None, permit2: false }
     }
 
     /// Pays assets without EIP-3009 too, by signed transaction whose gas may cost up to `max_gas_cost` each.
@@ -61,7 +65,13 @@ impl EvmWallet {
     /// # Units
     /// `max_gas_cost` in wei of the network's own coin; it comes on top of the [`Cap`](super::Cap).
     pub fn with_transactions<H: Hints>(self, hints: H, max_gas_cost: Amount) -> EvmWallet<H> {
-        EvmWallet { key: self.key, transactions: Some(Transactions { hints, max_gas_cost, preferred: false }) }
+        let transactions = Some(Transactions { max_gas_cost, preferred: false });
+        EvmWallet { key: self.key, hints: Some(hints), transactions, permit2: self.permit2 }
+    }
+
+    /// Asks a node what it must know, and signs no transactions.
+    pub fn with_hints<H: Hints>(self, hints: H) -> EvmWallet<H> {
+        EvmWallet { key: self.key, hints: Some(hints), transactions: None, permit2: self.permit2 }
     }
 }
 
@@ -72,6 +82,24 @@ impl<H> EvmWallet<H> {
         if let Some(transactions) = &mut self.transactions {
             transactions.preferred = true;
         }
+        self
+    }
+
+    /// Pays through Permit2 where that is asked for, in schemes `exact` and `upto`; of `upto` the whole may be charged, so the
+    /// whole counts against cap and budget.
+    ///
+    /// The payer has to have approved Permit2 for its tokens. With hints that is looked at first, and where it is too little a
+    /// token with EIP-2612 is approved by another signature, for exactly this payment.
+    ///
+    /// ```
+    /// use h402_core::EvmKey;
+    /// use h402_tower::pay::EvmWallet;
+    /// let wallet = EvmWallet::from_key(EvmKey::from_bytes(&[1; 32])?).with_permit2();
+    /// # drop(wallet);
+    /// # Ok::<(), h402_core::BadKey>(())
+    /// ```
+    pub fn with_permit2(mut self) -> Self {
+        self.permit2 = true;
         self
     }
 
@@ -87,6 +115,7 @@ impl<H> fmt::Debug for EvmWallet<H> {
         f.debug_struct("EvmWallet")
             .field("address", &h402_core::Address::from(self.address()))
             .field("transactions", &self.transactions.is_some())
+            .field("permit2", &self.permit2)
             .finish()
     }
 }
@@ -94,6 +123,9 @@ impl<H> fmt::Debug for EvmWallet<H> {
 impl<H: Hints> Wallet for EvmWallet<H> {
     fn can_pay(&self, requirements: &Requirements) -> Option<Means> {
         let Network::Evm(_) = requirements.offer.network() else { return None };
+        if requirements.offer.method == TransferMethod::Permit2 {
+            return self.signs_permit2(requirements).then_some(Means::Permit2);
+        }
         match &self.transactions {
             Some(Transactions { preferred: true, .. }) => Some(Means::EvmTransaction),
             _ if requirements.offer.asset.eip3009.is_some() => Some(Means::Authorization),
@@ -105,12 +137,13 @@ impl<H: Hints> Wallet for EvmWallet<H> {
     async fn sign(&self, terms: &Terms) -> Result<PaymentPayload, SignError> {
         let payload = match (self.can_pay(&terms.requirements), &self.transactions) {
             (Some(Means::Authorization), _) => self.authorize(terms)?,
+            (Some(Means::Permit2), _) => self.transfer(terms).await?,
             (Some(Means::EvmTransaction), Some(transactions)) => self.transact(terms, transactions).await?,
             _ => return Err(SignError::Unsupported),
         };
         let offer = &terms.requirements.offer;
         Ok(PaymentPayload {
-            dialect: Dialect::H402V1,
+            dialect: if offer.method == TransferMethod::Permit2 { Dialect::X402V2 } else { Dialect::H402V1 },
             scheme: offer.scheme,
             network: offer.network(),
             resource: Some(terms.resource.clone()),
@@ -143,7 +176,7 @@ impl<H: Hints> EvmWallet<H> {
         Ok(Payload::Authorization(self.key.sign_authorization(authorization, &domain)?))
     }
 
-    async fn transact(&self, terms: &Terms, transactions: &Transactions<H>) -> Result<Payload, SignError> {
+    async fn transact(&self, terms: &Terms, transactions: &Transactions) -> Result<Payload, SignError> {
         let offer = &terms.requirements.offer;
         let (network @ Network::Evm(chain), Some(token), Some(payee)) = (offer.network(), offer.asset.id.address.evm(), offer.pay_to.evm())
         else {
@@ -155,7 +188,7 @@ impl<H: Hints> EvmWallet<H> {
             (token, U256::ZERO, Erc20Transfer { to: payee, amount: terms.amount }.encode().into())
         };
         let needed = HintsNeeded { network, from: self.address(), to, value, input: input.clone() };
-        let hints = transactions.hints.transaction(needed).await?;
+        let hints = self.hints.as_ref().ok_or(SignError::Unsupported)?.transaction(needed).await?;
         let cost = Amount::from(U256::from(hints.gas).saturating_mul(U256::from(hints.gas_price)));
         if cost > transactions.max_gas_cost {
             return Err(SignError::Gas { cost, limit: transactions.max_gas_cost });

@@ -1,10 +1,10 @@
 //! Facts for transactions, read from an RPC endpoint over the caller's own HTTP service.
 
 use super::{body, error::BoxError};
-use alloy_primitives::{U64, U128};
+use alloy_primitives::{B256, Bytes as CallData, U64, U128, U256};
 use bytes::Bytes;
 use core::{fmt, time::Duration};
-use h402_core::{Hints, HintsNeeded, Network, SolanaAddress, TransactionHints, Undecided};
+use h402_core::{Hints, HintsNeeded, Network, Permit2Hints, Permit2Needed, SolanaAddress, TransactionHints, Undecided, evm};
 use http::{Request, Response, StatusCode, Uri, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::Full;
@@ -92,6 +92,18 @@ where
         })
     }
 
+    async fn permit2(&self, needed: Permit2Needed) -> Result<Permit2Hints, Undecided> {
+        let Network::Evm(chain) = needed.network else { return Err(Undecided::WrongChain) };
+        let answer = self.post(needed.network, &approvals(&needed)).await?;
+        let answers: Vec<Answer> = serde_json::from_slice(&answer).map_err(|_| Undecided::Chain)?;
+        if quantity::<U64>(&answers, CHAIN_ID)? != U64::from(chain) {
+            return Err(Undecided::WrongChain);
+        }
+        let allowance = word(&answers, ALLOWANCE).ok_or(Undecided::Chain)?.into();
+        // A token without EIP-2612 has no such function, which is no trouble of the node's.
+        Ok(Permit2Hints { allowance, permit_nonce: word(&answers, PERMIT_NONCE) })
+    }
+
     /// Whose cluster answers need not be asked: on another one the blockhash is unknown, and nothing moves there.
     async fn blockhash(&self, network: Network) -> Result<[u8; 32], Undecided> {
         let Network::Solana(_) = network else { return Err(Undecided::WrongChain) };
@@ -136,6 +148,8 @@ const CHAIN_ID: u8 = 0;
 const NONCE: u8 = 1;
 const GAS_PRICE: u8 = 2;
 const GAS: u8 = 3;
+const ALLOWANCE: u8 = 4;
+const PERMIT_NONCE: u8 = 5;
 
 fn batch(needed: &HintsNeeded) -> [Call<'static>; 4] {
     let from = needed.from.to_string();
@@ -147,6 +161,17 @@ fn batch(needed: &HintsNeeded) -> [Call<'static>; 4] {
         Call::new(NONCE, "eth_getTransactionCount", Params::Count(from, "pending")),
         Call::new(GAS_PRICE, "eth_gasPrice", Params::None([])),
         Call::new(GAS, "eth_estimateGas", Params::Estimate([transfer])),
+    ]
+}
+
+/// What is asked of a token before it is paid through Permit2.
+fn approvals(needed: &Permit2Needed) -> [Call<'static>; 3] {
+    let Permit2Needed { owner, token, .. } = *needed;
+    let view = |data: CallData| Params::View(View { to: token.to_string(), data: data.to_string() }, "latest");
+    [
+        Call::new(CHAIN_ID, "eth_chainId", Params::None([])),
+        Call::new(ALLOWANCE, "eth_call", view(evm::allowance_call(owner))),
+        Call::new(PERMIT_NONCE, "eth_call", view(evm::permit_nonce_call(owner))),
     ]
 }
 
@@ -171,6 +196,13 @@ enum Params {
     Count(String, &'static str),
     Estimate([Transfer; 1]),
     Commitment([Commitment; 1]),
+    View(View, &'static str),
+}
+
+#[derive(Serialize)]
+struct View {
+    to: String,
+    data: String,
 }
 
 #[derive(Serialize)]
@@ -206,6 +238,13 @@ struct Contextual {
 #[derive(Deserialize)]
 struct LatestBlockhash {
     blockhash: String,
+}
+
+/// The one word that a contract answered to the call of this id; none if it has no such function.
+fn word(answers: &[Answer], id: u8) -> Option<U256> {
+    let mut found = answers.iter().filter(|answer| answer.id == id);
+    let (Some(answer), None) = (found.next(), found.next()) else { return None };
+    answer.result.as_deref().filter(|text| text.len() == 66)?.parse::<B256>().ok().map(Into::into)
 }
 
 /// The one answer of this id, which must be a quantity.

@@ -97,7 +97,13 @@ impl SignedPayment {
         Ok(Self {
             header: secret(header).map_err(|_| BadRecord)?,
             origin: Origin::of_text(origin).ok_or(BadRecord)?,
-            requirements: Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds, solana: None },
+            requirements: Requirements {
+                offer: Arc::new(offer),
+                resource: Arc::new(resource),
+                lifetime_seconds,
+                solana: None,
+                facilitator: None,
+            },
             amount: amount_of(amount)?,
         })
     }

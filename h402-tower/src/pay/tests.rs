@@ -6,6 +6,7 @@ mod hints;
 mod hostile;
 mod journal;
 mod once;
+mod permit2;
 mod signing;
 mod sockets;
 mod solana;

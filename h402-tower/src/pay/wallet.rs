@@ -40,6 +40,9 @@ pub trait Wallet: Send + Sync + 'static {
 pub enum Means {
     /// A signed authorization: it expires by itself, and the payer needs no gas.
     Authorization,
+    /// A signed transfer through Permit2: it expires by itself, and the payer needs no gas. But the payer has approved Permit2
+    /// for more than this payment, or signs an approval with it.
+    Permit2,
     /// A signed Solana transaction: it expires with its blockhash, after about a minute, and the payer pays a fee unless
     /// the facilitator does. When it has expired is not for the payer's clock to say, so it comes second.
     SolanaTransaction,
@@ -72,6 +75,14 @@ pub enum SignError {
     /// The facts it needs from the chain could not be read.
     #[error("facts for the transaction: {0}")]
     Hints(#[from] Undecided),
+    /// Permit2 may not move enough of the payer's token, and the token takes no approval by signature.
+    #[error("Permit2 is approved for {approved}, {required} are needed")]
+    Approval {
+        /// What Permit2 may move.
+        approved: Amount,
+        /// Needed.
+        required: Amount,
+    },
     /// The gas alone would cost more than the wallet may spend on it.
     #[error("gas would cost up to {cost}, {limit} are allowed")]
     Gas {

@@ -1,9 +1,9 @@
 //! What a facilitator's HTTP answers mean. Nothing but a well-formed answer of the right status is believed (T112).
 
-use super::client::Answer;
+use super::{client::Answer, x402};
 use h402_core::{
-    Attestation, Checked, Claimed, Lookup, Proof, Receipt, ReceiptIssuer, ReceiptPurpose, Reject, SettleError, SignedReceipt, Supported,
-    TransactionId, Undecided, Verified, VerifyError,
+    Attestation, Checked, Claimed, Dialect, Lookup, PaymentKey, Proof, Receipt, ReceiptIssuer, ReceiptPurpose, Reject, SettleError,
+    SignedReceipt, Supported, TransactionId, Undecided, Verified, VerifyError,
     wire::h402::{self, VerifyAnswer},
 };
 use http::StatusCode;
@@ -50,13 +50,19 @@ fn attest(payment: Checked, answer: &VerifyAnswer) -> Result<Verified, VerifyErr
         Some(key) if sent.is_some() => key,
         _ => matched.key(),
     };
-    let attestation = Attestation { key, aliases: matched.aliases(), payer: matched.payer(), transaction: sent };
-    Ok(Verified::attested(payment, attestation))
+    Ok(vouched(payment, key, sent))
 }
 
-/// What became of a payment. Of a facilitator whose `issuer` is known, a success counts with its signature only (T137).
-pub(super) fn settle(payment: &Claimed, answer: &Answer, issuer: Option<&ReceiptIssuer>) -> Result<Receipt, SettleError> {
-    let mut receipt = said(payment, answer)?;
+/// A payment that the facilitator vouches for.
+pub(super) fn vouched(payment: Checked, key: PaymentKey, transaction: Option<TransactionId>) -> Verified {
+    let matched = payment.matched();
+    let attestation = Attestation { key, aliases: matched.aliases(), payer: matched.payer(), transaction };
+    Verified::attested(payment, attestation)
+}
+
+/// What became of a payment, as a facilitator of `dialect` tells it. Of a facilitator whose `issuer` is known, a success counts with its signature only (T137).
+pub(super) fn settle(payment: &Claimed, answer: &Answer, dialect: Dialect, issuer: Option<&ReceiptIssuer>) -> Result<Receipt, SettleError> {
+    let mut receipt = if dialect == Dialect::H402V1 { said(payment, answer)? } else { x402::settle(payment, answer, dialect)? };
     receipt.signed = receipt.signed.filter(|signed| is_of(signed, payment) && signed.unverified().transaction == receipt.transaction);
     match (issuer, &receipt.signed) {
         (None, _) => Ok(receipt),

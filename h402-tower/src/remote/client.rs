@@ -1,7 +1,7 @@
 //! One HTTP exchange with a facilitator: bounded in time and size, without redirects.
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -62,7 +62,11 @@ pub(super) struct HttpClient {
     /// Without a trailing slash.
     base: String,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// Makes headers for one request.
+    made: Option<Arc<MakeHeaders>>,
 }
+
+type MakeHeaders = dyn Fn(&Method, &Uri) -> HeaderMap + Send + Sync;
 
 impl HttpClient {
     pub(super) fn new(url: &str) -> Result<Self, BadFacilitatorUrl> {
@@ -88,11 +92,15 @@ impl HttpClient {
             .enable_all_versions()
             .wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector);
-        Ok(Self { base: url.as_str().trim_end_matches('/').to_owned(), client })
+        Ok(Self { base: url.as_str().trim_end_matches('/').to_owned(), client, made: None })
     }
 
     pub(super) fn base(&self) -> &str {
         &self.base
+    }
+
+    pub(super) fn make_headers(&mut self, make: impl Fn(&Method, &Uri) -> HeaderMap + Send + Sync + 'static) {
+        self.made = Some(Arc::new(make));
     }
 
     /// Asks once. The body of the answer is read before the deadline or not at all.
@@ -109,6 +117,10 @@ impl HttpClient {
     async fn ask(&self, mut request: Request<Full<Bytes>>, path: &str, headers: HeaderMap, deadline: Instant) -> Result<Answer, NoAnswer> {
         *request.uri_mut() = format!("{}{path}", self.base).parse::<Uri>().map_err(|_| NoAnswer::NotSent)?;
         *request.headers_mut() = headers;
+        if let Some(make) = &self.made {
+            let made = secret(make(request.method(), request.uri()));
+            request.headers_mut().extend(made);
+        }
         let exchange = async {
             let response = self
                 .client
@@ -121,4 +133,10 @@ impl HttpClient {
         };
         timeout_at(deadline, exchange).await.unwrap_or(Err(NoAnswer::Unknown))
     }
+}
+
+/// Headers that no log shows.
+pub(super) fn secret(mut headers: HeaderMap) -> HeaderMap {
+    headers.values_mut().for_each(|value| value.set_sensitive(true));
+    headers
 }

@@ -1,14 +1,16 @@
 use super::{
     answer,
-    client::{BadFacilitatorUrl, HttpClient, NoAnswer},
+    client::{BadFacilitatorUrl, HttpClient, NoAnswer, secret},
+    x402,
 };
 use core::{fmt, time::Duration};
 use h402_core::{
-    CallerKey, Checked, Claimed, Facilitator, Lookup, Matched, PaymentKey, Receipt, ReceiptIssuer, SettleError, Supported, Undecided,
-    Verified, VerifyError, wire::h402,
+    CallerKey, Checked, Claimed, Dialect, Facilitator, Lookup, Matched, PaymentKey, Receipt, ReceiptIssuer, Reject, SettleError, Supported,
+    Undecided, Verified, VerifyError,
+    wire::{WireError, h402},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Method, Uri,
     header::{ACCEPT, CONTENT_TYPE},
 };
 use tokio::time::{Instant, sleep};
@@ -22,7 +24,8 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 /// How long the free questions may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A facilitator reached over HTTP: any that speaks h402 version 1, best one of ours.
+/// A facilitator reached over HTTP: any that speaks h402 version 1, best one of ours; or, if it is told so, one that speaks
+/// x402.
 ///
 /// The payment is written anew from its typed form, so that the gate and the facilitator judge the same values.
 ///
@@ -42,6 +45,7 @@ pub struct RemoteFacilitator {
     verify_timeout: Duration,
     settle_timeout: Duration,
     receipt_issuer: Option<ReceiptIssuer>,
+    dialect: Dialect,
 }
 
 impl RemoteFacilitator {
@@ -57,7 +61,34 @@ impl RemoteFacilitator {
             verify_timeout: Duration::from_secs(10),
             settle_timeout: Duration::from_secs(28),
             receipt_issuer: None,
+            dialect: Dialect::H402V1,
         })
+    }
+
+    /// Asks in this dialect, whatever payers speak; in h402 unless set. A facilitator of x402 is asked about authorizations and
+    /// Solana transactions of all three dialects; other payments it does not know, and they are refused.
+    ///
+    /// It is taken for one that neither repeats its answers nor reserves balances: a payer has one payment open at a time, and a
+    /// settlement whose answer was lost stays open.
+    ///
+    /// ```
+    /// use h402_core::Dialect;
+    /// use h402_tower::remote::RemoteFacilitator;
+    /// let facilitator = RemoteFacilitator::new("https://x402.example/facilitator")?.with_dialect(Dialect::X402V2);
+    /// # Ok::<(), h402_tower::remote::BadFacilitatorUrl>(())
+    /// ```
+    #[must_use]
+    pub fn with_dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// Sends with each request the headers that `make` returns for its method and URL, such as a token signed for just that.
+    /// They are kept secret. Asked again, also for a repetition.
+    #[must_use]
+    pub fn with_made_headers(mut self, make: impl Fn(&Method, &Uri) -> HeaderMap + Send + Sync + 'static) -> Self {
+        self.http.make_headers(make);
+        self
     }
 
     /// Sends these headers with every request. They are kept secret.
@@ -111,11 +142,6 @@ impl fmt::Debug for RemoteFacilitator {
     }
 }
 
-fn secret(mut headers: HeaderMap) -> HeaderMap {
-    headers.values_mut().for_each(|value| value.set_sensitive(true));
-    headers
-}
-
 fn question(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     headers.insert(ACCEPT, JSON);
@@ -131,8 +157,17 @@ fn keyed_question(headers: &HeaderMap, caller: CallerKey) -> Result<HeaderMap, U
     Ok(headers)
 }
 
-fn body(payment: &Matched) -> Result<Vec<u8>, Undecided> {
-    h402::encode_request(payment.payload(), payment.requirements()).map_err(|_| Undecided::Facilitator)
+impl RemoteFacilitator {
+    /// The question about a payment. Facilitators that speak h402 and know payments which only x402 can say are asked in that.
+    fn body(&self, payment: &Matched) -> Result<(Vec<u8>, Dialect), WireError> {
+        let offer = &payment.requirements().offer;
+        let dialect = if offer.can_be_said_in(self.dialect) { self.dialect } else { Dialect::X402V2 };
+        let body = match dialect {
+            Dialect::H402V1 => h402::encode_request(payment.payload(), payment.requirements())?,
+            _ => x402::question(payment, dialect)?,
+        };
+        Ok((body, dialect))
+    }
 }
 
 impl Facilitator for RemoteFacilitator {
@@ -145,36 +180,40 @@ impl Facilitator for RemoteFacilitator {
     async fn verify(&self, payment: Checked, caller: CallerKey) -> Result<Verified, VerifyError> {
         let deadline = Instant::now() + self.verify_timeout;
         let headers = keyed_question(&self.verify_headers, caller)?;
-        let body = body(payment.matched())?;
+        let Ok((body, dialect)) = self.body(payment.matched()) else {
+            return Err(Reject::PayloadType("a payment that the facilitator does not know").into());
+        };
         let mut answer = self.http.post("/verify", headers.clone(), body.clone(), deadline).await;
         if answer.is_err() {
             // Most likely the server closed a connection that had been idle: a new one will do.
             answer = self.http.post("/verify", headers, body, deadline).await;
         }
-        answer::verify(payment, &answer.map_err(|_| Undecided::Facilitator)?)
+        let answer = answer.map_err(|_| Undecided::Facilitator)?;
+        if dialect == Dialect::H402V1 { answer::verify(payment, &answer) } else { x402::verify(payment, &answer) }
     }
 
-    /// Asks up to three times, with the same key, while there is no answer that names a transaction and time is left.
+    /// Asks up to three times, with the same key, while there is no answer that names a transaction and time is left; in x402 even
+    /// then, since its facilitators wait for a transaction when they are asked again.
     async fn settle(&self, payment: &Claimed, caller: CallerKey) -> Result<Receipt, SettleError> {
         let deadline = Instant::now() + self.settle_timeout;
         let headers = keyed_question(&self.settle_headers, caller)?;
-        let body = body(payment.matched())?;
+        let (body, dialect) = self.body(payment.matched()).map_err(|_| Undecided::Facilitator)?;
         // What is known of it, once something may have been sent.
         let mut open = None;
         let mut pause = SETTLE_PAUSE;
         for tries in 1..=SETTLE_TRIES {
             let said = match self.http.post("/settle", headers.clone(), body.clone(), deadline).await {
-                Ok(answer) => answer::settle(payment, &answer, self.receipt_issuer.as_ref()),
+                Ok(answer) => answer::settle(payment, &answer, dialect, self.receipt_issuer.as_ref()),
                 Err(NoAnswer::NotSent) => Err(Undecided::Facilitator.into()),
                 Err(NoAnswer::Unknown) => Err(SettleError::Pending { transaction: None }),
             };
             match (said, open) {
                 (Ok(receipt), _) => return Ok(receipt),
                 // It has a transaction under way and has waited for it: whoever asks next may wait again.
-                (Err(SettleError::Pending { transaction: Some(known) }), _) => {
+                (Err(SettleError::Pending { transaction: Some(known) }), _) if self.dialect == Dialect::H402V1 => {
                     return Err(SettleError::Pending { transaction: Some(known) });
                 }
-                (Err(SettleError::Pending { transaction: None }), known) => open = Some(known.flatten()),
+                (Err(SettleError::Pending { transaction }), known) => open = Some(transaction.or(known.flatten())),
                 // Nothing was asked before, so this is all there is to know.
                 (Err(error), None) => return Err(error),
                 // A facilitator that forgets its callers may refuse what it has just settled for us: proves nothing.

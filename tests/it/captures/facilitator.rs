@@ -236,6 +236,7 @@ fn chain(facts: &ChainFacts) -> EvmFacts {
         native_balance: facts.native_balance.as_deref().map(|wei| wei.parse().unwrap()),
         account_nonce: facts.account_nonce,
         authorization_used: facts.authorization_used,
+        permit2: None,
         simulation: facts.simulation.as_ref().map(|simulation| match simulation {
             SimulationFact::Gas(gas) => Simulation::Succeeds { gas: *gas },
             SimulationFact::Reverts(reason) => Simulation::Reverts { reason: reason.clone() },

@@ -5,11 +5,13 @@ mod batch;
 mod books;
 mod budget;
 mod contracts;
+mod dialects;
 mod floods;
 mod kinds;
 mod ledger;
 mod load;
 mod outcome;
+mod permit2;
 mod policy;
 mod races;
 mod reconcile;
@@ -125,7 +127,7 @@ pub(crate) async fn ask(rig: &Rig, path: &str, payment: &PaymentPayload, require
 pub(crate) fn requirements(asset: &Asset, pay_to: alloy_primitives::Address, units: u128) -> Requirements {
     let offer = Offer::new(Arc::new(asset.clone()), Amount::from_atomic(units), pay_to.into()).unwrap();
     let resource = Arc::new(Resource { url: "http://127.0.0.1/paid".into(), description: None, mime_type: None });
-    Requirements { offer: Arc::new(offer), resource, lifetime_seconds: Some(70), solana: None }
+    Requirements { offer: Arc::new(offer), resource, lifetime_seconds: Some(70), solana: None, facilitator: None }
 }
 
 /// What the ledger says of a payment.

@@ -9,6 +9,7 @@ mod headers;
 mod held;
 mod outcome;
 mod paths;
+mod permit2;
 mod prices;
 pub(crate) mod race;
 mod receipts;

@@ -1,6 +1,6 @@
 //! What an EVM chain must say before a payment is accepted.
 
-use super::super::{Attestation, CheckPolicy, Matched, Proof, authorization, transaction};
+use super::super::{Attestation, CheckPolicy, Matched, Proof, authorization, permit2, transaction};
 use crate::{Amount, EvmAddress, Network, PaymentId, PaymentKey, Reject, TransactionId, Undecided, UnixSeconds, VerifyError};
 use alloy_primitives::{B256, Bytes, U256};
 
@@ -25,10 +25,21 @@ pub struct EvmFacts {
     pub account_nonce: Option<u64>,
     /// Whether the authorization's nonce is used or cancelled; only for authorizations.
     pub authorization_used: Option<bool>,
+    /// What Permit2 and the token say about the payer; only for transfers through Permit2.
+    pub permit2: Option<Permit2Facts>,
     /// The transfer tried without sending it; only for payments not yet on chain.
     pub simulation: Option<Simulation>,
     /// The sent transaction, if the chain knows it; only for sent transactions.
     pub sent: Option<SentFacts>,
+}
+
+/// What is asked about a transfer through Permit2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permit2Facts {
+    /// Whether its nonce is used or invalidated.
+    pub nonce_used: bool,
+    /// How much of the token its payer lets Permit2 move.
+    pub allowance: Amount,
 }
 
 /// How a transfer fared that was tried without being sent.
@@ -121,6 +132,8 @@ pub struct JudgePolicy {
 impl JudgePolicy {
     /// Gas that an EIP-3009 settlement may use unless configured otherwise.
     pub const MAX_GAS: u64 = 150_000;
+    /// Gas that a settlement through Permit2 may use unless configured otherwise, its payer's approval included.
+    pub const MAX_GAS_PERMIT2: u64 = 300_000;
     /// How long after it was mined a sent transaction can be claimed, in seconds.
     pub const CLAIM_WINDOW: u64 = 3600;
 }
@@ -138,13 +151,15 @@ pub(in crate::exact) fn judge(matched: &Matched, facts: &EvmFacts, policy: &Judg
             }
             // Validity is a matter of block time; an idle chain's last block may be old, so the later clock counts.
             let now = policy.times.now.max(facts.time.millis());
-            authorization::check_times(authorization, &CheckPolicy { now, max_left: u64::MAX, ..policy.times })?;
+            let times = CheckPolicy { now, max_left: u64::MAX, ..policy.times };
+            authorization::check_times(authorization.valid_after, authorization.valid_before, &times)?;
             if facts.authorization_used.ok_or(Undecided::Chain)? {
                 return Err(Reject::AuthorizationUsed.into());
             }
             enough(facts.balance, policy.reserved, authorization.value)?;
             simulated(facts, policy.max_gas)?;
         }
+        Proof::Permit2 { authorization, permit, .. } => permit2::judge(matched, authorization, permit.is_some(), facts, policy)?,
         Proof::EvmTransaction { transaction, paid, .. } => {
             let account_nonce = facts.account_nonce.ok_or(Undecided::Chain)?;
             if transaction.nonce != account_nonce {
@@ -206,12 +221,12 @@ pub(in crate::exact) fn judge(matched: &Matched, facts: &EvmFacts, policy: &Judg
     Ok(attestation)
 }
 
-fn enough(balance: Amount, reserved: Amount, required: Amount) -> Result<(), Reject> {
+pub(in crate::exact) fn enough(balance: Amount, reserved: Amount, required: Amount) -> Result<(), Reject> {
     let held = balance.saturating_sub(reserved);
     if held < required { Err(Reject::InsufficientFunds { held, required }) } else { Ok(()) }
 }
 
-fn simulated(facts: &EvmFacts, max_gas: u64) -> Result<u64, VerifyError> {
+pub(in crate::exact) fn simulated(facts: &EvmFacts, max_gas: u64) -> Result<u64, VerifyError> {
     match facts.simulation.as_ref().ok_or(Undecided::Chain)? {
         Simulation::Reverts { reason } => Err(Reject::Reverts(reason.clone()).into()),
         Simulation::Succeeds { gas } if *gas > max_gas => Err(Reject::Cost { cost: *gas, limit: max_gas }.into()),

@@ -120,7 +120,9 @@ pub(in crate::exact) fn judge(matched: &Matched, facts: &SolanaFacts, policy: &S
             let transaction = Some(TransactionId::Solana(*signature));
             Ok(Attestation { key: id.key(), aliases: matched.aliases(), payer: matched.payer(), transaction })
         }
-        Proof::Authorization { .. } | Proof::EvmTransaction { .. } | Proof::EvmSent { .. } => Err(Undecided::WrongChain.into()),
+        Proof::Authorization { .. } | Proof::Permit2 { .. } | Proof::EvmTransaction { .. } | Proof::EvmSent { .. } => {
+            Err(Undecided::WrongChain.into())
+        }
     }
 }
 

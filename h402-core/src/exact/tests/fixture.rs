@@ -130,6 +130,7 @@ pub(super) fn facts() -> EvmFacts {
         native_balance: None,
         account_nonce: None,
         authorization_used: Some(false),
+        permit2: None,
         simulation: Some(Simulation::Succeeds { gas: 90_000 }),
         sent: None,
     }

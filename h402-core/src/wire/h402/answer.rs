@@ -3,6 +3,8 @@
 mod settle;
 mod verify;
 
+pub(in crate::wire) use settle::belongs;
+
 pub use settle::{SettleAnswer, decode_receipt, decode_settle, encode_receipt, encode_settle};
 pub use verify::{VerifyAnswer, decode_verify, encode_verify};
 
@@ -10,7 +12,7 @@ use super::refusal::shorten;
 use crate::{Address, ErrorReason, TransactionId, wire::WireError};
 
 /// Others write an empty text for none, and hashes in either case.
-fn transaction(text: Option<String>) -> Result<Option<TransactionId>, WireError> {
+pub(in crate::wire) fn transaction(text: Option<String>) -> Result<Option<TransactionId>, WireError> {
     let Some(mut text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     if text.starts_with("0x") {
         text.make_ascii_lowercase();
@@ -19,7 +21,7 @@ fn transaction(text: Option<String>) -> Result<Option<TransactionId>, WireError>
 }
 
 /// Informs only, so an address of another kind (Arkade's) is as good as none.
-fn payer(text: Option<String>) -> Option<Address> {
+pub(in crate::wire) fn payer(text: Option<String>) -> Option<Address> {
     text.and_then(|text| text.parse().ok())
 }
 

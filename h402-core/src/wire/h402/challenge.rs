@@ -3,11 +3,11 @@
 use super::{
     VERSION,
     refusal::shorten,
-    requirements::{Reader, RequirementsIn, RequirementsOut, SkippedOffer},
+    requirements::{Reader, RequirementsIn, RequirementsOut},
 };
 use crate::{
-    Address, Assets, Requirements,
-    wire::{WireError, json},
+    Address, Assets, Dialect, Requirements,
+    wire::{SkippedOffer, WireError, json},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -45,7 +45,7 @@ pub struct ReadOffer {
     pub first_of_network: bool,
 }
 
-/// Writes the JSON body of a 402.
+/// Writes the JSON body of a 402. Offers that h402 has no words for are left out.
 ///
 /// # Errors
 /// [`WireError::Amount`] if a price cannot be written so that every client reads it alike; offers made by
@@ -58,7 +58,8 @@ pub struct ReadOffer {
 /// # Ok::<(), h402_core::wire::WireError>(())
 /// ```
 pub fn encode_challenge(challenge: &Challenge<'_>) -> Result<Vec<u8>, WireError> {
-    let accepts = challenge.requirements.iter().map(RequirementsOut::new).collect::<Result<_, _>>()?;
+    let said = challenge.requirements.iter().filter(|requirements| requirements.offer.can_be_said_in(Dialect::H402V1));
+    let accepts = said.map(RequirementsOut::new).collect::<Result<_, _>>()?;
     let payer = challenge.payer.map(|payer| payer.to_string());
     json::write(&ChallengeOut { h402_version: VERSION, error: challenge.error, accepts, payer })
 }

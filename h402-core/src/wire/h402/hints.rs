@@ -1,6 +1,6 @@
 //! `extra` of payments on Solana: what a payer would otherwise have to ask a node.
 
-use crate::{SolanaHints, base58, wire::json};
+use crate::{Network, SolanaHints, base58, wire::json};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -27,10 +27,15 @@ pub(super) fn parse(extra: Option<&RawValue>) -> Option<SolanaHints> {
     (hints != SolanaHints::default()).then_some(hints)
 }
 
+/// Reads `extra` of something on `network`.
+pub(in crate::wire) fn of(extra: Option<&RawValue>, network: Network) -> Option<SolanaHints> {
+    if matches!(network, Network::Solana(_)) { parse(extra) } else { None }
+}
+
 /// As we spell it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct HintsOut {
+pub(in crate::wire) struct HintsOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     fee_payer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +46,7 @@ pub(super) struct HintsOut {
 
 impl HintsOut {
     /// `None` if there is nothing to say.
-    pub(super) fn new(hints: Option<&SolanaHints>) -> Option<Self> {
+    pub(in crate::wire) fn new(hints: Option<&SolanaHints>) -> Option<Self> {
         let hints = hints.filter(|hints| **hints != SolanaHints::default())?;
         Some(Self {
             fee_payer: hints.fee_payer.map(|address| address.to_string()),

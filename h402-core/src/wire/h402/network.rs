@@ -15,14 +15,14 @@ pub(super) enum BadNetwork {
 const CLUSTERS: [(&str, GenesisPrefix); 3] =
     [("mainnet", GenesisPrefix::MAINNET), ("devnet", GenesisPrefix::DEVNET), ("testnet", GenesisPrefix::TESTNET)];
 
-pub(super) fn namespace(network: Network) -> &'static str {
+pub(in crate::wire) fn namespace(network: Network) -> &'static str {
     match network {
         Network::Evm(_) => "evm",
         Network::Solana(_) => "solana",
     }
 }
 
-pub(super) fn network_id(network: Network) -> String {
+pub(in crate::wire) fn network_id(network: Network) -> String {
     match network {
         Network::Evm(id) => id.to_string(),
         Network::Solana(genesis) => match CLUSTERS.iter().find(|(_, known)| *known == genesis) {
@@ -41,5 +41,14 @@ pub(super) fn parse(namespace: &str, id: &str) -> Result<Network, BadNetwork> {
         },
         "arkade" => Err(BadNetwork::Arkade),
         _ => Err(BadNetwork::Namespace),
+    }
+}
+
+/// The network of a kind of `/supported`: by namespace and identifier, or by name or CAIP-2 in the manner of others.
+pub(in crate::wire) fn named(namespace: Option<&str>, id: Option<&str>, name: Option<&str>) -> Option<Network> {
+    match (namespace, id, name) {
+        (Some(namespace), Some(id), _) => parse(namespace, id).ok(),
+        (_, _, Some(name)) => Network::from_name(name).or_else(|| name.parse().ok()),
+        _ => None,
     }
 }

@@ -6,14 +6,11 @@ mod solana;
 use super::{MAX_HEADER, VERSION, network, network::BadNetwork};
 use crate::{
     Dialect, Network, PaymentPayload, Reject, Scheme,
-    wire::{WireError, base64, json},
+    wire::{WireError, base64, json, json::read_payload as read},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-
-/// Longest signature, in bytes: plain ones have 65, those of contracts may be longer.
-const MAX_SIGNATURE: usize = 8 * 1024;
 
 /// Reads a payment header. Only its form is checked.
 ///
@@ -30,7 +27,7 @@ pub fn decode_payment(header: &[u8]) -> Result<PaymentPayload, Reject> {
     if !json::is_one(wire.h402_version) {
         return Err(Reject::Version);
     }
-    let scheme = Scheme::from_word(&wire.scheme).ok_or(Reject::Scheme)?;
+    let scheme = Scheme::from_word(&wire.scheme).filter(|scheme| *scheme == Scheme::Exact).ok_or(Reject::Scheme)?;
     let network = network::parse(&wire.namespace, &wire.network_id).map_err(|bad| match bad {
         BadNetwork::Arkade => Reject::PayloadType("arkade"),
         BadNetwork::Namespace => Reject::Malformed("namespace is not known"),
@@ -47,7 +44,7 @@ pub fn decode_payment(header: &[u8]) -> Result<PaymentPayload, Reject> {
 ///
 /// # Errors
 /// [`WireError::TooLong`] if it would be longer than [`MAX_HEADER`], which no server needs to read;
-/// [`WireError::Field`] if the payload is not one of its network.
+/// [`WireError::Field`] if the payload is not one of its network, or of another dialect.
 ///
 /// ```
 /// use alloy_primitives::B256;
@@ -69,7 +66,9 @@ pub fn encode_payment(payload: &PaymentPayload) -> Result<String, WireError> {
         Network::Evm(_) => evm::PayloadOut::new(&payload.payload).map(PayloadOut::Evm),
         Network::Solana(_) => solana::PayloadOut::new(&payload.payload).map(PayloadOut::Solana),
     };
-    let Dialect::H402V1 = payload.dialect;
+    if payload.dialect != Dialect::H402V1 {
+        return Err(WireError::Field("payment is of another dialect"));
+    }
     let json = json::write(&PaymentOut {
         h402_version: VERSION,
         scheme: payload.scheme.as_str(),
@@ -83,13 +82,6 @@ pub fn encode_payment(payload: &PaymentPayload) -> Result<String, WireError> {
         return Err(WireError::TooLong { limit: MAX_HEADER, unit: "bytes of header" });
     }
     Ok(header)
-}
-
-fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Reject> {
-    json::read(text).map_err(|error| match error {
-        WireError::Shape => Reject::Malformed("a field is missing, repeated or of the wrong type"),
-        _ => Reject::Undecodable("not JSON"),
-    })
 }
 
 #[derive(Deserialize)]

@@ -3,23 +3,25 @@
 use crate::{
     ErrorReason, Reject, SettleError, SolanaReject, TransactionId, Undecided, VerifyError,
     wire::{WireError, json},
+    words::PENDING,
 };
 use serde::{Deserialize, Serialize};
 
-/// The word of a settlement whose outcome is not known yet.
-const PENDING: &str = "settlement_pending";
 /// Longest text of a peer that is repeated, in characters.
 const MAX_TEXT: usize = 256;
 
 /// Every refusal that is nothing but its word.
-const PLAIN: [Reject; 26] = [
+const PLAIN: [Reject; 31] = [
     Reject::Version,
     Reject::Scheme,
     Reject::Asset,
     Reject::NoOffer,
     Reject::Ambiguous,
+    Reject::Domain,
     Reject::ValidAfter,
     Reject::PayerHasCode,
+    Reject::Spender,
+    Reject::Facilitator,
     Reject::AuthorizationUsed,
     Reject::TransferNotObserved,
     Reject::TooOld,
@@ -36,14 +38,17 @@ const PLAIN: [Reject; 26] = [
     Reject::Solana(SolanaReject::DurableNonce),
     Reject::Solana(SolanaReject::FeePayerUsed),
     Reject::Solana(SolanaReject::FeePayerUnknown),
+    Reject::Solana(SolanaReject::FeePayerDiffers),
+    Reject::Solana(SolanaReject::Memo),
     Reject::Solana(SolanaReject::FeeWasted),
     Reject::Solana(SolanaReject::NoTransfer),
     Reject::Solana(SolanaReject::TwoTransfers),
 ];
 
 /// Words of ours that are neither in [`PLAIN`] nor h402's.
-const FINER: [&str; 10] = [
+const FINER: [&str; 11] = [
     "unsupported_payload_type",
+    "permit2_allowance_required",
     "transfer_reverts",
     "unsupported_transaction_type",
     "settlement_cost_exceeds_limit",
@@ -145,7 +150,7 @@ fn split(text: &str) -> (&str, &str) {
 }
 
 /// The first line of a peer's text: further lines tend to be dumps of requests, with what does not belong to others.
-pub(super) fn shorten(text: &str) -> String {
+pub(in crate::wire) fn shorten(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
 }
 

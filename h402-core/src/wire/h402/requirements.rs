@@ -2,66 +2,13 @@
 
 use super::{hints, hints::HintsOut, network, network::BadNetwork};
 use crate::{
-    Address, Amount, AmountError, AmountFormat, Assets, Network, Offer, OfferError, Reject, Requirements, Resource, Scheme, WireAmount,
+    Address, Amount, AmountError, AmountFormat, Assets, Dialect, Network, Offer, OfferError, Requirements, Resource, Scheme, WireAmount,
     asset_id,
-    wire::{WireError, json},
+    wire::{SkippedOffer, WireError, json},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, sync::Arc};
-
-/// Why requirements that somebody else wrote are not usable here.
-///
-/// ```
-/// use h402_core::wire::h402::SkippedOffer;
-/// assert_eq!(SkippedOffer::UnknownAsset.to_string(), "asset is not in the table of known assets");
-/// ```
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SkippedOffer {
-    /// A field is missing, repeated or cannot be read.
-    #[error("{0}")]
-    Malformed(&'static str),
-    /// A scheme that is not spoken here, or none.
-    #[error("scheme is missing or not known")]
-    Scheme,
-    /// A network that is not spoken here.
-    #[error("network is not known")]
-    Network,
-    /// The asset is not in the table: its decimals would be a guess.
-    #[error("asset is not in the table of known assets")]
-    UnknownAsset,
-    /// The stated decimals are not the asset's.
-    #[error("tokenDecimals is {stated}, the asset has {known}")]
-    Decimals {
-        /// What the requirements say.
-        stated: u8,
-        /// What the table says.
-        known: u8,
-    },
-    /// The price cannot be read.
-    #[error("price: {0}")]
-    Amount(AmountError),
-    /// The payee cannot be paid.
-    #[error("payToAddress cannot be paid: {0}")]
-    PayTo(&'static str),
-}
-
-impl SkippedOffer {
-    /// The same as a facilitator's refusal.
-    pub(super) fn reject(&self) -> Reject {
-        match self {
-            Self::Malformed(why) => Reject::Requirements(why),
-            Self::Scheme => Reject::Scheme,
-            Self::Network => Reject::Requirements("network is not known"),
-            Self::UnknownAsset => Reject::Asset,
-            Self::Decimals { .. } => Reject::Requirements("tokenDecimals is not the asset's"),
-            Self::Amount(AmountError::Zero) => Reject::Requirements("amount is zero"),
-            Self::Amount(_) => Reject::Requirements("amount cannot be read exactly"),
-            Self::PayTo(_) => Reject::Requirements("payToAddress cannot be paid"),
-        }
-    }
-}
 
 /// Who reads a price, as far as it matters for the amount.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,7 +53,7 @@ pub(super) struct RequirementsIn<'a> {
 
 impl RequirementsIn<'_> {
     pub(super) fn parse(self, assets: &Assets, reader: Reader) -> Result<Requirements, SkippedOffer> {
-        self.scheme.as_deref().and_then(Scheme::from_word).ok_or(SkippedOffer::Scheme)?;
+        self.scheme.as_deref().and_then(Scheme::from_word).filter(|scheme| *scheme == Scheme::Exact).ok_or(SkippedOffer::Scheme)?;
         let network = network::parse(&self.namespace, &self.network_id).map_err(|bad| match bad {
             BadNetwork::Arkade | BadNetwork::Namespace => SkippedOffer::Network,
             BadNetwork::Id => SkippedOffer::Malformed("networkId is not an identifier of its namespace"),
@@ -123,16 +70,16 @@ impl RequirementsIn<'_> {
         let offer = Offer::received(asset, amount, pay_to).map_err(|error| match error {
             OfferError::PayTo { why, .. } => SkippedOffer::PayTo(why),
             OfferError::Amount(error) => SkippedOffer::Amount(error),
-            OfferError::Twice { .. } | OfferError::Empty => SkippedOffer::Malformed("not an offer"),
+            OfferError::Twice { .. } | OfferError::Empty | OfferError::Permit2 { .. } => SkippedOffer::Malformed("not an offer"),
         })?;
         let resource = Resource {
             url: self.resource.map(Cow::into_owned).unwrap_or_default(),
             description: self.description.map(Cow::into_owned),
             mime_type: self.mime_type.map(Cow::into_owned),
         };
-        let solana = if matches!(network, Network::Solana(_)) { hints::parse(self.extra) } else { None };
+        let solana = hints::of(self.extra, network);
         let lifetime_seconds = self.estimated_processing_time;
-        Ok(Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds, solana })
+        Ok(Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds, solana, facilitator: None })
     }
 
     fn amount(&self, network: Network, decimals: u8, reader: Reader) -> Result<Amount, SkippedOffer> {
@@ -197,7 +144,10 @@ struct DomainOut<'a> {
 
 impl<'a> RequirementsOut<'a> {
     pub(super) fn new(requirements: &'a Requirements) -> Result<Self, WireError> {
-        let Requirements { offer, resource, lifetime_seconds, solana } = requirements;
+        let Requirements { offer, resource, lifetime_seconds, solana, facilitator: _ } = requirements;
+        if !offer.can_be_said_in(Dialect::H402V1) {
+            return Err(WireError::Field("h402 has no words for the offer"));
+        }
         let asset = &offer.asset;
         let amount = offer.amount.to_wire(asset.decimals)?;
         Ok(Self {

@@ -43,5 +43,5 @@ fn asset(network: Network, token: &str) -> Arc<Asset> {
 fn requirements(asset: Arc<Asset>, amount: u128, url: &str) -> Requirements {
     let offer = Offer::new(asset, Amount::from_atomic(amount), address(PAYEE)).unwrap();
     let resource = Resource { url: url.to_owned(), ..Resource::default() };
-    Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds: None, solana: None }
+    Requirements { offer: Arc::new(offer), resource: Arc::new(resource), lifetime_seconds: None, solana: None, facilitator: None }
 }

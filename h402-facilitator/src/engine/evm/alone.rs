@@ -8,7 +8,7 @@ use super::{
     watch::{INDEXED, is_deep_enough},
 };
 use crate::evm::Prospect;
-use h402_core::{BlockRef, Clock, PaymentRow, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided};
+use h402_core::{BlockRef, Clock, PaymentKind, PaymentRow, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided};
 use std::sync::Arc;
 
 /// What becomes of a payment that is looked at alone.
@@ -97,9 +97,13 @@ impl<S: Store, C: Clock> Shared<S, C> {
 
     async fn outlook(&self, evm: &EvmEngine, row: &PaymentRow, since: Option<u64>) -> Result<Outlook, Undecided> {
         let config = &evm.config;
-        let Some(lane) = evm.lane_for_one() else { return Err(Undecided::Gas) };
+        let Some(lane) = evm.lane_for(row) else { return Err(Undecided::Gas) };
+        let max_gas = match (row.kind, config.permit2) {
+            (PaymentKind::Permit2, Some(allowed)) => allowed.max_gas,
+            _ => config.max_gas,
+        };
         Ok(match config.chain.prospect(row, lane.address()).await? {
-            Prospect::Good { gas } if gas > config.max_gas => Outlook::Refuse(Reject::Cost { cost: gas, limit: config.max_gas }),
+            Prospect::Good { gas } if gas > max_gas => Outlook::Refuse(Reject::Cost { cost: gas, limit: max_gas }),
             Prospect::Good { gas } => Outlook::Send { gas },
             Prospect::Poor { held } => Outlook::Refuse(Reject::InsufficientFunds { held, required: row.amount }),
             Prospect::Reverts { reason } => Outlook::Refuse(Reject::Reverts(reason)),

@@ -29,12 +29,16 @@ impl Changed {
 }
 
 impl EvmNetwork {
-    /// Compares the configuration with the chain, as a start does: see [`crate::evm::EvmChain::check`], and the pinned code.
+    /// Compares the configuration with the chain, as a start does: see [`crate::evm::EvmChain::check`], the contracts of Permit2 if they are used, and the pinned
+    /// code.
     ///
     /// # Errors
     /// [`StartError::Mismatch`] with the first difference; [`StartError::Unreachable`] if the node does not answer.
     pub async fn check(&self, assets: &[Arc<Asset>]) -> Result<(), StartError> {
         self.chain.check(assets).await?;
+        if self.permit2.is_some() {
+            self.chain.check_permit2().await?;
+        }
         let found = self.pinned_code().await.map_err(|_| StartError::Unreachable)?;
         for ((address, pin), found) in self.pins.iter().zip(found) {
             if !pin.fits(&found) {

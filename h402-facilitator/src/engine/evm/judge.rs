@@ -12,6 +12,20 @@ use h402_core::{
     Amount, Attestation, CheckPolicy, Checked, Clock, EvmFacts, JudgePolicy, Matched, Proof, Reject, Simulation, Store, VerifyError,
 };
 
+impl EvmEngine {
+    /// Whether a payment through Permit2 is one that can be settled here.
+    fn takes_permit2(&self, payment: &Matched) -> Result<(), Reject> {
+        let Proof::Permit2 { authorization, .. } = payment.proof() else { return Ok(()) };
+        if self.config.permit2.is_none() {
+            return Err(Reject::PayloadType("Permit2 is not taken here"));
+        }
+        match authorization.witness.facilitator {
+            Some(named) if self.lane_of(named).is_none() => Err(Reject::Facilitator),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl<S: Store, C: Clock> Shared<S, C> {
     /// Asks the chain, judges, and reserves: for a minute, or for a settlement until it is included.
     pub(in crate::engine) async fn judge_evm(
@@ -22,7 +36,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ) -> Result<(Attestation, EvmFacts), VerifyError> {
         evm.progress.ensure(evm.config.max_block_age)?;
         let payment = checked.matched();
-        let ours = matches!(payment.proof(), Proof::Authorization { .. });
+        let permit2 = matches!(payment.proof(), Proof::Permit2 { .. });
+        let ours = permit2 || matches!(payment.proof(), Proof::Authorization { .. });
+        if permit2 {
+            evm.takes_permit2(payment)?;
+        }
         // However it came here: nobody else has looked at its signature.
         if payment.is_for_contract() && evm.config.contract_payers.is_none() {
             return Err(Reject::Signature("not the payer's signature over an offered token").into());
@@ -42,7 +60,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             let asset = payment.requirements().offer.asset.id;
             self.insolvent.note(payment.payer(), asset, facts.balance, payment.amount(), self.clock.now());
         }
-        let contract = ours && (facts.payer_has_code || payment.is_for_contract());
+        let contract = ours && !permit2 && (facts.payer_has_code || payment.is_for_contract());
         if contract {
             self.try_contract(evm, payment, &mut facts).await?;
         }
@@ -53,6 +71,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
         }
         let mut policy = self.judge_policy(evm, checked, Amount::ZERO);
         let mut terms = self.terms(holder, facts.block);
+        if let (true, Some(allowed)) = (permit2, &evm.config.permit2) {
+            policy.max_gas = allowed.max_gas;
+        }
         if let (true, Some(allowed)) = (contract, &evm.config.contract_payers) {
             policy.max_gas = allowed.max_gas;
             // What is true of a contract may change with each of its payments.

@@ -4,9 +4,11 @@ use super::{
     super::{Shared, settle::Prepared, verify::claimant},
     EvmEngine,
 };
-use alloy_primitives::B256;
+use crate::evm::Permit2Transfer;
+use alloy_primitives::{B256, U256};
 use h402_core::{
-    BlockRef, CallerKey, Checked, Clock, PaymentRow, Proof, ReceiptFacts, Reject, Settlement, Store, TransactionId, Undecided, VerifyError,
+    BlockRef, CallerKey, Checked, Clock, PaymentKind, PaymentRow, Proof, ReceiptFacts, Reject, Settlement, Store, TransactionId, Undecided,
+    VerifyError,
 };
 
 /// Who has used an authorization.
@@ -20,13 +22,21 @@ pub(super) enum Carrier {
 }
 
 impl<S: Store, C: Clock> Shared<S, C> {
-    /// Looks for the authorization of a payment in any transaction.
+    /// Looks for a payment in any transaction: for its authorization, or its transfer through Permit2.
     pub(super) async fn carrier(&self, evm: &EvmEngine, row: &PaymentRow, up_to: u64) -> Result<Carrier, Undecided> {
         let (Some(nonce), Some(token), Some(from)) = (row.nonce, row.asset.address.evm(), row.payer.evm()) else {
             return Ok(Carrier::None);
         };
         // An authorization lives for minutes; this many blocks cover them on any configured chain.
-        let trace = evm.config.chain.authorization(token, from, B256::from(nonce), up_to.saturating_sub(4096)).await?;
+        let since = up_to.saturating_sub(4096);
+        let trace = match (row.kind, row.pay_to.evm()) {
+            (PaymentKind::Permit2, Some(to)) => {
+                let wanted = Permit2Transfer { token, from, to, amount: row.amount, nonce: U256::from_be_bytes(nonce) };
+                evm.config.chain.permit2_transfer(&wanted, since).await?
+            }
+            (PaymentKind::Permit2, None) => return Ok(Carrier::None),
+            _ => evm.config.chain.authorization(token, from, B256::from(nonce), since).await?,
+        };
         Ok(match trace.log {
             Some(log) if self.shows(evm, row, &log.receipt).await? => {
                 Carrier::Other(TransactionId::Evm(log.transaction), block_of(&log.receipt))
@@ -59,7 +69,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let row = self.evm_row(evm, payment, payment.key(), None, caller)?;
         let head = evm.config.chain.head().await?;
         let found = match payment.proof() {
-            Proof::Authorization { .. } => match self.carrier(evm, &row, head.number).await? {
+            Proof::Authorization { .. } | Proof::Permit2 { .. } => match self.carrier(evm, &row, head.number).await? {
                 Carrier::Other(transaction, block) => Some((transaction, block)),
                 // Cancelled, most likely; there is nothing to wait for that could be told from it.
                 Carrier::Hidden | Carrier::None => None,

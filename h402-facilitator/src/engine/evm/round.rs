@@ -6,6 +6,7 @@ use super::{
     batch::{Limits, gas_limit, portions, split_at_gas},
     lane::KeyLane,
     queue::Job,
+    sender_named,
     sign::{Carried, Draft, Stored},
 };
 use crate::evm::{DryBatch, Fees};
@@ -141,6 +142,9 @@ async fn affordable(evm: &EvmEngine, lane: &KeyLane, ready: Vec<Vec<Job>>, fees:
     if over.is_empty() {
         return Ok(paid);
     }
+    // What its payer wants settled by this key waits for it.
+    let (bound, over): (Vec<Job>, Vec<Job>) = over.into_iter().partition(|job| sender_named(&job.open.news.borrow()).is_some());
+    lane.queue.put_back(bound);
     let elsewhere = evm.lanes.iter().find(|other| other.address() != lane.address() && other.gas.has_enough());
     tracing::warn!(network = %evm.network(), account = %lane.address(), payments = over.len(), moved = elsewhere.is_some(), "key cannot pay for more");
     match elsewhere {
@@ -165,7 +169,7 @@ async fn store<S: Store, C: Clock>(
             Some(several) => evm.config.chain.batch_call(several),
             None => None,
         };
-        // Rows of authorizations have their call.
+        // Rows of what we carry have their call.
         let Some((to, input)) = call else { continue };
         let payments = jobs.iter().map(|job| Carried::Open(job.open.clone())).collect();
         drafts.push(Draft { nonce: lane.assign(), to, input, gas_limit: gas_limit(jobs), fees, payments });

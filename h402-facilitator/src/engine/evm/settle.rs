@@ -35,6 +35,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 // A payer with code may do anything when it is paid from: it shares no transaction with others.
                 Start::Lane { gas, company: !facts.payer_has_code && !payment.is_for_contract() }
             }
+            // Permit2 logs nothing of its nonces: of several in one transaction nobody could tell which was made.
+            Proof::Permit2 { .. } => match facts.simulation {
+                Some(Simulation::Succeeds { gas }) => Start::Lane { gas, company: false },
+                Some(Simulation::Reverts { .. }) | None => Start::Lane { gas: evm.greatest_gas(), company: false },
+            },
             Proof::EvmTransaction { .. } => Start::Send,
             Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => Start::Nothing,
         };
@@ -56,6 +61,13 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 kind: PaymentKind::Authorization,
                 nonce: Some(authorization.nonce.0),
                 // The call is kept so that a restart can sign and send it without the payer.
+                raw: evm.config.chain.settling_call(payment).map(|(_, input)| input),
+                state: Settlement::Claimed,
+                last_block_height: None,
+            },
+            Proof::Permit2 { authorization, .. } => Kept {
+                kind: PaymentKind::Permit2,
+                nonce: Some(authorization.nonce.to_be_bytes()),
                 raw: evm.config.chain.settling_call(payment).map(|(_, input)| input),
                 state: Settlement::Claimed,
                 last_block_height: None,
@@ -110,7 +122,9 @@ impl EvmEngine {
 
     /// The most that a settlement may use, whoever pays: what is known of it from its row alone.
     fn greatest_gas(&self) -> u64 {
-        self.config.contract_payers.as_ref().map_or(0, |allowed| allowed.max_gas).max(self.config.max_gas)
+        let contracts = self.config.contract_payers.as_ref().map_or(0, |allowed| allowed.max_gas);
+        let permit2 = self.config.permit2.map_or(0, |allowed| allowed.max_gas);
+        self.config.max_gas.max(contracts).max(permit2)
     }
 
     /// How a payment goes to the chain that another process has claimed.

@@ -23,6 +23,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
         }
         let nonce = match (row.kind, row.nonce) {
             (PaymentKind::Authorization, Some(nonce)) => B256::from(nonce),
+            // Ours carry one such payment each, and whose of others it is was read in its call. More than one `Transfer` it cannot be.
+            (PaymentKind::Permit2, _) => return Ok(receipt.shows_transfer(token, from, to, row.amount)),
             (PaymentKind::Authorization, None) | (PaymentKind::SolanaTransaction | PaymentKind::SolanaSent, _) => return Ok(false),
             // Value and recipient of a native transfer were checked in the signed bytes.
             (PaymentKind::EvmTransaction | PaymentKind::EvmSent, _) if row.asset.address.is_zero() => return Ok(true),

@@ -5,7 +5,7 @@ use super::{
     EvmEngine,
 };
 use alloy_primitives::U256;
-use h402_core::{Clock, PaymentKind, PaymentRow, Settlement, Store, TransactionId, Undecided, UnixMillis};
+use h402_core::{Clock, PaymentRow, Settlement, Store, TransactionId, Undecided, UnixMillis};
 use std::sync::PoisonError;
 
 /// Failures of an hour that are entered at a start. With more than these an hour somebody has stopped it before.
@@ -14,7 +14,7 @@ const ENTERED: u32 = 10_000;
 impl EvmEngine {
     /// Notes that a settlement of ours has failed in a block.
     pub(in crate::engine) fn wasted(&self, row: &PaymentRow, transaction: &TransactionId, now: UnixMillis) {
-        if row.kind != PaymentKind::Authorization {
+        if !row.kind.is_carried() {
             return;
         }
         self.strikes.note(row.payer, now);
@@ -37,7 +37,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let lately = u64::try_from(Strikes::HOUR.as_millis()).unwrap_or(u64::MAX);
         let since = UnixMillis(self.clock.now().0.saturating_sub(lately));
         for row in self.store.failed(evm.network(), since, ENTERED).await? {
-            if matches!((row.kind, row.state), (PaymentKind::Authorization, Settlement::Reverted { .. } | Settlement::Failed { .. })) {
+            if row.kind.is_carried() && matches!(row.state, Settlement::Reverted { .. } | Settlement::Failed { .. }) {
                 evm.strikes.note(row.payer, row.updated_at);
                 evm.contract_strikes.note(row.payer, row.updated_at);
             }

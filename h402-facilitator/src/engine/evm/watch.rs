@@ -11,9 +11,7 @@ use super::{
 };
 use crate::{chaos::sabotaged, evm::Head};
 use alloy_primitives::B256;
-use h402_core::{
-    BlockRef, Clock, PaymentKind, PaymentRow, ReceiptFacts, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided,
-};
+use h402_core::{BlockRef, Clock, PaymentRow, ReceiptFacts, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
@@ -324,7 +322,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     async fn tend(&mut self, head: Head) -> Result<(), Undecided> {
         let waits = |open: &Arc<OpenPayment>| {
             let row = open.news.borrow();
-            !row.state.is_decided() && row.kind == PaymentKind::Authorization && row.state != Settlement::Claimed
+            !row.state.is_decided() && row.kind.is_carried() && row.state != Settlement::Claimed
         };
         let anything = self.evm.has_unmined() || self.evm.payments.each().iter().any(waits);
         if !anything || !self.tending.is_due() {

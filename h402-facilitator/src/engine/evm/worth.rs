@@ -48,7 +48,7 @@ impl EvmEngine {
         let Some(limit) = &self.config.cost_limit else { return Ok(()) };
         let payment = checked.matched();
         let asset = &payment.requirements().offer.asset;
-        let (Proof::Authorization { .. }, Some(Peg::Usd)) = (payment.proof(), asset.peg) else { return Ok(()) };
+        let (Proof::Authorization { .. } | Proof::Permit2 { .. }, Some(Peg::Usd)) = (payment.proof(), asset.peg) else { return Ok(()) };
         let minimum = limit.least(self.cost(checked, gas).await?, asset.decimals);
         if payment.amount() < minimum { Err(Reject::BelowMinimum { minimum }.into()) } else { Ok(()) }
     }

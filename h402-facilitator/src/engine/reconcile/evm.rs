@@ -6,8 +6,8 @@ use super::{
 };
 use alloy_primitives::{Address as EvmAddress, B256};
 use h402_core::{
-    Address, Amount, Clock, Movement, Network, PaymentId, PaymentKey, PaymentRow, ReceiptFacts, Reconciled, ShownTransaction, Store,
-    TransactionId, Undecided,
+    Address, Amount, Clock, Movement, Network, PaymentId, PaymentKey, PaymentKind, PaymentRow, ReceiptFacts, Reconciled, ShownTransaction,
+    Store, TransactionId, Undecided,
 };
 use std::collections::BTreeMap;
 
@@ -49,13 +49,21 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 continue;
             };
             let id = TransactionId::Evm(hash);
-            let known = sent.is_some() && self.store.transaction(network, &id).await?.is_some();
+            let stored = if sent.is_some() { self.store.transaction(network, &id).await? } else { None };
+            let known = stored.is_some();
             let payments: Vec<PaymentKey> = receipt.authorizations.iter().filter_map(|used| key_of(network, used)).collect();
             if sent.is_some() {
                 for key in &payments {
                     if !rows.iter().any(|row| row.key == *key) {
                         rows.extend(self.store.payment(key).await?.filter(|row| row.state.transaction() == Some(id)));
                     }
+                }
+            }
+            // Permit2 logs no nonces: what we signed says which of its payments it carries.
+            for key in stored.iter().flat_map(|stored| &stored.payments).filter(|key| !payments.contains(key)) {
+                if !rows.iter().any(|row| row.key == *key) {
+                    let row = self.store.payment(key).await?;
+                    rows.extend(row.filter(|row| row.kind == PaymentKind::Permit2 && row.state.transaction() == Some(id)));
                 }
             }
             let mut movements = self.movements(network, receipt);

@@ -39,7 +39,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 let kept = Kept { kind: PaymentKind::SolanaSent, nonce: None, raw: None, state, last_block_height: None };
                 (kept, attestation.aliases, Start::Nothing)
             }
-            Proof::Authorization { .. } | Proof::EvmTransaction { .. } | Proof::EvmSent { .. } => return Err(Undecided::WrongChain.into()),
+            Proof::Authorization { .. } | Proof::Permit2 { .. } | Proof::EvmTransaction { .. } | Proof::EvmSent { .. } => {
+                return Err(Undecided::WrongChain.into());
+            }
         };
         Ok((Prepared { row: self.new_row(payment, attestation.key, caller, kept), aliases }, start))
     }

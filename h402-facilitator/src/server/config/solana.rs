@@ -53,6 +53,7 @@ impl NetworkSection {
             ("max_cost_percent", self.max_cost_percent.is_some()),
             ("l1_fee", self.l1_fee),
             ("contract_payers", self.contract_payers),
+            ("permit2", self.permit2),
             ("factories", !self.factories.is_empty()),
             ("code_hash", !self.code_hash.is_empty()),
             ("implementation_hash", !self.implementation_hash.is_empty()),

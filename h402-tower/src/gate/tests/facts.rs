@@ -31,7 +31,7 @@ fn mixed() -> Price {
 }
 
 fn kinds(blockhash: u8) -> Vec<SupportedKind> {
-    let kind = |network, solana| SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network, solana };
+    let kind = |network, solana| SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network, solana, facilitator: None };
     let hints = |blockhash: u8| SolanaHints {
         fee_payer: Some([9; 32].into()),
         blockhash: Some([blockhash; 32]),

@@ -3,7 +3,7 @@
 use super::kit::*;
 use crate::gate::{Delivery, Price};
 use bytes::Bytes;
-use h402_core::{GrantState, Reject, SettleError, Undecided};
+use h402_core::{Amount, GrantState, Reject, SettleError, Undecided};
 use http::{Request, Response};
 use http_body_util::Full;
 use std::{sync::Arc, sync::atomic::AtomicU16, sync::atomic::Ordering::SeqCst, time::Duration};
@@ -43,9 +43,17 @@ async fn t101_nothing_but_a_delivery_is_charged() {
 
 #[tokio::test]
 async fn the_handler_may_overrule_the_status() {
-    for (code, said, charged) in
-        [(200, None, 1), (200, Some(Delivery::NotDelivered), 0), (500, Some(Delivery::Delivered), 1), (500, None, 0)]
-    {
+    // Where the amount is fixed, a handler can say another as often as it likes.
+    let for_one = Delivery::DeliveredFor(Amount::from_atomic(1));
+    let for_nothing = Delivery::DeliveredFor(Amount::ZERO);
+    for (code, said, charged) in [
+        (200, None, 1),
+        (200, Some(Delivery::NotDelivered), 0),
+        (500, Some(Delivery::Delivered), 1),
+        (500, Some(for_one), 1),
+        (200, Some(for_nothing), 1),
+        (500, None, 0),
+    ] {
         let shop = Shop::new();
         let service = shop.open(shop.gate(), move |_| async move {
             let mut response = Response::builder().status(code).body(full("x")).unwrap();
@@ -56,6 +64,7 @@ async fn the_handler_may_overrule_the_status() {
         });
         let answer = send(&service, paid(&Cheque::default().header())).await;
         assert_eq!((answer.status, shop.bank.settled(), answer.receipt().is_some()), (code, charged, charged == 1), "{code} {said:?}");
+        assert!(shop.bank.asked().iter().all(|(_, amount, _)| *amount == Amount::from_atomic(PRICE)), "{said:?}");
     }
 }
 

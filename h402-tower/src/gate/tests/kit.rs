@@ -157,7 +157,7 @@ impl Facilitator for Bank {
         }
         tokio::task::yield_now().await;
         let kinds = self.0.kinds.lock().unwrap().clone().ok_or(Undecided::Facilitator)?;
-        Ok(Supported { kinds, reserves: !self.0.reserves_not })
+        Ok(Supported { kinds, reserves: !self.0.reserves_not, signers: Vec::new() })
     }
 
     async fn verify(&self, payment: Checked, _: CallerKey) -> Result<Verified, VerifyError> {

@@ -124,7 +124,7 @@ async fn offers_are_preferred_by_means_and_then_by_order() {
 #[test]
 fn nothing_secret_is_shown() {
     let wallet = EvmWallet::from_key(key());
-    assert_eq!(format!("{wallet:?}"), format!("EvmWallet {{ address: {PAYER}, transactions: false }}"));
+    assert_eq!(format!("{wallet:?}"), format!("EvmWallet {{ address: {PAYER}, transactions: false, permit2: false }}"));
     let pay = Pay::new(wallet, cap());
     assert!(!format!("{pay:?}{:?}", pay.layer(())).contains("ac0974"));
 }

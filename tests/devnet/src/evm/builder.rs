@@ -124,6 +124,9 @@ fn fill_genesis(ledger: &mut Ledger, usdc: Address, token: &TokenKind) -> Result
         ledger.edit(Edit::Balance(account.address, U256::from(10_000) * U256::from(10).pow(U256::from(18))))?;
     }
     ledger.edit(Edit::Code(MULTICALL3, contracts::multicall3()?))?;
+    for (address, code) in contracts::permit2_contracts()? {
+        ledger.edit(Edit::Code(address, code))?;
+    }
     ledger.edit(Edit::Place(token.init_code()?, usdc))?;
     for account in &accounts()[..9] {
         let mint = Token::mintCall { to: account.address, amount: U256::from(1_000_000_000_000_u64) };

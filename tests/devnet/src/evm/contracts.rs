@@ -31,6 +31,9 @@ pub(super) const TRANSFER: alloy_primitives::B256 = Token::Transfer::SIGNATURE_H
 /// Where Multicall3 is on nearly every chain, and here.
 pub const MULTICALL3: Address = address!("cA11bde05977b3631167028862bE2a173976CA11");
 
+/// Where USDC is on Base Sepolia.
+pub const USDC_BASE_SEPOLIA: Address = address!("036CbD53842c5426634e7929541eC2318f3dCF7e");
+
 /// A token to deploy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenKind {
@@ -107,7 +110,7 @@ impl TokenKind {
 pub(super) fn genesis_token(chain_id: u64) -> (Address, &'static str) {
     match chain_id {
         8453 => (address!("833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"), "USD Coin"),
-        84532 => (address!("036CbD53842c5426634e7929541eC2318f3dCF7e"), "USDC"),
+        84532 => (USDC_BASE_SEPOLIA, "USDC"),
         _ => (address!("0000000000000000000000000000000000402402"), "USDC"),
     }
 }
@@ -118,6 +121,20 @@ pub(super) fn genesis_token(chain_id: u64) -> (Address, &'static str) {
 /// [`Error::Artifact`] if the embedded artifact is broken.
 pub fn multicall3() -> Result<Bytes, Error> {
     Ok(Artifact::parse(include_str!("../../contracts/artifacts/Multicall3.json"))?.deployed_bytecode)
+}
+
+/// Where Permit2 and the x402 proxies for schemes `exact` and `upto` are on every chain, and here, with their runtime code.
+/// The code is ours, compiled from `contracts/Permit2.sol`: what the canonical contracts do with signed transfers.
+///
+/// # Errors
+/// [`Error::Artifact`] if an embedded artifact is broken.
+pub fn permit2_contracts() -> Result<[(Address, Bytes); 3], Error> {
+    let code = |text| Ok::<_, Error>(Artifact::parse(text)?.deployed_bytecode);
+    Ok([
+        (address!("000000000022D473030F116dDEE9F6B43aC78BA3"), code(include_str!("../../contracts/artifacts/Permit2.json"))?),
+        (address!("402085c248EeA27D92E8b30b2C58ed07f9E20001"), code(include_str!("../../contracts/artifacts/X402ExactPermit2Proxy.json"))?),
+        (address!("4020A4f3b7b90ccA423B9fabCc0CE57C6C240002"), code(include_str!("../../contracts/artifacts/X402UptoPermit2Proxy.json"))?),
+    ])
 }
 
 pub(super) fn rejects_ether() -> Result<Bytes, Error> {

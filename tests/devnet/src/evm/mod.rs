@@ -30,5 +30,5 @@ pub use account::{Account, account, accounts};
 pub use block::{BlockSummary, Outcome, Transfer};
 pub use builder::Builder;
 pub use chain::{Chain, Error};
-pub use contracts::{MULTICALL3, TokenKind, multicall3};
+pub use contracts::{MULTICALL3, TokenKind, USDC_BASE_SEPOLIA, multicall3, permit2_contracts};
 pub use wallets::{Contract, Trap};

@@ -1,6 +1,7 @@
-//! JSON-RPC over HTTP: one POST route, single calls and batches, with faults in the way.
+//! JSON-RPC over HTTP: one POST route, single calls and batches, with faults in the way. A websocket on the same port.
 
 mod connection;
+mod socket;
 mod thread;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -8,7 +9,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{ConnectInfo, DefaultBodyLimit, State},
+    extract::{ConnectInfo, DefaultBodyLimit, State, WebSocketUpgrade},
     http::{Response, StatusCode, header::CONTENT_TYPE},
     routing::post,
 };
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 
 use connection::Connection;
 use connection::{Doors, Gatekeeper};
+pub(crate) use socket::{Feed, News};
 pub(crate) use thread::Running;
 
 use crate::fault::{Fault, Faults};
@@ -67,6 +69,11 @@ impl std::error::Error for RpcError {}
 /// The methods of a chain.
 pub(crate) trait Methods: Send + Sync + 'static {
     fn call(&self, method: &str, params: &Value) -> Result<Value, RpcError>;
+
+    /// Starts what the method subscribes to.
+    fn subscribe(&self, _method: &str, _params: &Value) -> Result<Feed, RpcError> {
+        Err(RpcError::new(-32601, "Method not found"))
+    }
 }
 
 struct Endpoint<M> {
@@ -83,7 +90,7 @@ impl<M> Clone for Endpoint<M> {
 /// Serves until `stop` says true or its sender is gone.
 async fn serve<M: Methods>(doors: Doors, methods: Arc<M>, faults: Faults, mut stop: watch::Receiver<bool>) {
     let app = Router::new()
-        .route("/", post(answer::<M>))
+        .route("/", post(answer::<M>).get(upgrade::<M>))
         .layer(DefaultBodyLimit::max(16 << 20))
         .with_state(Endpoint { methods, faults })
         .into_make_service_with_connect_info::<Connection>();
@@ -92,6 +99,10 @@ async fn serve<M: Methods>(doors: Doors, methods: Arc<M>, faults: Faults, mut st
         result = serving => drop(result),
         result = stop.wait_for(|stop| *stop) => drop(result),
     }
+}
+
+async fn upgrade<M: Methods>(upgrade: WebSocketUpgrade, State(endpoint): State<Endpoint<M>>) -> Response<Body> {
+    upgrade.on_upgrade(|socket| socket::talk(socket, endpoint.methods))
 }
 
 /// What becomes of the HTTP answer after all calls of a request are done.

@@ -7,5 +7,6 @@ mod delivery;
 mod endpoint;
 mod fork;
 mod simulation;
+mod socket;
 mod tokens;
 mod transactions;

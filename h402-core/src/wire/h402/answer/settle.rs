@@ -165,7 +165,7 @@ fn settle(text: &str) -> Result<SettleAnswer, WireError> {
     })
 }
 
-fn belongs(transaction: &TransactionId, network: Network) -> bool {
+pub(in crate::wire) fn belongs(transaction: &TransactionId, network: Network) -> bool {
     match (transaction, network) {
         (TransactionId::Evm(_), Network::Evm(_)) | (TransactionId::Solana(_), Network::Solana(_)) => true,
         (TransactionId::Evm(_), Network::Solana(_)) | (TransactionId::Solana(_), Network::Evm(_)) => false,

@@ -1,8 +1,9 @@
 //! Payloads of Solana clusters.
 
-use super::{TypeIn, read};
+use super::TypeIn;
 use crate::{
-    Payload, Reject, SentSolanaTransaction, SignedSolanaTransaction, SolanaClaim, base58, solana::SolanaTransaction, wire::base64,
+    Payload, Reject, SentSolanaTransaction, SignedSolanaTransaction, SolanaClaim, base58,
+    wire::{base64, json::read_payload as read, signed::transaction},
 };
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -11,12 +12,8 @@ pub(super) fn parse(text: &str) -> Result<Payload, Reject> {
     Ok(match &*read::<TypeIn<'_>>(text)?.kind {
         "signTransaction" => {
             let wire: SignTransactionIn<'_> = read(text)?;
-            let transaction = base64::decode(wire.transaction.as_bytes()).map_err(|_| Reject::Malformed("transaction is not base64"))?;
-            if transaction.is_empty() || transaction.len() > SolanaTransaction::MAX_LENGTH {
-                return Err(Reject::Malformed("transaction is empty or longer than 1232 bytes"));
-            }
             let claimed = wire.signature.as_deref().map(signature).transpose()?;
-            Payload::SolanaTransaction(SignedSolanaTransaction { signature: claimed, transaction: transaction.into() })
+            Payload::SolanaTransaction(SignedSolanaTransaction { signature: claimed, transaction: transaction(&wire.transaction)? })
         }
         "signAndSendTransaction" => {
             let wire: SentIn<'_> = read(text)?;
@@ -89,7 +86,7 @@ impl PayloadOut {
                 signer: sent.claim.map(|claim| claim.signer.to_string()),
                 signed_message: sent.claim.as_ref().map(|claim| text(&claim.signed_message)),
             },
-            Payload::Authorization(_) | Payload::EvmTransaction(_) | Payload::EvmSent(_) => return None,
+            Payload::Authorization(_) | Payload::Permit2(_) | Payload::EvmTransaction(_) | Payload::EvmSent(_) => return None,
         })
     }
 }

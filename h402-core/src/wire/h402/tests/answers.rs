@@ -234,7 +234,7 @@ fn solana_rejects() -> impl Iterator<Item = SolanaReject> {
 #[test]
 fn payments_on_solana_are_refused_in_words_of_solana() {
     for reject in solana_rejects() {
-        let (reason, word) = (reject.words().0, reject.words().1);
+        let (reason, word) = (reject.words().h402, reject.words().ours);
         assert!(!reason.as_str().contains("evm") && !reason.as_str().contains("arkade"), "{reject}");
         assert!(word.contains("solana"), "{reject}");
         assert_eq!(Reject::from(reject).reason(), reason);
@@ -314,12 +314,12 @@ fn receipts_are_bounded_and_read_as_others_write_them() {
 
 #[test]
 fn supported_kinds_are_named_and_unknown_ones_left_out() {
-    let kind = |network| SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network, solana: None };
-    let supported = Supported { kinds: vec![kind(BASE), kind(Network::Evm(31337))], reserves: true };
+    let kind = |network| SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network, solana: None, facilitator: None };
+    let supported = Supported { kinds: vec![kind(BASE), kind(Network::Evm(31337))], reserves: true, signers: Vec::new() };
     let body = encode_supported(&supported).unwrap();
     let expected = concat!(
-        r#"{"kinds":[{"h402Version":1,"scheme":"exact","network":"base","namespace":"evm","networkId":"8453"},"#,
-        r#"{"h402Version":1,"scheme":"exact","network":"eip155:31337","namespace":"evm","networkId":"31337"}],"reserves":true}"#
+        r#"{"kinds":[{"x402Version":0,"h402Version":1,"scheme":"exact","network":"base","namespace":"evm","networkId":"8453"},"#,
+        r#"{"x402Version":0,"h402Version":1,"scheme":"exact","network":"eip155:31337","namespace":"evm","networkId":"31337"}],"extensions":[],"signers":{},"reserves":true}"#
     );
     assert_eq!(String::from_utf8(body).unwrap(), expected);
     let others = concat!(
@@ -328,7 +328,7 @@ fn supported_kinds_are_named_and_unknown_ones_left_out() {
         r#"{"h402Version":1,"scheme":"exact","network":"eip155:1"},7]}"#
     );
     let read = decode_supported(others.as_bytes()).unwrap();
-    assert_eq!(read, Supported { kinds: vec![kind(Network::Evm(56)), kind(Network::Evm(1))], reserves: false });
+    assert_eq!(read, Supported { kinds: vec![kind(Network::Evm(56)), kind(Network::Evm(1))], reserves: false, signers: Vec::new() });
     assert!(decode_supported(b"<html>").is_err());
 }
 

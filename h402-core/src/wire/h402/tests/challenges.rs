@@ -231,14 +231,16 @@ fn amounts_keep_their_digits() {
         ("1000", r#"1000,"amountRequiredFormat":"humanReadable""#),
     ] {
         let offer = Offer::new(dai.clone(), Amount::from_units(units, 18).unwrap(), address(PAYEE)).unwrap();
-        let requirement = Requirements { offer: Arc::new(offer), resource: Arc::default(), lifetime_seconds: None, solana: None };
+        let requirement =
+            Requirements { offer: Arc::new(offer), resource: Arc::default(), lifetime_seconds: None, solana: None, facilitator: None };
         let body = encode_challenge(&Challenge { error: "", requirements: &[requirement], payer: None }).unwrap();
         let body = String::from_utf8(body).unwrap();
         assert!(body.contains(&format!(r#""amountRequired":{written}"#)), "{body}");
     }
     // A price that clients read differently cannot be written.
     let offer = Offer::received(dai, Amount::from_units("1.1", 18).unwrap(), address(PAYEE)).unwrap();
-    let requirement = Requirements { offer: Arc::new(offer), resource: Arc::default(), lifetime_seconds: None, solana: None };
+    let requirement =
+        Requirements { offer: Arc::new(offer), resource: Arc::default(), lifetime_seconds: None, solana: None, facilitator: None };
     let body = encode_challenge(&Challenge { error: "", requirements: &[requirement], payer: None });
     assert!(matches!(body, Err(WireError::Amount(AmountError::NotExactAsFloat { .. }))), "{body:?}");
 }

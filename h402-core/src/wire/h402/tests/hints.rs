@@ -25,14 +25,14 @@ fn spelled() -> String {
 #[test]
 fn hints_are_written_and_read_in_a_402_and_in_supported() {
     let offer = Arc::new(Offer::new(asset(SOLANA, USDC), Amount::from_atomic(10_000), PAYEE.parse().unwrap()).unwrap());
-    let requirement = Requirements { offer, resource: Arc::default(), lifetime_seconds: None, solana: Some(hints()) };
+    let requirement = Requirements { offer, resource: Arc::default(), lifetime_seconds: None, solana: Some(hints()), facilitator: None };
     let body = encode_challenge(&Challenge { error: "", requirements: std::slice::from_ref(&requirement), payer: None }).unwrap();
     assert!(String::from_utf8(body.clone()).unwrap().contains(&spelled()));
     let read = decode_challenge(&body, &Assets::known()).unwrap();
     assert_eq!(read.offers[0].requirements.as_ref(), Ok(&requirement));
 
-    let kind = SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network: SOLANA, solana: Some(hints()) };
-    let supported = Supported { kinds: vec![kind], reserves: true };
+    let kind = SupportedKind { dialect: Dialect::H402V1, scheme: Scheme::Exact, network: SOLANA, solana: Some(hints()), facilitator: None };
+    let supported = Supported { kinds: vec![kind], reserves: true, signers: Vec::new() };
     let body = encode_supported(&supported).unwrap();
     assert!(String::from_utf8(body.clone()).unwrap().contains(&spelled()));
     assert_eq!(decode_supported(&body), Ok(supported));

@@ -100,7 +100,7 @@ fn requirement() -> impl Strategy<Value = Requirements> {
     let resource = resource.prop_map(|(url, description, mime_type)| Arc::new(Resource { url, description, mime_type }));
     (offer, resource, option::of(any::<u64>()), hints()).prop_map(|(offer, resource, lifetime_seconds, hints)| {
         let solana = hints.filter(|_| matches!(offer.network(), Network::Solana(_)));
-        Requirements { offer: Arc::new(offer), resource, lifetime_seconds, solana }
+        Requirements { offer: Arc::new(offer), resource, lifetime_seconds, solana, facilitator: None }
     })
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn send_again<S: Store, C: Clock>(
     }
     let raw = match row.kind {
         PaymentKind::EvmTransaction => row.raw.clone(),
-        PaymentKind::Authorization => {
+        PaymentKind::Authorization | PaymentKind::Permit2 => {
             let stored = shared.store.transaction(evm.network(), &TransactionId::Evm(hash)).await;
             stored.ok().flatten().map(|stored| stored.raw)
         }

@@ -5,6 +5,7 @@ mod faucet;
 mod params;
 mod simulate;
 mod submit;
+mod subscriptions;
 mod transactions;
 
 use std::sync::Arc;
@@ -20,7 +21,10 @@ use super::{
     ledger::{Block, Ledger, WINDOW},
     sysvars::SLOTS_IN_EPOCH,
 };
-use crate::{RpcError, serve::Methods};
+use crate::{
+    RpcError,
+    serve::{Feed, Methods},
+};
 
 /// The version whose behaviour this is.
 const VERSION: &str = "4.2.2";
@@ -99,6 +103,10 @@ impl Methods for Rpc {
             "getTransaction" => transactions::get_transaction(ledger, &params),
             _ => Err(RpcError::new(-32601, "Method not found")),
         }
+    }
+
+    fn subscribe(&self, method: &str, params: &Value) -> Result<Feed, RpcError> {
+        subscriptions::subscribe(&self.shared, method, params)
     }
 }
 
