@@ -1,3 +1,5 @@
+mod x402;
+
 use super::RemoteFacilitator;
 use crate::loopback::{Behaviour, Server, nobody};
 use alloy_primitives::{B256, U256};
