@@ -48,7 +48,10 @@ async fn a_payment_in_h402_is_verified_and_settled_by_a_facilitator_of_x402() {
     assert_eq!(facilitator.settle(&claimed(), caller()).await.unwrap().transaction, transaction());
     for asked in sent(&server) {
         let requirements = &asked["paymentRequirements"];
-        assert_eq!((&asked["x402Version"], &requirements["network"], &requirements["maxAmountRequired"]), (&json!(1), &json!("base"), &json!("10000")));
+        assert_eq!(
+            (&asked["x402Version"], &requirements["network"], &requirements["maxAmountRequired"]),
+            (&json!(1), &json!("base"), &json!("10000"))
+        );
         assert_eq!((&asked["paymentPayload"]["network"], &requirements["resource"]), (&json!("base"), &json!("https://api.example/item")));
     }
 }
@@ -99,7 +102,8 @@ async fn t112_json_is_read_whatever_the_status() {
 /// still if nothing else is heard.
 #[tokio::test]
 async fn a_pending_settlement_is_asked_for_again() {
-    let answers = vec![Behaviour::json(500, &pending(HASH)), Behaviour::json(202, &pending(HASH)), Behaviour::json(200, &settled("eip155:8453"))];
+    let answers =
+        vec![Behaviour::json(500, &pending(HASH)), Behaviour::json(202, &pending(HASH)), Behaviour::json(200, &settled("eip155:8453"))];
     let server = Server::start(answers).await;
     assert_eq!(speaking(&server, Dialect::X402V2).settle(&claimed(), caller()).await.unwrap().transaction, transaction());
     assert_eq!(server.received().len(), 3);
