@@ -90,6 +90,20 @@ impl Matched {
         matching::select(payload, offers, resource, lifetime_seconds, false)
     }
 
+    /// As [`Matched::new`], and takes more than the price whatever the dialect: for telling which payment it is, not whether it
+    /// is enough.
+    ///
+    /// # Errors
+    /// As [`Matched::new`].
+    pub fn at_least(
+        payload: PaymentPayload,
+        offers: &Offers,
+        resource: &Arc<Resource>,
+        lifetime_seconds: Option<u64>,
+    ) -> Result<Self, Reject> {
+        matching::find(payload, offers, resource, lifetime_seconds, false)
+    }
+
     /// As [`Matched::new`], and takes what no key of the payer's account has signed for a signature of the payer's contract.
     /// Nothing is known of it before the chain was asked, so this is for whoever asks.
     ///

@@ -7,6 +7,7 @@
 mod cell;
 mod chains;
 mod middle;
+mod own;
 mod parties;
 mod program;
 mod report;

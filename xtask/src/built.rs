@@ -1,13 +1,16 @@
 //! Programs of the workspace, built and found.
 
 use crate::step::{Failure, Line};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// Builds programs with this line of cargo; each by its name.
-pub(crate) fn programs(line: &str, names: &[&str]) -> Result<Vec<(String, PathBuf)>, Failure> {
+pub(crate) fn programs(line: &str, names: &[&str]) -> Result<BTreeMap<String, PathBuf>, Failure> {
     let line = names.iter().fold(Line::new(line).arg("--message-format=json"), |line, name| line.arg("--bin").arg(*name));
     let built = line.read()?;
-    let programs: Vec<_> = built.lines().filter_map(executable).filter(|(name, _)| names.contains(&name.as_str())).collect();
+    let programs: BTreeMap<_, _> = built.lines().filter_map(executable).filter(|(name, _)| names.contains(&name.as_str())).collect();
     if programs.len() == names.len() { Ok(programs) } else { Err(Failure::new("cargo built other programs than were asked for")) }
 }
 

@@ -29,19 +29,19 @@ pub(crate) fn run(rest: &[&str]) -> Result<(), Failure> {
     let python = python()?;
     let anvil = anvil::locate()?;
     // With the features of the whole workspace, so that nothing is built again after its tests.
-    let programs = built::programs("cargo build --locked --workspace", &["interop"])?;
-    let [(_, program)] = &programs[..] else { return Err(Failure::new("cargo built another program than interop")) };
+    let programs = built::programs("cargo build --locked --workspace", &["interop", "h402-facilitator"])?;
     let logs = scratch("interop/logs")?;
     let seen = logs.join("interop.md");
     remove(&seen)?;
     let ran = Line::default()
-        .arg(shown(program))
+        .arg(shown(&programs["interop"]))
         .arg(shown(&seen))
         .env("ANVIL", shown(&anvil))
         .env("H402_INTEROP_NODE", shown(&node))
         .env("H402_INTEROP_NODE_PROGRAMS", shown(&node_programs))
         .env("H402_INTEROP_PYTHON", shown(&python))
         .env("H402_INTEROP_PYTHON_PROGRAMS", shown(&root().join(PROGRAMS).join("python")))
+        .env("H402_INTEROP_FACILITATOR", shown(&programs["h402-facilitator"]))
         .env("H402_INTEROP_LOGS", shown(&logs))
         .run();
     if let Err(failure) = ran {

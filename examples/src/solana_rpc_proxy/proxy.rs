@@ -7,10 +7,10 @@ use super::{
 };
 use axum::{Router, body::Body, routing};
 use h402_core::{Facilitator, Grants};
-use h402_tower::gate::{CollectBody, CollectedBody, Gate, GateConfigError, Origin};
+use h402_tower::gate::{ALLOWED_HEADERS, CollectBody, CollectedBody, EXPOSED_HEADERS, Gate, GateConfigError, Origin};
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, UPGRADE},
+    header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, UPGRADE},
 };
 use std::{
     convert::Infallible,
@@ -87,13 +87,13 @@ pub fn routes<F: Facilitator, G: Grants>(settings: Settings, facilitator: F, gra
 
 /// Browsers may ask, pay, and read what came of it. There are no cookies, so any page may.
 fn cors() -> CorsLayer {
-    let from_clients = ["x-payment", "solana-client"].map(HeaderName::from_static);
-    let to_clients = ["x-payment-response", "retry-after"].map(HeaderName::from_static);
+    let from_clients = ALLOWED_HEADERS.iter().cloned().chain([HeaderName::from_static("solana-client"), CONTENT_TYPE]);
+    let to_clients = EXPOSED_HEADERS.iter().cloned().chain([RETRY_AFTER]);
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::POST])
-        .allow_headers(from_clients.into_iter().chain([CONTENT_TYPE]).collect::<Vec<_>>())
-        .expose_headers(to_clients)
+        .allow_headers(from_clients.collect::<Vec<_>>())
+        .expose_headers(to_clients.collect::<Vec<_>>())
         .max_age(Duration::from_secs(3600))
 }
 

@@ -10,7 +10,8 @@ use std::sync::Arc;
 /// Signatures are recovered against at most this many token domains.
 const MAX_CANDIDATES: usize = 8;
 
-pub(super) fn select(
+/// The offer that is paid, with as much or more.
+pub(super) fn find(
     payload: PaymentPayload,
     offers: &Offers,
     resource: &Arc<Resource>,
@@ -38,7 +39,18 @@ pub(super) fn select(
         Payload::SolanaSent(sent) => solana::select_sent(sent, candidates, resource)?,
     };
     let requirements = Requirements { offer, resource: resource.clone(), lifetime_seconds, solana: None, facilitator: None };
-    let matched = Matched { payload, requirements, proof };
+    Ok(Matched { payload, requirements, proof })
+}
+
+/// As [`find`], and for the amount that the dialect takes.
+pub(super) fn select(
+    payload: PaymentPayload,
+    offers: &Offers,
+    resource: &Arc<Resource>,
+    lifetime_seconds: Option<u64>,
+    contracts: bool,
+) -> Result<Matched, Reject> {
+    let matched = find(payload, offers, resource, lifetime_seconds, contracts)?;
     if is_to_the_unit(&matched.payload) && matched.amount() != matched.requirements.offer.amount {
         return Err(overpaid(&matched));
     }

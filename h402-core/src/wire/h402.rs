@@ -39,7 +39,7 @@ pub const RECEIPT_HEADER: &str = "x-payment-response";
 /// Longest header value that is read or written, in bytes.
 pub const MAX_HEADER: usize = 16 * 1024;
 
-pub(super) use answer::{belongs, payer, transaction};
+pub(super) use answer::{belongs, is_of, payer, transaction};
 pub(super) use hints::{HintsOut, of as hints};
 pub(super) use network::{named as supported_network, namespace, network_id};
 pub(super) use refusal::shorten;

@@ -164,7 +164,7 @@ impl Outcome {
 
     fn in_x402(&self, dialect: Dialect) -> x402::SettleAnswer {
         match self {
-            Self::Settled { receipt, .. } => x402::SettleAnswer::settled(receipt),
+            Self::Settled { receipt, credit } => x402::SettleAnswer { credit: credit.clone(), ..x402::SettleAnswer::settled(receipt) },
             Self::Unsettled { error, network, payer } => x402::SettleAnswer::failed(error, dialect, Some(*network), Some(*payer)),
         }
     }

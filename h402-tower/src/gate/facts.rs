@@ -111,6 +111,11 @@ impl Facts {
         self.look().0.unwrap_or_default()
     }
 
+    /// Whether it has said that it reserves balances: who does keeps books, and gives one caller one answer.
+    pub(super) fn is_known_to_reserve(&self) -> bool {
+        self.look().0.unwrap_or_default()
+    }
+
     fn look(&self) -> (Option<bool>, bool) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         (state.reserves, state.asking)

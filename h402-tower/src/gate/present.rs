@@ -123,7 +123,8 @@ impl<F, G> Shared<F, G> {
                 if price_is_no_reason && quotes.len() == 1 {
                     return Err(refused);
                 }
-                (matching(&doors).map_err(|_| refused.clone())?, refused)
+                let known = Matched::at_least(payload.clone(), &doors, &resource, lifetime);
+                (known.map_err(|_| refused.clone())?, refused)
             }
         };
         let door = &known.requirements().offer;

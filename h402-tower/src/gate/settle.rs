@@ -64,6 +64,13 @@ async fn drive<F: Facilitator, G: Grants>(
             }
         }
         Err(error) => {
+            // Who keeps no list of who asked may refuse what it has settled for us before: asked again, its no proves nothing.
+            let error = match error {
+                SettleError::Rejected { transaction, .. } if !first_attempt && !hold.gate().facts.is_known_to_reserve() => {
+                    SettleError::Pending { transaction }
+                }
+                error => error,
+            };
             tracing::warn!(payment.id = %hold.grant().key, network = %hold.matched().network(), %error, "not settled");
             let (network, payer) = (hold.matched().network(), hold.grant().payer);
             if matches!(error, SettleError::Rejected { .. }) || sabotaged("pending.refused") {

@@ -3,15 +3,16 @@
 use super::{
     CallKey, ChallengeError, Journal, Origin, PayError, SignedPayment, Terms, Unusable, Wallet,
     body::{self, ReadError},
+    challenge::{self, Form},
     error::BoxError,
     layer::Settings,
     present::present,
-    request::{PAYMENT, Replay},
+    request::{Replay, pays_for_itself},
 };
 use crate::chaos::sabotaged;
 use bytes::Bytes;
 use core::{future::poll_fn, time::Duration};
-use h402_core::{Requirements, wire::h402};
+use h402_core::{Dialect, Requirements, UnixSeconds};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
@@ -61,7 +62,7 @@ where
     let resumed = parts.extensions.remove::<SignedPayment>();
     let key = parts.extensions.get::<CallKey>().cloned();
     let request = Replay { parts, body };
-    if request.parts.headers.contains_key(PAYMENT) {
+    if pays_for_itself(&request.parts.headers) {
         // The caller pays for itself.
         return inner.call(request.unpaid()).await.map_err(PayError::Inner);
     }
@@ -78,7 +79,7 @@ where
                 return Ok(response);
             }
             let called = Origin::of(&request.parts.uri).ok_or(PayError::NoOrigin)?;
-            let payment = match pay(response.into_body(), called.clone(), wallet, settings).await {
+            let payment = match pay(response, called.clone(), wallet, settings, key.as_ref()).await {
                 Err(PayError::NothingAffordable(why)) if why.contains(&Unusable::NoHints) => {
                     // A server that was not asked for a while has let its blockhash age, and is reading a new one now.
                     sleep(ASK_AGAIN).await;
@@ -87,7 +88,7 @@ where
                     if response.status() != StatusCode::PAYMENT_REQUIRED {
                         return Ok(response);
                     }
-                    pay(response.into_body(), called, wallet, settings).await?
+                    pay(response, called, wallet, settings, key.as_ref()).await?
                 }
                 payment => payment?,
             };
@@ -106,7 +107,13 @@ where
 }
 
 /// Reads the 402, holds it against every limit, and signs. Nothing is sent here.
-async fn pay<E, RB, W>(challenge: RB, asked: Origin, wallet: &W, settings: &Settings) -> Result<SignedPayment, PayError<E>>
+async fn pay<E, RB, W>(
+    response: Response<RB>,
+    asked: Origin,
+    wallet: &W,
+    settings: &Settings,
+    call: Option<&CallKey>,
+) -> Result<SignedPayment, PayError<E>>
 where
     RB: Body,
     RB::Error: Into<BoxError>,
@@ -115,9 +122,10 @@ where
     if !asked.is_private() && !settings.plain_http {
         return Err(PayError::PlainHttp(asked));
     }
-    let challenge = read_challenge(challenge).await?;
-    let challenge = h402::decode_challenge(&challenge, settings.cap.assets()).map_err(ChallengeError::Wire)?;
-    let requirements = settings.choice.choose(challenge, &settings.cap, wallet)?;
+    let (head, body) = response.into_parts();
+    let body = read_challenge(body).await;
+    let challenge = challenge::read(&head.headers, body, settings.cap.assets())?;
+    let (requirements, form) = settings.choice.choose(challenge, &settings.cap, wallet)?;
     let resource = &requirements.resource.url;
     // A 402 without a resource claims nothing: what is signed then names no place at all.
     if !resource.is_empty() && !settings.foreign_resource && Origin::of_text(resource).as_ref() != Some(&asked) {
@@ -128,13 +136,14 @@ where
         Some(budget) => Some(budget.draw(asset, amount).map_err(|_| PayError::OverBudget { asset, price: amount })?),
         None => None,
     };
-    let terms = terms(requirements, settings);
+    let terms = terms(requirements, &form, settings);
     let payload = wallet.sign(&terms).await?;
     if let Some(draw) = draw {
         draw.signed();
     }
-    tracing::debug!(origin = %asked, network = %asset.network, asset = %asset.address, amount_atomic = %amount, "payment signed");
-    Ok(SignedPayment::new(&payload, terms.requirements, amount, asked)?)
+    tracing::debug!(origin = %asked, dialect = ?form.dialect(), network = %asset.network, asset = %asset.address, amount_atomic = %amount, "payment signed");
+    let header = form.write(payload, &asked, call)?;
+    Ok(SignedPayment::new(&header, form.dialect(), terms.requirements, amount, asked)?)
 }
 
 async fn read_challenge<RB>(body: RB) -> Result<Bytes, ChallengeError>
@@ -150,7 +159,7 @@ where
     }
 }
 
-fn terms(requirements: Requirements, settings: &Settings) -> Terms {
+fn terms(requirements: Requirements, form: &Form, settings: &Settings) -> Terms {
     let now = settings.clock.now();
     let lifetime = requirements.lifetime_seconds.unwrap_or(DEFAULT_LIFETIME).clamp(SHORTEST_LIFETIME, LONGEST_LIFETIME);
     let resource = match &*requirements.resource.url {
@@ -160,7 +169,11 @@ fn terms(requirements: Requirements, settings: &Settings) -> Terms {
     Terms {
         amount: requirements.offer.amount,
         resource,
-        valid_after: h402_core::UnixSeconds(now.seconds().0.saturating_sub(BACKDATED)),
+        // As the reference clients of each dialect have it.
+        valid_after: match form.dialect() {
+            Dialect::X402V2 => UnixSeconds(0),
+            _ => UnixSeconds(now.seconds().0.saturating_sub(BACKDATED)),
+        },
         valid_before: now.seconds().plus(lifetime),
         requirements,
     }

@@ -2,13 +2,13 @@
 
 use super::{
     Cap, Means, Wallet,
+    challenge::{Asked, Challenge, Form},
     error::{PayError, Unusable},
 };
 use crate::chaos::sabotaged;
-use h402_core::{
-    Address, Amount, AssetId, Requirements,
-    wire::h402::{ReadChallenge, ReadOffer},
-};
+use alloy_primitives::U512;
+use core::cmp::Ordering;
+use h402_core::{Address, Amount, AssetId, Dialect, Flow, Requirements};
 
 /// Rules of choice beyond cap and wallet.
 #[derive(Debug, Clone, Default)]
@@ -20,34 +20,40 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// Takes the offer with the best means; among equals the server's first.
-    pub(super) fn choose<E>(&self, challenge: ReadChallenge, cap: &Cap, wallet: &impl Wallet) -> Result<Requirements, PayError<E>> {
-        let mut best: Option<(Means, Requirements)> = None;
+    /// Takes the offer with the best means; among equals one whose money moves after the service, then the one that costs the
+    /// least share of what its asset is allowed, then the server's first.
+    pub(super) fn choose<E>(&self, challenge: Challenge, cap: &Cap, wallet: &impl Wallet) -> Result<(Requirements, Form), PayError<E>> {
         let mut over_cap = None;
         let mut unusable = Vec::new();
-        for offer in challenge.offers {
-            match self.judge(offer, cap, wallet) {
-                Ok((means, requirements)) => {
-                    if best.as_ref().is_none_or(|(least, _)| means < *least) {
-                        best = Some((means, requirements));
+        for offers in [challenge.offers, challenge.otherwise] {
+            let mut best: Option<Chosen> = None;
+            for offer in offers {
+                match self.judge(offer, cap, wallet) {
+                    Ok(chosen) => {
+                        if best.as_ref().is_none_or(|best| chosen.compare(best).is_lt()) {
+                            best = Some(chosen);
+                        }
+                    }
+                    Err(Refusal { why, price }) => {
+                        over_cap = over_cap.or(price);
+                        unusable.push(why);
                     }
                 }
-                Err(Refusal { why, price }) => {
-                    over_cap = over_cap.or(price);
-                    unusable.push(why);
-                }
+            }
+            if let Some(Chosen { requirements, form, .. }) = best {
+                return Ok((requirements, form));
             }
         }
-        match (best, over_cap) {
-            (Some((_, requirements)), _) => Ok(requirements),
-            (None, Some((asset, price, cap))) => Err(PayError::OverCap { asset, price, cap }),
-            (None, None) => Err(PayError::NothingAffordable(unusable)),
+        match over_cap {
+            Some((asset, price, cap)) => Err(PayError::OverCap { asset, price, cap }),
+            None => Err(PayError::NothingAffordable(unusable)),
         }
     }
 
-    fn judge(&self, offer: ReadOffer, cap: &Cap, wallet: &impl Wallet) -> Result<(Means, Requirements), Refusal> {
-        let requirements = offer.requirements.map_err(Unusable::Skipped)?;
-        if !offer.first_of_network && !self.any_offer {
+    fn judge(&self, asked: Asked, cap: &Cap, wallet: &impl Wallet) -> Result<Chosen, Refusal> {
+        let Asked { requirements, can_be_meant, flow, form } = asked;
+        let requirements = requirements.map_err(Unusable::Skipped)?;
+        if !can_be_meant && !self.any_offer {
             return Err(Unusable::NotFirst.into());
         }
         let terms = &requirements.offer;
@@ -55,12 +61,36 @@ impl Choice {
             return Err(Unusable::Payee.into());
         }
         let means = wallet.can_pay(&requirements).ok_or_else(|| wallet.why_not(&requirements))?;
+        // Only h402 has payments that are EVM transactions.
+        if means == Means::EvmTransaction && form.dialect() != Dialect::H402V1 {
+            return Err(Unusable::Wallet.into());
+        }
         // The assets of a 402 are read from the cap's own table, so there is a limit for each.
         let most = cap.of(&terms.asset.id).unwrap_or(Amount::ZERO);
         if terms.amount > most && !sabotaged("cap.ignore") {
             return Err(Refusal { why: Unusable::OverCap, price: Some((terms.asset.id, terms.amount, most)) });
         }
-        Ok((means, requirements))
+        Ok(Chosen { means, flow, most, requirements, form })
+    }
+}
+
+/// An offer that could be paid.
+struct Chosen {
+    means: Means,
+    flow: Flow,
+    /// What its asset is allowed.
+    most: Amount,
+    requirements: Requirements,
+    form: Form,
+}
+
+impl Chosen {
+    fn compare(&self, other: &Self) -> Ordering {
+        let later = |chosen: &Self| chosen.flow == Flow::Upfront;
+        let product = |one: Amount, two: Amount| U512::from(one.to_u256()) * U512::from(two.to_u256());
+        // amount / most < amount' / most', without fractions.
+        let share = product(self.requirements.offer.amount, other.most).cmp(&product(other.requirements.offer.amount, self.most));
+        self.means.cmp(&other.means).then(later(self).cmp(&later(other))).then(share)
     }
 }
 

@@ -131,7 +131,10 @@ pub enum ChallengeError {
     /// Its body failed.
     #[error("body: {0}")]
     Body(#[source] BoxError),
-    /// It is not a 402 of h402.
+    /// Its header and its body ask for different things (T124).
+    #[error("header and body ask for different things, or there are two headers")]
+    Contradiction,
+    /// It is not a 402 of h402 or x402.
     #[error(transparent)]
     Wire(WireError),
 }

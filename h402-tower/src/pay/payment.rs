@@ -3,11 +3,12 @@
 use super::Origin;
 use core::{fmt, str::FromStr};
 use h402_core::{
-    Amount, Assets, BadReceipt, Matched, Network, Offer, Offers, PaymentKey, PaymentPayload, ReceiptIssuer, ReceiptPurpose, Requirements,
-    Resource, SignedReceipt, Statement, asset_id,
+    Amount, Assets, BadReceipt, Dialect, Matched, Network, Offer, Offers, Payload, PaymentKey, PaymentPayload, ReceiptIssuer,
+    ReceiptPurpose, Requirements, Resource, SignedReceipt, Statement, TransferMethod, asset_id,
     wire::{
         WireError,
         h402::{self, SettleAnswer},
+        x402::{v1, v2},
     },
 };
 use http::HeaderValue;
@@ -20,18 +21,31 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedPayment {
     header: HeaderValue,
+    dialect: Dialect,
     origin: Origin,
     requirements: Requirements,
     amount: Amount,
 }
 
-/// First line of a record: its version.
-const RECORD: &str = "h402-payment-1";
+/// First line of a record: its version and dialect. The first is as old as h402 here, and the others are as long as x402.
+const RECORDS: [(&str, Dialect); 3] =
+    [("h402-payment-1", Dialect::H402V1), ("x402-1-payment-1", Dialect::X402V1), ("x402-2-payment-1", Dialect::X402V2)];
 
 impl SignedPayment {
-    pub(super) fn new(payload: &PaymentPayload, requirements: Requirements, amount: Amount, origin: Origin) -> Result<Self, WireError> {
-        let header = secret(&h402::encode_payment(payload)?)?;
-        Ok(Self { header, origin, requirements, amount })
+    pub(super) fn new(
+        header: &str,
+        dialect: Dialect,
+        requirements: Requirements,
+        amount: Amount,
+        origin: Origin,
+    ) -> Result<Self, WireError> {
+        Ok(Self { header: secret(header)?, dialect, origin, requirements, amount })
+    }
+
+    /// The dialect it is written in, and what is said of it.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// The only origin it is sent to.
@@ -59,7 +73,7 @@ impl SignedPayment {
     /// The payment's identity, as receipts name it.
     fn key(&self) -> Option<PaymentKey> {
         let Requirements { offer, resource, lifetime_seconds, .. } = &self.requirements;
-        let payload = h402::decode_payment(self.header.as_bytes()).ok()?;
+        let payload = payload(self.dialect, self.header.as_bytes())?;
         let offers = Offers::new(vec![offer.clone()]).ok()?;
         Some(Matched::new(payload, &offers, resource, *lifetime_seconds).ok()?.key())
     }
@@ -73,7 +87,8 @@ impl SignedPayment {
         let Self { origin, amount, .. } = self;
         let (network, asset, payee, price) = (offer.network(), offer.asset.id.address, offer.pay_to, offer.amount);
         // The resource is the server's text and stays last: nothing in it can pass for another line.
-        format!("{RECORD}\n{header}\n{origin}\n{amount}\n{network}\n{asset}\n{payee}\n{price}\n{lifetime}\n{}", resource.url)
+        let record = RECORDS.iter().find(|(_, dialect)| *dialect == self.dialect).map_or("", |(record, _)| record);
+        format!("{record}\n{header}\n{origin}\n{amount}\n{network}\n{asset}\n{payee}\n{price}\n{lifetime}\n{}", resource.url)
     }
 
     /// Reads a stored text back. The payment itself is the stored one, byte for byte.
@@ -82,20 +97,26 @@ impl SignedPayment {
     /// [`BadRecord`] if it is damaged, or its asset is not in `assets`.
     pub fn from_record(record: &str, assets: &Assets) -> Result<Self, BadRecord> {
         let lines: Vec<&str> = record.splitn(10, '\n').collect();
-        let Ok([RECORD, header, origin, amount, network, asset, payee, price, lifetime, url]) = <[&str; 10]>::try_from(lines) else {
+        let Ok([record, header, origin, amount, network, asset, payee, price, lifetime, url]) = <[&str; 10]>::try_from(lines) else {
             return Err(BadRecord);
         };
-        h402::decode_payment(header.as_bytes()).map_err(|_| BadRecord)?;
+        let (_, dialect) = RECORDS.iter().find(|(known, _)| *known == record).ok_or(BadRecord)?;
+        let payload = payload(*dialect, header.as_bytes()).ok_or(BadRecord)?;
         let network: Network = parsed(network)?;
         let id = asset_id(network, asset).map_err(|_| BadRecord)?;
         let asset = assets.get(&id).ok_or(BadRecord)?.clone();
         // A price of somebody else's making need not be one that we would offer.
         let mut offer = Offer::new(asset, Amount::from_atomic(1), parsed(payee)?).map_err(|_| BadRecord)?;
         offer.amount = amount_of(price)?;
+        offer.scheme = payload.scheme;
+        if matches!(payload.payload, Payload::Permit2(_)) {
+            offer.method = TransferMethod::Permit2;
+        }
         let lifetime_seconds = if lifetime.is_empty() { None } else { Some(parsed(lifetime)?) };
         let resource = Resource { url: url.to_owned(), ..Resource::default() };
         Ok(Self {
             header: secret(header).map_err(|_| BadRecord)?,
+            dialect: *dialect,
             origin: Origin::of_text(origin).ok_or(BadRecord)?,
             requirements: Requirements {
                 offer: Arc::new(offer),
@@ -113,6 +134,16 @@ impl SignedPayment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the record of a signed payment in a known asset")]
 pub struct BadRecord;
+
+/// What a payment header holds.
+fn payload(dialect: Dialect, header: &[u8]) -> Option<PaymentPayload> {
+    match dialect {
+        Dialect::H402V1 => h402::decode_payment(header).ok(),
+        Dialect::X402V1 => v1::decode_payment(header).ok(),
+        Dialect::X402V2 => Some(v2::decode_payment(header).ok()?.payload),
+        _ => None,
+    }
+}
 
 fn parsed<T: FromStr>(text: &str) -> Result<T, BadRecord> {
     text.parse().map_err(|_| BadRecord)

@@ -1,20 +1,15 @@
 //! Presents the one payment of a call, as often as it takes to learn what became of it (T123).
 
-use super::{Paid, PayError, Refused, SignedPayment, error::BoxError, request::Replay};
+use super::{Paid, PayError, Refused, SignedPayment, error::BoxError, receipt::receipt, request::Replay};
 use crate::chaos::sabotaged;
 use bytes::Bytes;
 use core::{future::poll_fn, time::Duration};
-use h402_core::{
-    TransactionId,
-    wire::h402::{self, SettleAnswer},
-};
-use http::{HeaderName, Request, Response, StatusCode, header::RETRY_AFTER};
+use h402_core::{Dialect, TransactionId};
+use http::{Request, Response, StatusCode, header::RETRY_AFTER};
 use http_body::Body;
 use http_body_util::Full;
 use tokio::time::{Instant, sleep, timeout_at};
 use tower_service::Service;
-
-const RECEIPT: HeaderName = HeaderName::from_static(h402::RECEIPT_HEADER);
 
 /// How long a call waits for the outcome of its payment.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +61,7 @@ where
             Ok(Ok(response)) => match outcome(&response) {
                 Outcome::Known => return Ok(known(response, payment, unknown.sends == 1)),
                 Outcome::Unknown { retry_after } => {
-                    unknown.answered(&response);
+                    unknown.answered(&response, payment.dialect());
                     retry_after
                 }
             },
@@ -110,8 +105,9 @@ fn outcome<RB>(response: &Response<RB>) -> Outcome {
 
 /// Marks the answer with what became of the payment.
 fn known<RB>(mut response: Response<RB>, payment: SignedPayment, first_answer: bool) -> Response<RB> {
-    let receipt = receipt(&response);
-    if response.status() == StatusCode::PAYMENT_REQUIRED {
+    let receipt = receipt(response.headers(), payment.dialect());
+    // With 412, servers of x402 want an approval of Permit2 before they take such a payment.
+    if matches!(response.status(), StatusCode::PAYMENT_REQUIRED | StatusCode::PRECONDITION_FAILED) {
         // Final: a second payment for one call is never made (T121).
         response.extensions_mut().insert(Refused { payment, receipt, first_answer });
     } else {
@@ -119,10 +115,6 @@ fn known<RB>(mut response: Response<RB>, payment: SignedPayment, first_answer: b
         response.extensions_mut().insert(Paid { receipt, requirements, amount, payment });
     }
     response
-}
-
-fn receipt<RB>(response: &Response<RB>) -> Option<SettleAnswer> {
-    h402::decode_receipt(response.headers().get(RECEIPT)?.as_bytes()).ok()
 }
 
 /// What is known of a payment whose outcome is not.
@@ -140,9 +132,9 @@ impl<E> Default for Unknown<E> {
 }
 
 impl<E> Unknown<E> {
-    fn answered<RB>(&mut self, response: &Response<RB>) {
+    fn answered<RB>(&mut self, response: &Response<RB>, dialect: Dialect) {
         self.status = Some(response.status());
-        self.transaction = receipt(response).and_then(|receipt| receipt.transaction).or(self.transaction);
+        self.transaction = receipt(response.headers(), dialect).and_then(|receipt| receipt.transaction).or(self.transaction);
         self.source = None;
     }
 

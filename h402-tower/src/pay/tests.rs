@@ -10,6 +10,7 @@ mod permit2;
 mod signing;
 mod sockets;
 mod solana;
+mod x402;
 
 use super::{Cap, EvmWallet, Means, Pay, PayError, SignError, Terms, Wallet};
 use bytes::Bytes;

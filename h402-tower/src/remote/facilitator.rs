@@ -5,8 +5,8 @@ use super::{
 };
 use core::{fmt, time::Duration};
 use h402_core::{
-    CallerKey, Checked, Claimed, Dialect, Facilitator, Lookup, Matched, PaymentKey, Receipt, ReceiptIssuer, Reject, SettleError, Supported,
-    Undecided, Verified, VerifyError,
+    CallerKey, Checked, Claimed, Dialect, Facilitator, Lookup, Matched, PaymentKey, PaymentPayload, Receipt, ReceiptIssuer, Reject,
+    SettleError, Supported, Undecided, Verified, VerifyError,
     wire::{WireError, h402},
 };
 use http::{
@@ -163,11 +163,17 @@ impl RemoteFacilitator {
         let offer = &payment.requirements().offer;
         let dialect = if offer.can_be_said_in(self.dialect) { self.dialect } else { Dialect::X402V2 };
         let body = match dialect {
-            Dialect::H402V1 => h402::encode_request(payment.payload(), payment.requirements())?,
+            Dialect::H402V1 => h402::encode_request(&in_h402(payment.payload()), payment.requirements())?,
             _ => x402::question(payment, dialect)?,
         };
         Ok((body, dialect))
     }
+}
+
+/// The same payment as h402 says it. What a payer in x402 said of the resource was looked at before.
+fn in_h402(payment: &PaymentPayload) -> PaymentPayload {
+    let resource = if payment.dialect == Dialect::H402V1 { payment.resource.clone() } else { None };
+    PaymentPayload { dialect: Dialect::H402V1, resource, ..payment.clone() }
 }
 
 impl Facilitator for RemoteFacilitator {

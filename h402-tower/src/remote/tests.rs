@@ -1,3 +1,5 @@
+mod x402;
+
 use super::RemoteFacilitator;
 use crate::loopback::{Behaviour, Server, nobody};
 use alloy_primitives::{B256, U256};
@@ -347,6 +349,21 @@ async fn the_facilitator_is_asked_with_the_values_the_gate_judged() {
     let request = h402::decode_request(&received[0].body, &Assets::known()).unwrap();
     assert_eq!((&request.payload, &request.requirements.offer), (payment().payload(), &payment().requirements().offer));
     assert!(!format!("{facilitator:?}").contains("canary"));
+}
+
+/// A payment in x402 is asked about in h402 as one in h402 is: it is the same payment.
+#[tokio::test]
+async fn a_payment_of_x402_is_asked_about_in_h402() {
+    for dialect in [Dialect::H402V1, Dialect::X402V1, Dialect::X402V2] {
+        let server = Server::start(vec![Behaviour::json(200, VALID)]).await;
+        let facilitator = RemoteFacilitator::new(&server.url("")).unwrap();
+        let offers = Offers::new(vec![payment().requirements().offer.clone()]).unwrap();
+        let paid = PaymentPayload { dialect, ..payment().payload().clone() };
+        let paid = Matched::new(paid, &offers, &payment().requirements().resource, Some(70)).unwrap();
+        facilitator.verify(checked(paid), caller()).await.unwrap();
+        let request = h402::decode_request(&server.received()[0].body, &Assets::known()).unwrap();
+        assert_eq!(request.matched().unwrap().key(), payment().key(), "{dialect:?}");
+    }
 }
 
 /// The key of a sent transaction is known only to whoever asked the chain.

@@ -11,6 +11,7 @@ use h402_devnet::{
 };
 use serde_json::json;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// What each payer has: enough for a few payments.
 const FUNDS: u64 = 1_000_000;
@@ -19,6 +20,8 @@ const FUNDS: u64 = 1_000_000;
 pub(super) struct Chains {
     pub(super) evm: Node,
     pub(super) solana: SolanaChain,
+    /// Held by whoever mints on anvil, which takes one transaction of an account after the other.
+    minting: Mutex<()>,
 }
 
 /// Somebody with a key of both kinds, made of a name.
@@ -60,7 +63,7 @@ impl Chains {
     pub(super) async fn start() -> Self {
         // Slots pass faster than on the real cluster, and blockhashes live for half a minute.
         let config = SolanaConfig::default().slot_time(BlockTime::Every(Duration::from_millis(200)));
-        Self { evm: Node::anvil().await, solana: SolanaChain::start(config).await.unwrap() }
+        Self { evm: Node::anvil().await, solana: SolanaChain::start(config).await.unwrap(), minting: Mutex::default() }
     }
 
     /// What the programs are told of the chains.
@@ -71,7 +74,10 @@ impl Chains {
     /// Lets somebody hold the token.
     pub(super) async fn fund(&self, chain: Chain, who: &Person) {
         match chain {
-            Chain::Evm => self.evm.mint(who.evm.address(), FUNDS).await,
+            Chain::Evm => {
+                let _one = self.minting.lock().await;
+                self.evm.mint(who.evm.address(), FUNDS).await;
+            }
             Chain::Solana => drop(self.solana.mint_to(who.solana.pubkey(), self.solana.usdc(), FUNDS).unwrap()),
         }
     }

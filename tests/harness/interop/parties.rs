@@ -3,6 +3,7 @@
 /// A client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Client {
+    Ours,
     FetchV2,
     AxiosV2,
     FetchV1,
@@ -12,11 +13,12 @@ pub(super) enum Client {
 }
 
 impl Client {
-    pub(super) const ALL: [Self; 6] = [Self::FetchV2, Self::AxiosV2, Self::FetchV1, Self::AxiosV1, Self::Httpx, Self::Requests];
+    pub(super) const ALL: [Self; 7] = [Self::Ours, Self::FetchV2, Self::AxiosV2, Self::FetchV1, Self::AxiosV1, Self::Httpx, Self::Requests];
 
     /// The package it is from.
     pub(super) fn package(self) -> &'static str {
         match self {
+            Self::Ours => "**h402-tower**",
             Self::FetchV2 => "@x402/fetch",
             Self::AxiosV2 => "@x402/axios",
             Self::FetchV1 => "x402-fetch",
@@ -35,36 +37,46 @@ impl Client {
 /// A server that is paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Gate {
+    Ours,
+    OursV1,
     ExpressV2,
     ExpressV1,
     FastApi,
 }
 
 impl Gate {
-    pub(super) const ALL: [Self; 3] = [Self::ExpressV2, Self::ExpressV1, Self::FastApi];
+    pub(super) const ALL: [Self; 5] = [Self::Ours, Self::OursV1, Self::ExpressV2, Self::ExpressV1, Self::FastApi];
 
     pub(super) fn package(self) -> &'static str {
         match self {
+            Self::Ours => "**h402-tower**",
+            Self::OursV1 => "**h402-tower**, x402 v1 body",
             Self::ExpressV2 => "@x402/express",
             Self::ExpressV1 => "x402-express",
             Self::FastApi => "x402 (PyPI), FastAPI",
         }
+    }
+
+    pub(super) fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::OursV1)
     }
 }
 
 /// Whoever brings payments to the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Facilitator {
+    Ours,
     NodeV2,
     NodeV1,
     Python,
 }
 
 impl Facilitator {
-    pub(super) const ALL: [Self; 3] = [Self::NodeV2, Self::NodeV1, Self::Python];
+    pub(super) const ALL: [Self; 4] = [Self::Ours, Self::NodeV2, Self::NodeV1, Self::Python];
 
     pub(super) fn package(self) -> &'static str {
         match self {
+            Self::Ours => "**h402-facilitator**",
             Self::NodeV2 => "@x402/core",
             Self::NodeV1 => "x402 (npm)",
             Self::Python => "x402 (PyPI)",
@@ -77,6 +89,7 @@ impl Facilitator {
             Self::NodeV2 => 0,
             Self::NodeV1 => 1,
             Self::Python => 2,
+            Self::Ours => 3,
         }
     }
 }
@@ -90,6 +103,14 @@ pub(super) enum Chain {
 
 impl Chain {
     pub(super) const ALL: [Self; 2] = [Self::Evm, Self::Solana];
+
+    /// By CAIP-2.
+    pub(super) fn network(self) -> &'static str {
+        match self {
+            Self::Evm => "eip155:84532",
+            Self::Solana => "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1",
+        }
+    }
 
     /// What the programs call it, in paths and requests.
     pub(super) fn word(self) -> &'static str {
@@ -121,14 +142,18 @@ impl std::fmt::Display for Cell {
 pub(super) enum Cannot {
     /// The challenge of a gate of version 2 has the body `{}`.
     NoBody,
+    /// The body of our challenge speaks h402 unless it is told otherwise.
+    OtherBody,
     /// A gate of version 2 ends, or answers 500, where its facilitator knows no kind of version 2.
     NoKind,
-    /// Clients of version 2 add a memo, also in version 1; a facilitator of version 1 wants three instructions.
+    /// Clients of version 2, and ours, add a memo, also in version 1; a facilitator of version 1 wants three instructions.
     Memo,
+    /// Our client speaks h402.
+    H402Only,
 }
 
 impl Cannot {
-    pub(super) const ALL: [Self; 3] = [Self::NoBody, Self::NoKind, Self::Memo];
+    pub(super) const ALL: [Self; 5] = [Self::NoBody, Self::NoKind, Self::Memo, Self::OtherBody, Self::H402Only];
 
     /// The letter that stands for it in the table.
     pub(super) fn letter(self) -> char {
@@ -136,6 +161,8 @@ impl Cannot {
             Self::NoBody => 'a',
             Self::NoKind => 'b',
             Self::Memo => 'c',
+            Self::OtherBody => 'd',
+            Self::H402Only => 'e',
         }
     }
 
@@ -149,8 +176,12 @@ impl Cannot {
                  answers every request with an error (FastAPI)"
             }
             Self::Memo => {
-                "clients of version 2 add a memo to the transaction, also where they speak version 1; `x402` 1.x wants exactly three instructions"
+                "clients of version 2, and ours, add a memo to the transaction, also where they speak version 1; `x402` 1.x wants exactly three instructions"
             }
+            Self::OtherBody => {
+                "a client of version 1 reads the body, which speaks h402 unless the gate is built `with_x402_v1_body`, as in the next row"
+            }
+            Self::H402Only => "our client pays what asks in h402; a challenge of x402 alone it does not read yet",
         }
     }
 }
@@ -163,8 +194,14 @@ impl Cell {
         if is_v2 && facilitator == Facilitator::NodeV1 {
             return Some(Cannot::NoKind);
         }
+        if client == Client::Ours && gate != Gate::Ours {
+            return Some(Cannot::H402Only);
+        }
         if is_v2 && client.is_v1() {
             return Some(Cannot::NoBody);
+        }
+        if gate == Gate::Ours && client.is_v1() {
+            return Some(Cannot::OtherBody);
         }
         if facilitator == Facilitator::NodeV1 && chain == Chain::Solana && !client.is_v1() {
             return Some(Cannot::Memo);

@@ -2,13 +2,14 @@
 
 use super::{
     chains::Chains,
+    own,
     parties::{Chain, Client},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::{
         Arc, Mutex,
@@ -37,7 +38,9 @@ pub struct Tools {
     pub python: PathBuf,
     /// The folder of the programs for Python.
     pub python_programs: PathBuf,
-    /// Where each program's standard error goes.
+    /// Our facilitator.
+    pub facilitator: PathBuf,
+    /// Where each program's standard error goes, and what it writes.
     pub logs: PathBuf,
 }
 
@@ -51,19 +54,47 @@ impl Tools {
             node_programs: path("H402_INTEROP_NODE_PROGRAMS"),
             python: path("H402_INTEROP_PYTHON"),
             python_programs: path("H402_INTEROP_PYTHON_PROGRAMS"),
+            facilitator: path("H402_INTEROP_FACILITATOR"),
             logs: path("H402_INTEROP_LOGS"),
         }
     }
 
-    /// A program by its file's name.
-    fn command(&self, file: &str, log: &str) -> Command {
+    /// A program of others by its file's name.
+    pub(super) fn theirs(&self, file: &str, log: &str) -> Command {
         let (program, folder) =
             if file.ends_with(".py") { (&self.python, &self.python_programs) } else { (&self.node, &self.node_programs) };
+        let mut command = self.command(program, log);
+        // Nothing is written into the work tree, and no stack trace into an answer.
+        command.arg(folder.join(file)).current_dir(folder).env("NODE_ENV", "production").env("PYTHONDONTWRITEBYTECODE", "1");
+        command
+    }
+
+    /// Our facilitator, on both chains, with a ledger that begins now.
+    pub(super) fn ours(&self, chains: &Chains, (evm, svm): (String, String)) -> Command {
+        let folder = self.logs.join("facilitator");
+        let [evm_network, solana_network] = Chain::ALL.map(Chain::network);
+        drop(std::fs::remove_dir_all(&folder));
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\ndatabase = {:?}\n[[network]]\nid = \"{evm_network}\"\nassets = [\"USDC\"]\npoll_ms = 50\n\
+             [[network]]\nid = \"{solana_network}\"\nassets = [\"USDC\"]\npoll_ms = 50\n",
+            folder.join("ledger.sqlite")
+        );
+        let config = folder.join("h402.toml");
+        std::fs::write(&config, text).unwrap();
+        let mut command = self.command(&self.facilitator, "facilitator-ours");
+        command.arg("serve").arg("--config").arg(config).env("H402_LOG", "info").env_remove("H402_CHAOS").env_remove("H402_DATABASE");
+        for (network, rpc, key) in [(evm_network, chains.evm.url.clone(), evm), (solana_network, chains.solana.url(), svm)] {
+            let reference = network.split(':').next_back().unwrap();
+            command.env(format!("H402_RPC_{reference}"), rpc).env(format!("H402_KEY_{reference}"), key);
+        }
+        command
+    }
+
+    fn command(&self, program: &Path, log: &str) -> Command {
         let log = std::fs::File::create(self.logs.join(format!("{log}.log"))).unwrap();
         let mut command = Command::new(program);
-        command.arg(folder.join(file)).current_dir(folder).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
-        // Nothing of ours, and no stack traces in answers.
-        command.env("NODE_ENV", "production").env("PYTHONDONTWRITEBYTECODE", "1");
+        command.stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         command
     }
 }
@@ -77,26 +108,23 @@ pub(super) struct Server {
     _lines: Lines<BufReader<ChildStdout>>,
 }
 
-#[derive(Deserialize)]
-struct Listens {
-    url: String,
-}
-
 impl Server {
     /// Starts one; `None` if it ends without having listened.
-    pub(super) async fn start(tools: &Tools, file: &str, log: &str, env: &[(&str, String)]) -> Option<Self> {
-        let mut child = tools.command(file, log).stdin(Stdio::null()).envs(env.iter().cloned()).spawn().unwrap();
+    pub(super) async fn start(mut command: Command, env: &[(&str, String)]) -> Option<Self> {
+        let mut child = command.stdin(Stdio::null()).envs(env.iter().cloned()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = timeout(PATIENCE, lines.next_line()).await.unwrap_or_else(|_| panic!("{log} does not start")).unwrap()?;
-        let Listens { url } = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{log} said {line:?}"));
-        Some(Self { url, _child: child, _lines: lines })
+        let line = timeout(PATIENCE, lines.next_line()).await.unwrap_or_else(|_| panic!("{command:?} does not start")).unwrap()?;
+        // Theirs say it in JSON, ours in a sentence.
+        let said = serde_json::from_str::<Value>(&line).ok().and_then(|said| Some(said.get("url")?.as_str()?.to_owned()));
+        let url = said.or_else(|| line.split_whitespace().last().map(str::to_owned)).filter(|url| url.starts_with("http://127.0.0.1:"));
+        Some(Self { url: url.unwrap_or_else(|| panic!("said {line:?}")), _child: child, _lines: lines })
     }
 }
 
 /// What a client says of one request.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Bought {
-    id: u64,
+    pub(super) id: u64,
     /// The last status it saw; `None` if it gave up before.
     pub(super) status: Option<u16>,
     /// The receipt, as the client decodes it.
@@ -124,18 +152,20 @@ impl std::fmt::Display for Bought {
 
 type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Bought>>>>;
 
-/// A client in a process of its own, which pays for many, one request a line.
-pub(super) struct Buyer {
-    input: tokio::sync::Mutex<ChildStdin>,
-    waiting: Waiting,
-    next: AtomicU64,
-    _child: Child,
+/// A client: ours, or one of theirs.
+pub(super) enum Buyer {
+    /// With a node of the cluster to ask, as theirs have.
+    Ours {
+        solana: String,
+    },
+    Theirs(Process),
 }
 
 impl Buyer {
     /// Starts one and waits until it takes requests.
     pub(super) async fn start(tools: &Tools, client: Client, chains: &Chains) -> Self {
         let (file, kind) = match client {
+            Client::Ours => return Self::Ours { solana: chains.solana.url() },
             Client::FetchV2 => ("client.mjs", "fetch-v2"),
             Client::AxiosV2 => ("client.mjs", "axios-v2"),
             Client::FetchV1 => ("client.mjs", "fetch-v1"),
@@ -143,8 +173,31 @@ impl Buyer {
             Client::Httpx => ("client.py", "httpx"),
             Client::Requests => ("client.py", "requests"),
         };
-        let mut command = tools.command(file, &format!("client-{kind}"));
-        let mut child = command.env("KIND", kind).envs(chains.env()).stdin(Stdio::piped()).spawn().unwrap();
+        let mut command = tools.theirs(file, &format!("client-{kind}"));
+        command.env("KIND", kind).envs(chains.env());
+        Self::Theirs(Process::start(command, kind).await)
+    }
+
+    /// Has it get a resource, with a key to pay with.
+    pub(super) async fn buy(&self, url: &str, chain: Chain, key: &str) -> Result<Bought, String> {
+        match self {
+            Self::Ours { solana } => Ok(own::buy(url, chain, key, solana).await),
+            Self::Theirs(process) => process.buy(url, chain, key).await,
+        }
+    }
+}
+
+/// A client in a process of its own, which pays for many, one request a line.
+pub(super) struct Process {
+    input: tokio::sync::Mutex<ChildStdin>,
+    waiting: Waiting,
+    next: AtomicU64,
+    _child: Child,
+}
+
+impl Process {
+    async fn start(mut command: Command, kind: &'static str) -> Self {
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let input = tokio::sync::Mutex::new(child.stdin.take().unwrap());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = timeout(PATIENCE, lines.next_line()).await.expect("a client starts").unwrap();
@@ -162,8 +215,7 @@ impl Buyer {
         Self { input, waiting, next: AtomicU64::default(), _child: child }
     }
 
-    /// Has it get a resource, with a key to pay with.
-    pub(super) async fn buy(&self, url: &str, chain: Chain, key: &str) -> Result<Bought, String> {
+    async fn buy(&self, url: &str, chain: Chain, key: &str) -> Result<Bought, String> {
         let id = self.next.fetch_add(1, Ordering::SeqCst);
         let (tell, told) = oneshot::channel();
         self.waiting.lock().unwrap().insert(id, tell);

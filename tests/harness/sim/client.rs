@@ -29,7 +29,8 @@ use tokio::{
 };
 use tower::{Layer as _, Service, ServiceExt as _};
 
-const PAYMENT: HeaderName = HeaderName::from_static("x-payment");
+/// What carries a payment of h402, and what carries one of x402 version 2.
+const PAYMENTS: [HeaderName; 2] = [HeaderName::from_static("x-payment"), HeaderName::from_static("payment-signature")];
 
 /// The network between a payer and the gates of one shop.
 #[derive(Clone)]
@@ -100,7 +101,7 @@ impl Net {
         let route = if request.uri().path() == Route::Capture.path() { Route::Capture } else { Route::Upfront };
         let call = call_of(&request);
         let Some((life, service)) = self.town.gate(self.shop, route) else { return Err(Broken) };
-        let paid = request.headers().get(PAYMENT).cloned();
+        let paid = PAYMENTS.iter().find_map(|name| request.headers().get(name)).cloned();
         if let Some(header) = &paid {
             world.tell(format_args!("call {call} is presented at shop {}{}", self.shop, route.path()));
             lock(&world.oracle).presented(call, self.shop, route, header.clone());
@@ -276,7 +277,9 @@ pub async fn replay(town: Arc<Town>, call: usize, replay: Replay) {
 async fn present(town: &Arc<Town>, call: usize, shop: usize, route: Route) -> Option<Result<Response<Full<Bytes>>, Broken>> {
     let header: HeaderValue = lock(&town.world.oracle).signed.get(&call)?.header.clone()?;
     let mut request = request(call, route);
-    request.headers_mut().insert(PAYMENT, header);
+    let [of_h402, of_x402] = PAYMENTS;
+    let name = if h402_core::wire::h402::decode_payment(header.as_bytes()).is_ok() { of_h402 } else { of_x402 };
+    request.headers_mut().insert(name, header);
     Some(Net { town: town.clone(), shop }.carry(request).await)
 }
 

@@ -113,7 +113,7 @@ async fn t096_t107_more_than_one_credential_is_none() {
         ("a list of one", a().paying(&format!("{payment},")).bytes(), &[400]),
         ("both dialects", a().paying(&payment).with("PAYMENT-SIGNATURE", &payment).bytes(), &[400]),
         ("both dialects, other order", a().with("payment-signature", &other).paying(&payment).bytes(), &[400]),
-        ("the other dialect alone", a().with("PAYMENT-SIGNATURE", &payment).bytes(), &[402]),
+        ("h402 in the header of x402", a().with("PAYMENT-SIGNATURE", &payment).bytes(), &[400]),
         ("in Connection", a().with("Connection", "X-PAYMENT").paying(&payment).bytes(), &[400]),
         ("in Connection, in a list", a().with("Connection", "close, x-payment").paying(&payment).bytes(), &[400]),
         ("in Connection, second line", a().with("Connection", "close").with("connection", "X-Payment").paying(&payment).bytes(), &[400]),

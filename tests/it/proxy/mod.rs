@@ -7,7 +7,10 @@ mod node;
 mod refusals;
 mod upstreams;
 
-use h402_core::{Facilitator, Grants, PaymentPayload, wire::h402};
+use h402_core::{
+    Facilitator, Grants, PaymentPayload,
+    wire::{h402, x402},
+};
 use h402_examples::solana_rpc_proxy::{Accepted, Metrics, PriceTable, Settings, Tariff, Upstreams, routes};
 use h402_tests::{
     raw::{Ask, Reply},
@@ -131,5 +134,8 @@ fn asked(reply: &Reply) -> Vec<u128> {
 
 /// Whether an answer says that it was charged.
 fn is_charged(reply: &Reply) -> bool {
+    if let Some(receipt) = reply.header("payment-response") {
+        return x402::v2::decode_receipt(receipt.as_bytes()).unwrap().success;
+    }
     reply.has("x-payment-response") && h402::decode_receipt(reply.receipt().as_bytes()).unwrap().success
 }

@@ -126,11 +126,11 @@ async fn t108_browsers_may_pay() {
     let from = |ask: Ask| ask.with("Origin", "https://page.example");
     let preflight = from(Ask::new("OPTIONS", "/", HOST))
         .with("Access-Control-Request-Method", "POST")
-        .with("Access-Control-Request-Headers", "content-type,x-payment");
+        .with("Access-Control-Request-Headers", "content-type,payment-signature,access-control-expose-headers");
     let preflight = proxy.shop.ask(&preflight).await;
     assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (200, Some("*")));
     assert_eq!(preflight.header("access-control-allow-methods"), Some("POST"));
-    for name in ["content-type", "x-payment"] {
+    for name in ["content-type", "x-payment", "payment-signature", "access-control-expose-headers", "payment-retry"] {
         assert!(preflight.header("access-control-allow-headers").unwrap().split(',').any(|known| known.trim() == name), "{name}");
     }
     let payment = paying(&rig, PAYER, DEFAULT);
@@ -145,7 +145,9 @@ async fn t108_browsers_may_pay() {
         let reply = proxy.shop.ask(&ask).await;
         assert_eq!((reply.status, reply.header("access-control-allow-origin")), (status, Some("*")));
         let exposed: Vec<_> = reply.headers.iter().filter(|(name, _)| name == "access-control-expose-headers").collect();
-        assert!(exposed.iter().any(|(_, list)| list.to_lowercase().contains("x-payment-response")), "{reply:?}");
+        for name in ["x-payment-response", "payment-response", "payment-required"] {
+            assert!(exposed.iter().any(|(_, list)| list.to_lowercase().split(',').any(|known| known == name)), "{name}: {reply:?}");
+        }
         assert!(!reply.has("access-control-allow-credentials"));
     }
 }

@@ -46,7 +46,7 @@ async fn on_evm(house: &House) -> Result<(), Error> {
     let (status, text) = read(answer).await?;
     expect(status == StatusCode::OK, "a paid call is answered 200")?;
     say(format!("   GET /report/lisbon -> {status}\n   {}", text.trim_end()))?;
-    say(format!("   receipt (X-PAYMENT-RESPONSE): success {}, transaction {transaction}", receipt.success))?;
+    say(format!("   receipt (PAYMENT-RESPONSE): success {}, transaction {transaction}", receipt.success))?;
     balances(house)?;
 
     say("\n4. The facilitator's ledger remembers it, by payment or by transaction")?;

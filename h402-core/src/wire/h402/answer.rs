@@ -3,7 +3,7 @@
 mod settle;
 mod verify;
 
-pub(in crate::wire) use settle::belongs;
+pub(in crate::wire) use settle::{belongs, is_of};
 
 pub use settle::{SettleAnswer, decode_receipt, decode_settle, encode_receipt, encode_settle};
 pub use verify::{VerifyAnswer, decode_verify, encode_verify};

@@ -2,10 +2,10 @@
 
 use super::{Version, name, refusal};
 use crate::{
-    Address, Amount, Dialect, Network, Receipt, Reject, SettleError, TransactionId, Verified, VerifyError,
+    Address, Amount, Dialect, Network, Receipt, Reject, SettleError, SignedReceipt, TransactionId, Verified, VerifyError,
     wire::{
         WireError, base64,
-        h402::{belongs, payer, shorten, transaction},
+        h402::{belongs, is_of, payer, shorten, transaction},
         json,
     },
     words::{self, PENDING},
@@ -78,6 +78,10 @@ pub struct SettleAnswer {
     pub reason: Option<String>,
     /// Why not, as text.
     pub message: Option<String>,
+    /// The facilitator's signed receipt: our own addition, `extensions.h402.receipt`. Nothing of it is proved yet.
+    pub signed: Option<SignedReceipt>,
+    /// What the server owes instead of an answer: our own addition, `extensions.h402.credit`. Nothing of it is proved yet.
+    pub credit: Option<SignedReceipt>,
 }
 
 impl SettleAnswer {
@@ -92,8 +96,8 @@ impl SettleAnswer {
     /// ```
     #[must_use]
     pub fn settled(receipt: &Receipt) -> Self {
-        let Receipt { network, transaction, payer, .. } = receipt;
-        Self { success: true, transaction: Some(*transaction), network: Some(*network), payer: Some(*payer), ..Self::default() }
+        let Receipt { network, transaction, payer, signed } = receipt.clone();
+        Self { success: true, transaction: Some(transaction), network: Some(network), payer: Some(payer), signed, ..Self::default() }
     }
 
     /// The answer without one, in the words of `dialect`.
@@ -109,7 +113,7 @@ impl SettleAnswer {
             SettleError::Undecided(undecided) => (undecided.settle_word(), None),
         };
         let (reason, message) = (Some(reason.to_owned()), Some(error.to_string()));
-        Self { success: false, transaction, network, payer, amount: None, reason, message }
+        Self { success: false, transaction, network, payer, reason, message, ..Self::default() }
     }
 
     /// What the answer means for a payment of `payer` on `network`.
@@ -123,7 +127,10 @@ impl SettleAnswer {
         }
         let here = self.network.is_none_or(|stated| stated == network);
         match self.transaction.filter(|transaction| here && belongs(transaction, network)) {
-            Some(transaction) => Ok(Receipt { network, transaction, payer, signed: None }),
+            Some(transaction) => {
+                let signed = self.signed.clone().filter(|signed| is_of(signed, network, transaction, payer));
+                Ok(Receipt { network, transaction, payer, signed })
+            }
             None => Err(SettleError::Pending { transaction: None }),
         }
     }
@@ -158,13 +165,19 @@ pub(super) fn encode_settle(answer: &SettleAnswer, version: Version) -> Result<V
         transaction: answer.transaction.map(|transaction| transaction.to_string()).unwrap_or_default(),
         network: network.unwrap_or_default(),
         amount: answer.amount.map(|amount| amount.to_string()),
+        extensions: ExtensionsOut::new(answer),
     })
 }
 
 pub(super) fn decode_settle(text: &str, version: Version) -> Result<SettleAnswer, WireError> {
     let wire: SettleIn<'_> = json::read(text)?;
     let amount = wire.amount.and_then(json::decimal).and_then(|text| Amount::from_atomic_text(&text).ok());
+    // What others call by this name is no signed receipt; that is no reason not to know what became of the money.
+    let ours = wire.extensions.and_then(|raw| json::read::<ExtensionsIn<'_>>(raw.get()).ok()).and_then(|extensions| extensions.h402);
+    let signed = |text: Option<&Cow<'_, str>>| text?.parse().ok();
     Ok(SettleAnswer {
+        signed: signed(ours.as_ref().and_then(|ours| ours.receipt.as_ref())),
+        credit: signed(ours.as_ref().and_then(|ours| ours.credit.as_ref())),
         success: wire.success,
         transaction: transaction(wire.transaction.map(Cow::into_owned))?,
         // Some answer in the other version's spelling.
@@ -228,6 +241,44 @@ struct SettleOut<'a> {
     network: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<ExtensionsOut>,
+}
+
+/// Our own additions, where x402 has room for such.
+#[derive(Serialize)]
+struct ExtensionsOut {
+    h402: SignedOut,
+}
+
+#[derive(Serialize)]
+struct SignedOut {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credit: Option<String>,
+}
+
+impl ExtensionsOut {
+    fn new(answer: &SettleAnswer) -> Option<Self> {
+        let SettleAnswer { signed, credit, .. } = answer;
+        let text = |signed: &Option<SignedReceipt>| signed.as_ref().map(ToString::to_string);
+        (signed.is_some() || credit.is_some()).then(|| Self { h402: SignedOut { receipt: text(signed), credit: text(credit) } })
+    }
+}
+
+#[derive(Deserialize)]
+struct ExtensionsIn<'a> {
+    #[serde(borrow)]
+    h402: Option<SignedIn<'a>>,
+}
+
+#[derive(Deserialize)]
+struct SignedIn<'a> {
+    #[serde(borrow)]
+    receipt: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    credit: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -246,4 +297,6 @@ struct SettleIn<'a> {
     network: Option<Cow<'a, str>>,
     #[serde(borrow)]
     amount: Option<&'a RawValue>,
+    #[serde(borrow)]
+    extensions: Option<&'a RawValue>,
 }

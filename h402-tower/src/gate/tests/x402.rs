@@ -86,6 +86,26 @@ async fn a_missing_approval_is_412_in_version_2_only() {
     }
 }
 
+/// T008, T112: a facilitator without books refuses what it settled a moment ago, when it is asked again. Believing that would deny
+/// what was paid for; one that keeps books is believed.
+#[tokio::test]
+async fn t008_t112_a_facilitator_without_books_is_not_believed_when_asked_again() {
+    for (bank, status) in [(Bank::without_reserves(), 503), (Bank::default(), 409)] {
+        let shop = Shop::with_bank(bank);
+        let service = shop.open(shop.gate(), hello);
+        let asked = challenge(&send(&service, get("/item")).await);
+        settle_down().await;
+        shop.bank.next_settle(SettleError::Pending { transaction: None });
+        shop.bank.next_settle(Reject::Reverts("nonce is used".into()));
+        let request = || signed(&in_v2(&asked, &Cheque::default()));
+        assert_eq!(send(&service, request()).await.status, 503);
+        assert_eq!(send(&service, request()).await.status, status);
+        // What is open is served once there is a receipt.
+        let last = send(&service, request()).await.status;
+        assert_eq!((last, shop.runs()), (if status == 503 { 200 } else { 409 }, 1));
+    }
+}
+
 /// Nobody is asked again for what cannot be decided.
 #[tokio::test]
 async fn what_is_undecided_is_503_in_x402_too() {

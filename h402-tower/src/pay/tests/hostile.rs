@@ -250,7 +250,8 @@ async fn what_is_no_402_of_ours_is_an_error_and_no_payment() {
         ("nothing", String::new()),
         ("no offers field", r#"{"h402Version":1,"error":"x"}"#.to_owned()),
         ("version 2", bent(r#""h402Version":1"#, r#""h402Version":2"#)),
-        ("x402", bent("h402Version", "x402Version")),
+        ("x402 version 2 in a body", bent(r#""h402Version":1"#, r#""x402Version":2"#)),
+        ("h402 and x402", bent(r#""h402Version":1"#, r#""h402Version":2,"x402Version":3"#)),
         ("two versions", bent(r#""h402Version":1"#, r#""h402Version":1,"h402Version":1"#)),
         ("cut off", challenge()[..300].to_owned()),
     ];
@@ -260,6 +261,8 @@ async fn what_is_no_402_of_ours_is_an_error_and_no_payment() {
     }
     let error = refused("no offers", |pay| pay, r#"{"h402Version":1,"error":{},"accepts":[]}"#).await;
     assert!(matches!(error, PayError::NothingAffordable(why) if why.is_empty()));
+    let error = refused("offers of h402 in x402", |pay| pay, bent("h402Version", "x402Version")).await;
+    assert!(matches!(error, PayError::NothingAffordable(_)));
     // Spellings of reference servers that mean no harm.
     let offer = challenge().trim_end_matches("]}").split_once('[').unwrap().1.to_owned();
     paid("error is an object", bent(r#""error":"X-PAYMENT header is required""#, r#""error":{}"#)).await;

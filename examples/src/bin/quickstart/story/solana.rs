@@ -68,7 +68,7 @@ where
     let (status, text) = read(answer).await?;
     expect(status == StatusCode::OK, "a paid call is answered 200")?;
     say(format!("   GET /report/lisbon -> {status}\n   {}", text.trim_end()))?;
-    say(format!("   receipt (X-PAYMENT-RESPONSE): success {}, transaction {transaction}", receipt.success))?;
+    say(format!("   receipt (PAYMENT-RESPONSE): success {}, transaction {transaction}", receipt.success))?;
     Ok(transaction)
 }
 

@@ -81,11 +81,7 @@ impl SettleAnswer {
         let here = self.network.is_none_or(|stated| stated == network);
         match self.transaction.filter(|transaction| here && belongs(transaction, network)) {
             Some(transaction) => {
-                let signed = self.signed.clone().filter(|signed| {
-                    let said = signed.unverified();
-                    (said.purpose, said.asset.network, said.transaction, said.payer)
-                        == (ReceiptPurpose::Settled, network, transaction, payer)
-                });
+                let signed = self.signed.clone().filter(|signed| is_of(signed, network, transaction, payer));
                 Ok(Receipt { network, transaction, payer, signed })
             }
             None => Err(SettleError::Pending { transaction: None }),
@@ -163,6 +159,12 @@ fn settle(text: &str) -> Result<SettleAnswer, WireError> {
         signed: signed(wire.receipt),
         credit: signed(wire.credit),
     })
+}
+
+/// Whether a signed receipt is about this transaction of this payer.
+pub(in crate::wire) fn is_of(signed: &SignedReceipt, network: Network, transaction: TransactionId, payer: Address) -> bool {
+    let said = signed.unverified();
+    (said.purpose, said.asset.network, said.transaction, said.payer) == (ReceiptPurpose::Settled, network, transaction, payer)
 }
 
 pub(in crate::wire) fn belongs(transaction: &TransactionId, network: Network) -> bool {
