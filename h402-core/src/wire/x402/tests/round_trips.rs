@@ -135,6 +135,7 @@ proptest! {
             transaction: hash.map(|hash| TransactionId::Evm(hash.into())),
             network: Some(BASE),
             amount: amount.map(Amount::from_atomic),
+            ..SettleAnswer::default()
         };
         prop_assert_eq!(&v2::decode_settle(&v2::encode_settle(&answer).unwrap()).unwrap(), &answer);
         prop_assert_eq!(&v2::decode_receipt(v2::encode_receipt(&answer).unwrap().as_bytes()).unwrap(), &answer);
