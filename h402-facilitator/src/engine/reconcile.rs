@@ -12,8 +12,8 @@ mod solana;
 use super::{Engine, Shared, network::NetworkEngine};
 use crate::StartError;
 use h402_core::{
-    Clock, Difference, Network, PaymentRow, Reconciled, Reconciliation, ReconciliationPass, ShownTransaction, Store,
-    TransactionId, Undecided, UnixMillis, differences,
+    Clock, Difference, Network, PaymentRow, Reconciled, Reconciliation, ReconciliationPass, ShownTransaction, Store, TransactionId,
+    Undecided, UnixMillis, differences,
 };
 use std::{
     collections::BTreeSet,

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::chaos::sabotaged;
 use h402_core::{
-    Amount, Attestation, CallerKey, Checked, Clock, Matched, PaymentClass, PaymentKind, PaymentRow, Reject, Store, Undecided,
-    Verified, VerifyError,
+    Amount, Attestation, CallerKey, Checked, Clock, Matched, PaymentClass, PaymentKind, PaymentRow, Reject, Store, Undecided, Verified,
+    VerifyError,
 };
 
 impl<S: Store, C: Clock> Engine<S, C> {

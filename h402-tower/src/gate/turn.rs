@@ -13,8 +13,8 @@ use super::{
 use crate::chaos::sabotaged;
 use bytes::Bytes;
 use h402_core::{
-    CallerKey, Claim, Dialect, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, Lookup, NewGrant, PaymentKey, Receipt, Reject, Scheme,
-    StoreUnavailable, StoredAnswer, Undecided, UnixMillis, Verified, VerifyError,
+    CallerKey, Claim, Dialect, Facilitator, Flow, Grant, GrantEvent, GrantState, Grants, Lookup, NewGrant, PaymentKey, Receipt, Reject,
+    Scheme, StoreUnavailable, StoredAnswer, Undecided, UnixMillis, Verified, VerifyError,
 };
 use http::Response;
 use std::time::Duration;
