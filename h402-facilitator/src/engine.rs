@@ -47,13 +47,8 @@ pub(crate) use crate::chaos::crash_point;
 use crate::{StartError, limit::Limiter};
 use futures_util::future::join_all;
 use h402_core::{
-<<<<<<< HEAD
     Address, Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, PaymentTotal, ReceiptKey, Store, TransactionId, Undecided,
     UnixSeconds,
-=======
-    Address, Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, PaymentTotal, ReceiptKey, Store, Supported, SupportedKind,
-    TransactionId, Undecided, UnixSeconds,
->>>>>>> lead
 };
 use network::NetworkEngine;
 use probe::Probe;

@@ -11,7 +11,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
 };
 use h402_core::{
-    Address, Amount, CallerKey, Clock, Dialect, Matched, Network, Receipt, Reject, Scheme, SettleError, Store, Undecided, Verified, VerifyError,
+    Address, Amount, CallerKey, Clock, Dialect, Matched, Network, Receipt, Reject, Scheme, SettleError, Store, Undecided, Verified,
+    VerifyError,
     wire::{
         self, WireError, h402,
         h402::RequestError,

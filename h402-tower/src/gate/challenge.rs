@@ -107,6 +107,9 @@ impl Written {
     }
 }
 
+/// Which of the offers a dialect leaves out, by their place, and why.
+type Unsaid = Vec<(usize, LeftOut)>;
+
 fn are_same(one: &[Requirements], other: &[Requirements]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(is_same)
 }
@@ -148,7 +151,7 @@ impl<F, G> Shared<F, G> {
     }
 
     /// The body, and what it leaves out.
-    fn body(&self, visit: &Visit, requirements: &[Requirements], why: &Why<'_>) -> Option<(Vec<u8>, Vec<(usize, LeftOut)>)> {
+    fn body(&self, visit: &Visit, requirements: &[Requirements], why: &Why<'_>) -> Option<(Vec<u8>, Unsaid)> {
         match self.terms.body {
             BodyDialect::H402V1 => {
                 let error = why.text(Dialect::H402V1);
@@ -164,7 +167,7 @@ impl<F, G> Shared<F, G> {
     }
 
     /// The header, if it can say any of the offers, and what it leaves out.
-    fn header(&self, visit: &Visit, requirements: &[Requirements], why: &Why<'_>) -> (Option<HeaderValue>, Vec<(usize, LeftOut)>) {
+    fn header(&self, visit: &Visit, requirements: &[Requirements], why: &Why<'_>) -> (Option<HeaderValue>, Unsaid) {
         let (error, resource) = (why.text(Dialect::X402V2), self.resource(visit.url.clone()));
         let terms = in_x402(visit.quote.flow, requirements);
         let extensions = &self.terms.extensions;
