@@ -45,7 +45,7 @@ pub(super) enum Gate {
 }
 
 impl Gate {
-    pub(super) const ALL: [Self; 5] = [Self::Ours, Self::OursV1, Self::ExpressV2, Self::ExpressV1, Self::FastApi];
+    pub(super) const ALL: [Self; 4] = [Self::Ours, Self::OursV1, Self::ExpressV2, Self::ExpressV1, Self::FastApi];
 
     pub(super) fn package(self) -> &'static str {
         match self {
@@ -148,12 +148,10 @@ pub(super) enum Cannot {
     NoKind,
     /// Clients of version 2, and ours, add a memo, also in version 1; a facilitator of version 1 wants three instructions.
     Memo,
-    /// Our client speaks h402.
-    H402Only,
 }
 
 impl Cannot {
-    pub(super) const ALL: [Self; 5] = [Self::NoBody, Self::NoKind, Self::Memo, Self::OtherBody, Self::H402Only];
+    pub(super) const ALL: [Self; 4] = [Self::NoBody, Self::NoKind, Self::Memo, Self::OtherBody];
 
     /// The letter that stands for it in the table.
     pub(super) fn letter(self) -> char {
@@ -162,7 +160,6 @@ impl Cannot {
             Self::NoKind => 'b',
             Self::Memo => 'c',
             Self::OtherBody => 'd',
-            Self::H402Only => 'e',
         }
     }
 
@@ -181,7 +178,6 @@ impl Cannot {
             Self::OtherBody => {
                 "a client of version 1 reads the body, which speaks h402 unless the gate is built `with_x402_v1_body`, as in the next row"
             }
-            Self::H402Only => "our client pays what asks in h402; a challenge of x402 alone it does not read yet",
         }
     }
 }
@@ -193,9 +189,6 @@ impl Cell {
         let is_v2 = matches!(gate, Gate::ExpressV2 | Gate::FastApi);
         if is_v2 && facilitator == Facilitator::NodeV1 {
             return Some(Cannot::NoKind);
-        }
-        if client == Client::Ours && gate != Gate::Ours {
-            return Some(Cannot::H402Only);
         }
         if is_v2 && client.is_v1() {
             return Some(Cannot::NoBody);
