@@ -45,7 +45,7 @@ pub(super) enum Gate {
 }
 
 impl Gate {
-    pub(super) const ALL: [Self; 4] = [Self::Ours, Self::OursV1, Self::ExpressV2, Self::ExpressV1, Self::FastApi];
+    pub(super) const ALL: [Self; 5] = [Self::Ours, Self::OursV1, Self::ExpressV2, Self::ExpressV1, Self::FastApi];
 
     pub(super) fn package(self) -> &'static str {
         match self {

@@ -33,7 +33,7 @@ pub(in super::super) async fn what_is_final_is_on_the_chain() {
     settle(&rig, &payment, PRICE, Some("shop")).await;
     until(|| !rig.chain.pending().is_empty()).await;
     rig.chain.mine().await;
-    let id = id(&rig, &payment).await;
+    let id = matched(&rig, &payment).key().to_string();
     until_state(&rig, &id, "included").await;
     assert_eq!(rig.chain.reorg(1, Orphans::Drop), 1);
     for _ in 0..2000 {
@@ -138,7 +138,7 @@ pub(in super::super) async fn what_is_dropped_is_sent_again_as_it_was() {
 pub(in super::super) async fn a_driver_without_its_lease_writes_nothing() {
     let rig = Rig::start().await;
     let payment = rig.payment(PAYER, PRICE);
-    let id = id(&rig, &payment).await.parse().unwrap();
+    let id = matched(&rig, &payment).key();
     assert_eq!(settle(&rig, &payment, PRICE, Some("shop")).await["success"], true);
     // Of a network that nobody else drives.
     let network = Network::Evm(1);
@@ -228,12 +228,6 @@ async fn ended(rig: &Rig, payment: &PaymentPayload, caller: &str) -> Value {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("pending for ever");
-}
-
-/// The payment's key, as a verification tells it.
-async fn id(rig: &Rig, payment: &PaymentPayload) -> String {
-    let (_, verified) = rig.post("/verify", payment, PRICE, Some("shop")).await;
-    serde_json::from_str::<Value>(&verified).unwrap()["paymentId"].as_str().unwrap().to_owned()
 }
 
 async fn state(rig: &Rig, id: &str) -> String {
