@@ -10,7 +10,7 @@ use super::{
 use crate::rpc::Call;
 use alloy_primitives::{Bytes, hex};
 use alloy_sol_types::SolCall;
-use h402_core::{Amount, EvmAddress, PaymentRow, Simulation, Undecided, evm::Erc20};
+use h402_core::{Amount, BlockRef, EvmAddress, PaymentRow, Simulation, Undecided, evm::Erc20};
 use serde::Serialize;
 
 /// How a transaction of several calls would fare.
@@ -84,11 +84,12 @@ impl EvmChain {
         Ok(DryBatch::Runs(results.iter().map(|result| result.success).collect()))
     }
 
-    /// Looks at the latest block how a claimed authorization would fare alone, settled by `from`. One HTTP request.
+    /// Looks how a claimed authorization would fare alone, settled by `from`, at the latest block of a node that has this
+    /// one. One HTTP request.
     ///
     /// # Errors
-    /// [`Undecided`] if the node does not answer for everything, or the payment is no authorization.
-    pub async fn prospect(&self, row: &PaymentRow, from: EvmAddress) -> Result<Prospect, Undecided> {
+    /// [`Undecided`] if the node does not answer for everything or does not have the block, or the payment is no authorization.
+    pub async fn prospect(&self, row: &PaymentRow, from: EvmAddress, block: BlockRef) -> Result<Prospect, Undecided> {
         let (Some(token), Some(payer), Some(nonce), Some(input)) = (row.asset.address.evm(), row.payer.evm(), row.nonce, &row.raw) else {
             return Err(Undecided::WrongChain);
         };
@@ -99,7 +100,7 @@ impl EvmChain {
             call_at_latest(token, &balance),
             Call::new("eth_estimateGas", &(dry(from, token, input), "latest")),
         ];
-        let mut answers = self.inner.ask(calls).await?.into_iter();
+        let mut answers = self.inner.ask_with(block, calls).await?.0.into_iter();
         let mut next = || answers.next().ok_or(Undecided::Chain);
         let used = is_true(word(&read::<Data>(&next()?.map_err(|_| Undecided::Chain)?)?.0)?)?;
         let held = Amount::from(word(&read::<Data>(&next()?.map_err(|_| Undecided::Chain)?)?.0)?);

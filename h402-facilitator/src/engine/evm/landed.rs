@@ -6,8 +6,13 @@ use super::{
 };
 use alloy_primitives::B256;
 use h402_core::{
-    BlockRef, CallerKey, Checked, Clock, PaymentRow, Proof, ReceiptFacts, Reject, Settlement, Store, TransactionId, Undecided, VerifyError,
+    BlockRef, CallerKey, Checked, Clock, PaymentRow, Proof, ReceiptFacts, Reject, Settlement, Store, TransactionId, Undecided, UnixSeconds,
+    VerifyError,
 };
+
+/// Seconds before its claim in which a payment that is settled may have been used: those for which it is promised after it was
+/// verified, and what clocks differ by.
+const BEFORE_CLAIM: u64 = 600;
 
 /// Who has used an authorization.
 pub(super) enum Carrier {
@@ -20,13 +25,17 @@ pub(super) enum Carrier {
 }
 
 impl<S: Store, C: Clock> Shared<S, C> {
-    /// Looks for the authorization of a payment in any transaction.
-    pub(super) async fn carrier(&self, evm: &EvmEngine, row: &PaymentRow, up_to: u64) -> Result<Carrier, Undecided> {
+    /// Looks for the authorization of a payment in any transaction, as it is at this block or later.
+    ///
+    /// # Errors
+    /// [`Undecided`], also if the node is behind that block.
+    pub(super) async fn carrier(&self, evm: &EvmEngine, row: &PaymentRow, block: BlockRef) -> Result<Carrier, Undecided> {
         let (Some(nonce), Some(token), Some(from)) = (row.nonce, row.asset.address.evm(), row.payer.evm()) else {
             return Ok(Carrier::None);
         };
-        // An authorization lives for minutes; this many blocks cover them on any configured chain.
-        let trace = evm.config.chain.authorization(token, from, B256::from(nonce), up_to.saturating_sub(4096)).await?;
+        // When it was verified it was unused.
+        let since = UnixSeconds(row.claimed_at.seconds().0.saturating_sub(BEFORE_CLAIM));
+        let trace = evm.config.chain.authorization(token, from, B256::from(nonce), block, since).await?;
         Ok(match trace.log {
             Some(log) if self.shows(evm, row, &log.receipt).await? => {
                 Carrier::Other(TransactionId::Evm(log.transaction), block_of(&log.receipt))
@@ -59,13 +68,13 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let row = self.evm_row(evm, payment, payment.key(), None, caller)?;
         let head = evm.config.chain.head().await?;
         let found = match payment.proof() {
-            Proof::Authorization { .. } => match self.carrier(evm, &row, head.number).await? {
+            Proof::Authorization { .. } => match self.carrier(evm, &row, head.block()).await? {
                 Carrier::Other(transaction, block) => Some((transaction, block)),
                 // Cancelled, most likely; there is nothing to wait for that could be told from it.
                 Carrier::Hidden | Carrier::None => None,
             },
             Proof::EvmTransaction { transaction, .. } => {
-                let receipt = evm.config.chain.receipts(&[transaction.hash]).await?.pop().flatten();
+                let receipt = evm.config.chain.receipts_up_to(&[transaction.hash], head.block()).await?.pop().flatten();
                 match receipt {
                     Some(receipt) if self.shows(evm, &row, &receipt).await? => {
                         Some((TransactionId::Evm(transaction.hash), block_of(&receipt)))
