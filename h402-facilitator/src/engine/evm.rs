@@ -40,7 +40,7 @@ use crate::{
 use alloy_primitives::U256;
 use carriers::Carriers;
 use code::Changed;
-use h402_core::{Address, Amount, Assets, EvmAddress, Network, Undecided};
+use h402_core::{Address, Amount, Assets, EvmAddress, Network, PaymentKey, TransactionId, Undecided};
 use lane::KeyLane;
 use queue::Job;
 use std::{
@@ -218,6 +218,13 @@ impl EvmEngine {
     /// Whether a key has given nonces that are not known to be mined, whatever became of their payments.
     fn has_unmined(&self) -> bool {
         self.lanes.iter().any(|lane| lane.depth() > 0)
+    }
+
+    /// Whether all payments in a transaction are decided but this one.
+    pub(super) fn is_last_of(&self, payment: &PaymentKey, transaction: &TransactionId) -> bool {
+        let TransactionId::Evm(hash) = transaction else { return true };
+        let waits = |of: &PaymentKey| of != payment && self.payments.find(of).is_some_and(|open| !open.news.borrow().state.is_decided());
+        self.carriers.find(hash).is_none_or(|carrier| !carrier.payments.iter().any(waits))
     }
 
     /// Forgets what is mined and carries no open payment.
