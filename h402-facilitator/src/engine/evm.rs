@@ -203,11 +203,20 @@ impl EvmEngine {
 
     /// Hands a payment to the lane that is to settle it. What waits in a queue already waits once.
     fn put(&self, job: Job) {
+        self.put_in(self.lane_for_one(), job);
+    }
+
+    /// Hands it to the key that it was tried from.
+    fn put_where_tried(&self, job: Job) {
+        self.put_in(self.lane_of(self.config.chain.tries_from()).or_else(|| self.lane_for_one()), job);
+    }
+
+    fn put_in(&self, lane: Option<&Arc<KeyLane>>, job: Job) {
         let key = job.key();
         if self.lanes.iter().any(|lane| lane.queue.has(&key)) {
             return;
         }
-        if let Some(lane) = self.lane_for_one() {
+        if let Some(lane) = lane {
             lane.queue.put(job);
         }
     }

@@ -10,6 +10,7 @@ use super::{
     EvmEngine,
     queue::Job,
 };
+use crate::evm::EvmChain;
 use h402_core::{
     BlockRef, CallerKey, Checked, Clock, EvmFacts, Matched, PaymentKey, PaymentKind, PaymentRow, Proof, Settlement, Simulation, Store,
     TransactionId, Undecided, VerifyError,
@@ -33,7 +34,12 @@ impl<S: Store, C: Clock> Shared<S, C> {
                     Some(Simulation::Reverts { .. }) | None => evm.config.max_gas,
                 };
                 // A payer with code may do anything when it is paid from: it shares no transaction with others.
+<<<<<<< HEAD
                 Start::Lane { gas, company: !facts.payer_has_code && !payment.is_for_contract() }
+=======
+                let contract = facts.payer_has_code || is_for_contract(payment);
+                Start::Lane { gas, company: !contract, pinned: contract }
+>>>>>>> 0016bde (engine: send what a contract pays from the key that tried it, and plain payments with plain gas)
             }
             Proof::EvmTransaction { .. } => Start::Send,
             Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => Start::Nothing,
@@ -84,7 +90,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Hands a claimed payment to whatever sends it.
     pub(in crate::engine) async fn begin_evm(&self, evm: &EvmEngine, open: &Arc<OpenPayment>, start: Start) {
         match start {
-            Start::Lane { gas, company } => evm.put(Job { open: open.clone(), gas, company, after: None }),
+            Start::Lane { gas, company, pinned } => {
+                let job = Job { open: open.clone(), gas, company, after: None };
+                if pinned { evm.put_where_tried(job) } else { evm.put(job) }
+            }
             Start::Send => {
                 let raw = open.news.borrow().raw.clone();
                 if let Some(raw) = raw {
@@ -104,19 +113,28 @@ impl EvmEngine {
             && claimed
         {
             // What its simulation said is not in the ledger: it goes alone, with all the gas that it may use.
-            self.put(Job { open, gas: self.greatest_gas(), company: false, after: None });
+            let (gas, pinned) = self.known_of(&open.news.borrow());
+            let job = Job { open, gas, company: false, after: None };
+            if pinned { self.put_where_tried(job) } else { self.put(job) }
         }
     }
 
-    /// The most that a settlement may use, whoever pays: what is known of it from its row alone.
-    fn greatest_gas(&self) -> u64 {
-        self.config.contract_payers.as_ref().map_or(0, |allowed| allowed.max_gas).max(self.config.max_gas)
+    /// The most gas that a settlement may use, and whether a contract pays, as far as is known from its row alone.
+    fn known_of(&self, row: &PaymentRow) -> (u64, bool) {
+        let by_contract = row.raw.as_ref().is_some_and(|call| EvmChain::is_contracts_call(call));
+        match &self.config.contract_payers {
+            Some(allowed) if by_contract => (allowed.max_gas.max(self.config.max_gas), true),
+            _ => (self.config.max_gas, false),
+        }
     }
 
     /// How a payment goes to the chain that another process has claimed.
     pub(in crate::engine) fn start_of(&self, row: &PaymentRow) -> Start {
         match (row.state, row.kind) {
-            (Settlement::Claimed, _) => Start::Lane { gas: self.greatest_gas(), company: false },
+            (Settlement::Claimed, _) => {
+                let (gas, pinned) = self.known_of(row);
+                Start::Lane { gas, company: false, pinned }
+            }
             (Settlement::Signed { .. }, PaymentKind::EvmTransaction) => Start::Send,
             _ => Start::Nothing,
         }
