@@ -52,6 +52,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             evm.is_worth(checked, *gas).await?;
         }
         let mut policy = self.judge_policy(evm, checked, Amount::ZERO);
+        policy.times.min_left = evm.interval.least_left(promised);
         let mut terms = self.terms(holder, facts.block);
         if let (true, Some(allowed)) = (contract, &evm.config.contract_payers) {
             policy.max_gas = allowed.max_gas;
