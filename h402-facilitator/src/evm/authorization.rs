@@ -93,7 +93,7 @@ impl EvmChain {
             }
             calls.push(block_call(first));
             let (mut answers, answerer) = self.inner.ask_with(block, calls).await?;
-            let oldest: Head = self.inner.read_answer(answers.pop(), answerer)?;
+            let oldest: Option<Head> = self.inner.read_answer(answers.pop(), answerer)?;
             for answer in answers {
                 match asked.found(answer) {
                     Ok(None) => {}
@@ -106,7 +106,8 @@ impl EvmChain {
             if self.inner.log_span.now() < span {
                 continue;
             }
-            if first == 0 || oldest.time < since {
+            // Some chains do not begin with zero.
+            if first == 0 || oldest.ok_or(Undecided::Chain)?.time < since {
                 return Ok(None);
             }
             last = Some(first - 1);

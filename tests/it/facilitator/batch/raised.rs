@@ -66,13 +66,4 @@ async fn t144_a_large_payment_in_a_raised_transaction_is_not_signed_anew() {
     let settled = settle(&rig, &large, Some("shop-1")).await;
     assert_eq!((settled.is_settled(), settled.transaction()), (true, Some(mined)), "{settled:?}");
     assert_eq!((broadcasts(&rig), transfers(&rig)), (2, 3));
-    // The next one has them all noted as over.
-    let honest = rig.payment(PAYER, PRICE);
-    let mining = async {
-        until("it waits", async || rig.chain.pending().len() == 1).await;
-        rig.chain.mine().await;
-        until("all are over", async || stored(&rig).await.is_empty()).await;
-    };
-    let (settled, ()) = tokio::join!(settle(&rig, &honest, Some("shop-9")), mining);
-    assert!(settled.is_settled(), "{settled:?}");
 }
