@@ -34,12 +34,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
                     Some(Simulation::Reverts { .. }) | None => evm.config.max_gas,
                 };
                 // A payer with code may do anything when it is paid from: it shares no transaction with others.
-<<<<<<< HEAD
-                Start::Lane { gas, company: !facts.payer_has_code && !payment.is_for_contract() }
-=======
-                let contract = facts.payer_has_code || is_for_contract(payment);
+                let contract = facts.payer_has_code || payment.is_for_contract();
                 Start::Lane { gas, company: !contract, pinned: contract }
->>>>>>> 0016bde (engine: send what a contract pays from the key that tried it, and plain payments with plain gas)
             }
             Proof::EvmTransaction { .. } => Start::Send,
             Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => Start::Nothing,
