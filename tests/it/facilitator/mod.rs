@@ -5,6 +5,7 @@ mod batch;
 mod books;
 mod budget;
 mod contracts;
+mod crowded;
 mod floods;
 mod kinds;
 mod ledger;
