@@ -54,7 +54,7 @@ async fn inserts(connections: Vec<PgConnection>) -> (f64, Vec<PgConnection>) {
             let count = count.clone();
             tokio::spawn(async move {
                 while start.elapsed() < SPAN {
-                    let insert = sqlx::query("INSERT INTO bare (key, value) VALUES ($1, $2)").bind(nonce().to_vec()).bind(vec![7; 120]);
+                    let insert = sqlx::query("INSERT INTO bare (key, value) VALUES ($1, $2)").bind(nonce().to_vec()).bind(vec![7u8; 120]);
                     insert.execute(&mut conn).await.unwrap();
                     count.fetch_add(1, Ordering::Relaxed);
                 }
