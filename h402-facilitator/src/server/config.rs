@@ -8,6 +8,7 @@ mod keystore;
 mod policy;
 mod receipts;
 mod reconcile;
+mod secret;
 mod solana;
 mod solana_rpc;
 
@@ -16,6 +17,7 @@ pub use connections::ConnectionsSection;
 pub use database::Database;
 pub use receipts::ReceiptsSection;
 pub use reconcile::ReconcileSection;
+pub use secret::Secret;
 pub use solana::{CommitmentWord, ExtensionWord};
 pub use solana_rpc::SolanaRpcSection;
 
@@ -26,24 +28,6 @@ use crate::{
 use h402_core::{Address, Amount, Asset, Assets, Network, ReceiptKey, UnknownNetwork};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc};
-
-/// A text that is never shown.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text, for whoever it is meant for.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
