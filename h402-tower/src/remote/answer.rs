@@ -2,8 +2,8 @@
 
 use super::client::Answer;
 use h402_core::{
-    Attestation, Checked, Claimed, Lookup, Proof, Receipt, ReceiptIssuer, Reject, SettleError, SignedReceipt, Supported, TransactionId,
-    Undecided, Verified, VerifyError,
+    Attestation, Checked, Claimed, Lookup, Proof, Receipt, ReceiptIssuer, ReceiptPurpose, Reject, SettleError, SignedReceipt, Supported,
+    TransactionId, Undecided, Verified, VerifyError,
     wire::h402::{self, VerifyAnswer},
 };
 use http::StatusCode;
@@ -57,7 +57,7 @@ fn attest(payment: Checked, answer: &VerifyAnswer) -> Result<Verified, VerifyErr
 /// What became of a payment. Of a facilitator whose `issuer` is known, a success counts with its signature only (T137).
 pub(super) fn settle(payment: &Claimed, answer: &Answer, issuer: Option<&ReceiptIssuer>) -> Result<Receipt, SettleError> {
     let mut receipt = said(payment, answer)?;
-    receipt.signed = receipt.signed.filter(|signed| is_of(signed, payment));
+    receipt.signed = receipt.signed.filter(|signed| is_of(signed, payment) && signed.unverified().transaction == receipt.transaction);
     match (issuer, &receipt.signed) {
         (None, _) => Ok(receipt),
         (Some(issuer), Some(signed)) if signed.verify(&[*issuer]).is_ok() => Ok(receipt),
@@ -68,13 +68,13 @@ pub(super) fn settle(payment: &Claimed, answer: &Answer, issuer: Option<&Receipt
     }
 }
 
-/// Whether a receipt is about this payment, and signed by whoever it says.
+/// Whether a receipt says that this payment was settled, and is signed by whoever it says.
 fn is_of(signed: &SignedReceipt, payment: &Claimed) -> bool {
     let (matched, said) = (payment.matched(), signed.unverified());
     let offer = &matched.requirements().offer;
-    let of_this =
-        (said.payment, said.asset, said.amount, said.pay_to) == (payment.grant().key, offer.asset.id, matched.amount(), offer.pay_to);
-    of_this && signed.verify(&[signed.issuer()]).is_ok()
+    let of_this = (said.payment, said.payer, said.asset, said.amount, said.pay_to)
+        == (payment.grant().key, matched.payer(), offer.asset.id, matched.amount(), offer.pay_to);
+    of_this && said.purpose == ReceiptPurpose::Settled && signed.verify(&[signed.issuer()]).is_ok()
 }
 
 fn said(payment: &Claimed, answer: &Answer) -> Result<Receipt, SettleError> {

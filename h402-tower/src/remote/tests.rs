@@ -3,8 +3,9 @@ use crate::loopback::{Behaviour, Server, nobody};
 use alloy_primitives::{B256, U256};
 use h402_core::{
     Address, Amount, Assets, Authorization, CallerKey, CheckPolicy, Checked, Claimed, Dialect, EvmKey, Facilitator, Fingerprint, Flow,
-    Grant, GrantState, Lookup, Matched, Network, Offer, Offers, Payload, PaymentKey, PaymentPayload, Reject, Resource, Scheme,
-    SentEvmTransaction, SettleError, Settlement, TransactionId, Undecided, UnixMillis, VerifyError, wire::h402,
+    Grant, GrantState, Lookup, Matched, Network, Offer, Offers, Payload, PaymentKey, PaymentPayload, ReceiptKey, ReceiptPurpose, Reject,
+    Resource, Scheme, SentEvmTransaction, SettleError, Settlement, SignedReceipt, Statement, TransactionId, Undecided, UnixMillis,
+    VerifyError, wire::h402,
 };
 use http::{HeaderMap, HeaderValue};
 use std::{sync::Arc, time::Duration};
@@ -256,6 +257,55 @@ async fn an_unknown_settlement_is_asked_for_again_with_the_same_key() {
         assert_eq!(request.line, "POST /settle HTTP/1.1");
         assert_eq!(request.value("idempotency-key"), Some(caller().to_header().as_str()));
         assert_eq!(request.body, received[0].body);
+    }
+}
+
+/// T137: of a facilitator whose key is known a success counts if that key has signed it for this payment, and otherwise its outcome
+/// is unknown, and never a refusal. Without a key its word counts.
+#[tokio::test]
+async fn t137_a_success_counts_with_its_signature() {
+    let key = ReceiptKey::from_seed(&[5; 32]);
+    let claimed = claimed();
+    let offer = &claimed.matched().requirements().offer;
+    let honest = Statement {
+        purpose: ReceiptPurpose::Settled,
+        payment: claimed.grant().key,
+        fingerprint: None,
+        transaction: transaction(),
+        block: None,
+        asset: offer.asset.id,
+        amount: claimed.matched().amount(),
+        pay_to: offer.pay_to,
+        payer: claimed.matched().payer(),
+        time: NOW,
+    };
+    let elsewhere = TransactionId::Evm(B256::repeat_byte(0x43));
+    let stranger = ReceiptKey::from_seed(&[6; 32]);
+    let cases = [
+        ("its own", Some((honest.clone(), &key)), true),
+        ("none", None, false),
+        ("a stranger's", Some((honest.clone(), &stranger)), false),
+        ("of another payment", Some((Statement { payment: PaymentKey::from_bytes([9; 32]), ..honest.clone() }, &key)), false),
+        ("of another payer", Some((Statement { payer: offer.pay_to, ..honest.clone() }, &key)), false),
+        ("of less", Some((Statement { amount: Amount::from_atomic(9_999), ..honest.clone() }, &key)), false),
+        ("of another transaction", Some((Statement { transaction: elsewhere, ..honest.clone() }, &key)), false),
+        ("a credit", Some((Statement { purpose: ReceiptPurpose::Credit, ..honest.clone() }, &key)), false),
+    ];
+    for (name, receipt, counts) in cases {
+        let signed = receipt.map(|(statement, key)| SignedReceipt::sign(statement, key).unwrap());
+        let field = signed.as_ref().map_or_else(String::new, |signed| format!(r#","receipt":"{signed}""#));
+        let answer = SETTLED.replace(r#","namespace""#, &format!(r#"{field},"namespace""#));
+        let server = Server::start(vec![Behaviour::json(200, &answer)]).await;
+        let facilitator = RemoteFacilitator::new(&server.url("")).unwrap();
+        let believed = facilitator.settle(&claimed, caller()).await.unwrap();
+        // The signature is handed on only if it is about this payment.
+        assert_eq!(believed.signed.is_some(), counts || name == "a stranger's", "{name}");
+        let strict = RemoteFacilitator::new(&server.url("")).unwrap().with_receipt_issuer(key.issuer());
+        let settled = strict.settle(&claimed, caller()).await;
+        match settled {
+            Ok(receipt) => assert!(counts && receipt == believed, "{name}"),
+            Err(error) => assert!(!counts && error == SettleError::Pending { transaction: Some(transaction()) }, "{name}: {error:?}"),
+        }
     }
 }
 
