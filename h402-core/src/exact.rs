@@ -6,6 +6,7 @@ mod authorization;
 mod judge;
 mod matching;
 mod sent;
+mod signature;
 mod solana;
 mod transaction;
 
@@ -13,6 +14,7 @@ pub use judge::{
     AllowedExtensions, EvmFacts, JudgePolicy, NativeChange, ReceiptFacts, SentFacts, Simulation, SolanaFacts, SolanaPolicy,
     SolanaSentFacts, SolanaSimulation, TokenChange, TransferLog,
 };
+pub use signature::PayerSignature;
 
 use crate::{
     Address, Amount, Authorization, Network, Offers, PaymentClass, PaymentId, PaymentKey, PaymentPayload, Reject, Requirements, Resource,
@@ -20,7 +22,7 @@ use crate::{
     evm::EvmTransaction,
     solana::{SolanaPayment, SolanaTransaction},
 };
-use alloy_primitives::{B256, Bytes, Signature};
+use alloy_primitives::{B256, Bytes};
 use core::fmt;
 use std::sync::Arc;
 
@@ -76,47 +78,6 @@ pub enum Proof {
         /// Who signed the resource, and so must be the owner of what was paid.
         claimant: SolanaAddress,
     },
-}
-
-/// What makes an authorization its payer's.
-#[derive(Clone, PartialEq, Eq)]
-pub enum PayerSignature {
-    /// Made by the key of the payer's account, in the one form tokens accept.
-    Account(Signature),
-    /// For the payer's contract to say yes or no to, as received; nothing about it is checked. At most 4 KiB.
-    Contract(Bytes),
-}
-
-impl PayerSignature {
-    /// Longest signature for a contract, in bytes.
-    pub const MAX_CONTRACT: usize = 4096;
-    /// What a signature ends with whose contract is still to be deployed (ERC-6492).
-    const COUNTERFACTUAL: B256 = alloy_primitives::b256!("6492649264926492649264926492649264926492649264926492649264926492");
-
-    /// The bytes to hand on.
-    #[must_use]
-    pub fn to_bytes(&self) -> Bytes {
-        match self {
-            Self::Account(signature) => Bytes::copy_from_slice(&signature.as_bytes()),
-            Self::Contract(bytes) => bytes.clone(),
-        }
-    }
-
-    /// Whether a contract is to be asked that is still to be deployed (ERC-6492).
-    #[must_use]
-    pub fn is_counterfactual(&self) -> bool {
-        matches!(self, Self::Contract(bytes) if bytes.ends_with(Self::COUNTERFACTUAL.as_slice()))
-    }
-}
-
-/// Replayable as well.
-impl fmt::Debug for PayerSignature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Account(_) => "Account(..)",
-            Self::Contract(_) => "Contract(..)",
-        })
-    }
 }
 
 /// Signed bytes are replayable: they never appear in debug output.
@@ -233,7 +194,13 @@ impl Matched {
         self.payload.payload.class()
     }
 
-    /// Who pays: whoever signed.
+    /// Whether only the payer's contract can say that it is the payer's: nothing of its signature was checked.
+    #[must_use]
+    pub fn is_for_contract(&self) -> bool {
+        matches!(self.proof, Proof::Authorization { signature: PayerSignature::Contract(_), .. })
+    }
+
+    /// Who pays: whoever signed, or is said to have by what only a contract can tell.
     #[must_use]
     pub fn payer(&self) -> Address {
         match &self.proof {

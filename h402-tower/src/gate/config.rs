@@ -223,6 +223,20 @@ impl<F: Facilitator, G: Grants, M> Gate<F, G, M> {
         self
     }
 
+    /// Takes authorizations that no key has signed, for the facilitator to ask the payer's contract: ERC-1271 wallets, and those that
+    /// ERC-6492 deploys. Without this they are refused. Their payers pay before the handler runs, whatever the route says, since a
+    /// contract may change its mind. An account's own key comes first, and what that has signed goes its usual way.
+    ///
+    /// The facilitator has to take them, too (`contract_payers`), and the gate believes it: nothing is checked here. Where a
+    /// route offers several tokens of one network to one payee, it does not show which of them such a payer means, and it is refused.
+    ///
+    /// # Security
+    /// Only with a facilitator that asks the contract: one that believes any signature has this gate serve whoever names a payer.
+    pub fn accept_contract_payers(mut self) -> Self {
+        self.limits.contract_payers = true;
+        self
+    }
+
     /// Signs credits with this key: a payer who was charged and cannot be served holds a proof that anybody can check.
     /// Without it the credit is the facilitator's receipt and this server's word. All replicas have the same key.
     pub fn with_credit_key(mut self, key: ReceiptKey) -> Self {

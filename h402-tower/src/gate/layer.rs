@@ -93,6 +93,7 @@ pub(super) struct Limits {
     pub(super) header_cap: usize,
     pub(super) redeliveries: u8,
     pub(super) keep_answers: bool,
+    pub(super) contract_payers: bool,
     pub(super) public_caching: bool,
 }
 
@@ -106,6 +107,7 @@ impl Default for Limits {
             header_cap: h402::MAX_HEADER,
             redeliveries: 0,
             keep_answers: true,
+            contract_payers: false,
             public_caching: false,
         }
     }

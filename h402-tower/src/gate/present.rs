@@ -28,14 +28,14 @@ pub(super) struct Presented {
 
 impl Presented {
     /// The payment as it was taken: a price that changed since does not change what was paid.
-    pub(super) fn matched_for(&self, grant: &Grant) -> Matched {
+    pub(super) fn matched_for(&self, grant: &Grant, contracts: bool) -> Matched {
         let requirements = self.matched.requirements();
         let mut offer = Offer::clone(&requirements.offer);
         offer.amount = grant.amount;
         match single(Arc::new(offer)) {
             Ok(offers) if self.stale.is_some() => {
                 let payload = self.matched.payload().clone();
-                let matched = Matched::new(payload, &offers, &requirements.resource, requirements.lifetime_seconds);
+                let matched = matching(contracts)(payload, &offers, &requirements.resource, requirements.lifetime_seconds);
                 matched.unwrap_or_else(|_| self.matched.clone())
             }
             _ => self.matched.clone(),
@@ -53,16 +53,17 @@ impl<F, G> Shared<F, G> {
         let payload = h402::decode_payment(header.as_bytes())?;
         let (resource, expired) = self.signed_resource(visit, &payload)?;
         let sent = payload.payload.class() == PaymentClass::Transaction;
-        let flow = if sent { Flow::Upfront } else { visit.quote.flow };
+        // What is sent has moved already, and a contract that says yes may say no a moment later.
+        let flow = |matched: &Matched| if sent || matched.is_for_contract() { Flow::Upfront } else { visit.quote.flow };
         let lifetime = Some(self.limits.lifetime());
-        let matching = |offers: &Offers| Matched::new(payload.clone(), offers, &resource, lifetime);
+        let matching = |offers: &Offers| matching(self.limits.contract_payers)(payload.clone(), offers, &resource, lifetime);
         let stale = expired.then_some(Reject::Resource);
 
         let quotes;
         let (known, refused) = match matching(&visit.quote.offers) {
             Ok(matched) if !sent => {
                 let least = matched.requirements().offer.least();
-                return Ok(Presented { matched, flow, stale, least });
+                return Ok(Presented { flow: flow(&matched), matched, stale, least });
             }
             Ok(matched) => {
                 quotes = self.quotes(visit, parts, body);
@@ -87,11 +88,11 @@ impl<F, G> Shared<F, G> {
         let least = quotes.iter().flat_map(offered).map(|offer| offer.least()).min().unwrap_or_default();
         let honoured = quotes.iter().filter(|quote| quote.honoured).flat_map(offered);
         let Some(cheapest) = honoured.min_by_key(|offer| offer.amount) else {
-            return Ok(Presented { matched: known, flow, stale: Some(refused), least });
+            return Ok(Presented { flow: flow(&known), matched: known, stale: Some(refused), least });
         };
         match single(cheapest).and_then(|offers| matching(&offers)) {
-            Ok(matched) => Ok(Presented { matched, flow, stale, least }),
-            Err(refused) => Ok(Presented { matched: known, flow, stale: Some(refused), least }),
+            Ok(matched) => Ok(Presented { flow: flow(&matched), matched, stale, least }),
+            Err(refused) => Ok(Presented { flow: flow(&known), matched: known, stale: Some(refused), least }),
         }
     }
 
@@ -136,6 +137,13 @@ impl<F, G> Shared<F, G> {
     fn honours(&self, retired_at: UnixMillis, now: UnixMillis) -> bool {
         now < retired_at.plus(self.limits.quote_ttl)
     }
+}
+
+type Match = fn(PaymentPayload, &Offers, &Arc<Resource>, Option<u64>) -> Result<Matched, Reject>;
+
+/// How payloads are matched with offers, where payers may be contracts and where they may not.
+fn matching(contracts: bool) -> Match {
+    if contracts { Matched::with_contracts } else { Matched::new }
 }
 
 /// What a request cost under one version of the prices.

@@ -108,7 +108,13 @@ impl<F: Facilitator, G: Grants> Admission<F, G> {
         if charged && grant.amount < presented.least && grant.claimed_at >= self.gate.remembers_since() {
             return Err(Refusal::UsedElsewhere);
         }
-        let mut hold = Hold::found(self.gate.clone(), presented.matched_for(&grant), grant, flight, self.runtime.clone());
+        let mut hold = Hold::found(
+            self.gate.clone(),
+            presented.matched_for(&grant, self.gate.limits.contract_payers),
+            grant,
+            flight,
+            self.runtime.clone(),
+        );
         match (hold.grant().state, hold.grant().flow) {
             (GrantState::Running, Flow::Upfront) => {
                 self.verify(&presented).await?;

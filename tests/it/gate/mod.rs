@@ -1,6 +1,7 @@
 //! The gate under attack: real shops, real sockets, a real facilitator on a real chain.
 
 mod caching;
+mod contracts;
 mod delivery;
 mod exposure;
 mod facilitator;
@@ -10,6 +11,7 @@ mod outcome;
 mod paths;
 mod prices;
 pub(crate) mod race;
+mod receipts;
 mod replay;
 mod restart;
 mod solana;

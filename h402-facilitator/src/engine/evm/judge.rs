@@ -9,14 +9,8 @@ use super::{
     EvmEngine,
 };
 use h402_core::{
-    Amount, Attestation, CheckPolicy, Checked, Clock, EvmFacts, JudgePolicy, Matched, PayerSignature, Proof, Reject, Simulation, Store,
-    VerifyError,
+    Amount, Attestation, CheckPolicy, Checked, Clock, EvmFacts, JudgePolicy, Matched, Proof, Reject, Simulation, Store, VerifyError,
 };
-
-/// Whether only a contract can say that a payment is its payer's.
-pub(super) fn is_for_contract(payment: &Matched) -> bool {
-    matches!(payment.proof(), Proof::Authorization { signature: PayerSignature::Contract(_), .. })
-}
 
 impl<S: Store, C: Clock> Shared<S, C> {
     /// Asks the chain, judges, and reserves: for a minute, or for a settlement until it is included.
@@ -29,6 +23,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
         evm.progress.ensure(evm.config.max_block_age)?;
         let payment = checked.matched();
         let ours = matches!(payment.proof(), Proof::Authorization { .. });
+        // However it came here: nobody else has looked at its signature.
+        if payment.is_for_contract() && evm.config.contract_payers.is_none() {
+            return Err(Reject::Signature("not the payer's signature over an offered token").into());
+        }
         if ours {
             if evm.strikes.is_too_much(payment.payer(), self.clock.now()) {
                 return Err(Reject::GasWasted.into());
@@ -44,7 +42,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             let asset = payment.requirements().offer.asset.id;
             self.insolvent.note(payment.payer(), asset, facts.balance, payment.amount(), self.clock.now());
         }
-        let contract = ours && (facts.payer_has_code || is_for_contract(payment));
+        let contract = ours && (facts.payer_has_code || payment.is_for_contract());
         if contract {
             self.try_contract(evm, payment, &mut facts).await?;
         }

@@ -8,7 +8,6 @@ use super::{
         settle::{Kept, Prepared, Start},
     },
     EvmEngine,
-    judge::is_for_contract,
     queue::Job,
 };
 use h402_core::{
@@ -34,7 +33,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
                     Some(Simulation::Reverts { .. }) | None => evm.config.max_gas,
                 };
                 // A payer with code may do anything when it is paid from: it shares no transaction with others.
-                Start::Lane { gas, company: !facts.payer_has_code && !is_for_contract(payment) }
+                Start::Lane { gas, company: !facts.payer_has_code && !payment.is_for_contract() }
             }
             Proof::EvmTransaction { .. } => Start::Send,
             Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => Start::Nothing,
