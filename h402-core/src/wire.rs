@@ -5,6 +5,7 @@
 
 mod base64;
 mod dialect;
+mod header;
 mod json;
 mod signed;
 mod skipped;

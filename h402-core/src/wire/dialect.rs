@@ -1,6 +1,6 @@
 //! Which dialect a peer speaks: told from what it sent, never guessed from two things at once (T111).
 
-use super::{base64, h402::RequestError, json};
+use super::{h402::RequestError, header, json};
 use crate::{Dialect, Reject};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -70,7 +70,7 @@ pub fn presented<'a>(
 
 /// h402 and x402 version 1 share `X-PAYMENT`; the version says which it is.
 fn of_x_payment(value: &[u8]) -> Result<Dialect, Reject> {
-    let text = base64::decode_text(value).map_err(|_| Reject::Undecodable("not base64"))?;
+    let text = header::decode_payment(value)?;
     let versions: VersionsIn<'_> = json::read_payload(&text)?;
     match (versions.h402_version, versions.x402_version) {
         (Some(_), None) => Ok(Dialect::H402V1),

@@ -3,10 +3,10 @@
 mod evm;
 mod solana;
 
-use super::{MAX_HEADER, VERSION, network, network::BadNetwork};
+use super::{VERSION, network, network::BadNetwork};
 use crate::{
     Dialect, Network, PaymentPayload, Reject, Scheme,
-    wire::{WireError, base64, json, json::read_payload as read},
+    wire::{WireError, header, json, json::read_payload as read},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -15,14 +15,11 @@ use std::borrow::Cow;
 /// Reads a payment header. Only its form is checked.
 ///
 /// # Errors
-/// [`Reject::Undecodable`] if it is longer than [`MAX_HEADER`] or no JSON in base64; [`Reject::Version`],
+/// [`Reject::Undecodable`] if it is longer than [`super::MAX_HEADER`] or no JSON in base64; [`Reject::Version`],
 /// [`Reject::Scheme`] and [`Reject::PayloadType`] for what is not spoken here; [`Reject::Malformed`] for a field
 /// that is missing, repeated or cannot be read.
 pub fn decode_payment(header: &[u8]) -> Result<PaymentPayload, Reject> {
-    if header.len() > MAX_HEADER {
-        return Err(Reject::Undecodable("longer than 16 KiB"));
-    }
-    let text = base64::decode_text(header).map_err(|_| Reject::Undecodable("not base64"))?;
+    let text = header::decode_payment(header)?;
     let wire: PaymentIn<'_> = read(&text)?;
     if !json::is_one(wire.h402_version) {
         return Err(Reject::Version);
@@ -43,7 +40,7 @@ pub fn decode_payment(header: &[u8]) -> Result<PaymentPayload, Reject> {
 /// Writes a payment header: padded standard base64 of JSON.
 ///
 /// # Errors
-/// [`WireError::TooLong`] if it would be longer than [`MAX_HEADER`], which no server needs to read;
+/// [`WireError::TooLong`] if it would be longer than [`super::MAX_HEADER`], which no server needs to read;
 /// [`WireError::Field`] if the payload is not one of its network, or of another dialect.
 ///
 /// ```
@@ -69,19 +66,14 @@ pub fn encode_payment(payload: &PaymentPayload) -> Result<String, WireError> {
     if payload.dialect != Dialect::H402V1 {
         return Err(WireError::Field("payment is of another dialect"));
     }
-    let json = json::write(&PaymentOut {
+    header::encode(&json::write(&PaymentOut {
         h402_version: VERSION,
         scheme: payload.scheme.as_str(),
         namespace: network::namespace(payload.network),
         network_id: network::network_id(payload.network),
         resource: payload.resource.as_deref(),
         payload: inner.ok_or(WireError::Field("payload is not one of its network"))?,
-    })?;
-    let header = base64::encode(&json);
-    if header.len() > MAX_HEADER {
-        return Err(WireError::TooLong { limit: MAX_HEADER, unit: "bytes of header" });
-    }
-    Ok(header)
+    })?)
 }
 
 #[derive(Deserialize)]

@@ -4,9 +4,9 @@ use super::{Version, name, refusal};
 use crate::{
     Address, Amount, Dialect, Network, Receipt, Reject, SettleError, SignedReceipt, TransactionId, Verified, VerifyError,
     wire::{
-        WireError, base64,
+        WireError,
         h402::{belongs, is_of, payer, shorten, transaction},
-        json,
+        header, json,
     },
     words::{self, PENDING},
 };
@@ -190,17 +190,11 @@ pub(super) fn decode_settle(text: &str, version: Version) -> Result<SettleAnswer
 }
 
 pub(super) fn encode_receipt(answer: &SettleAnswer, version: Version) -> Result<String, WireError> {
-    let header = base64::encode(&encode_settle(answer, version)?);
-    let limit = super::MAX_HEADER;
-    if header.len() > limit { Err(WireError::TooLong { limit, unit: "bytes of header" }) } else { Ok(header) }
+    header::encode(&encode_settle(answer, version)?)
 }
 
 pub(super) fn decode_receipt(header: &[u8], version: Version) -> Result<SettleAnswer, WireError> {
-    let limit = super::MAX_HEADER;
-    if header.len() > limit {
-        return Err(WireError::TooLong { limit, unit: "bytes of header" });
-    }
-    decode_settle(&base64::decode_text(header)?, version)
+    decode_settle(&header::decode(header)?, version)
 }
 
 #[derive(Serialize)]

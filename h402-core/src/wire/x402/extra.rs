@@ -3,7 +3,7 @@
 use super::{LeftOut, Terms};
 use crate::{
     Asset, EvmAddress, Flow, Network, Requirements, SolanaHints, TransferMethod, base58,
-    wire::{SkippedOffer, json},
+    wire::{SkippedOffer, h402::HintsOut, json},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -103,12 +103,8 @@ pub(super) struct ExtraOut<'a> {
     asset_transfer_method: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     facilitator_address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fee_payer: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recent_blockhash: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_valid_block_height: Option<String>,
+    #[serde(flatten)]
+    hints: Option<HintsOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_flow: Option<&'static str>,
 }
@@ -119,20 +115,19 @@ impl<'a> ExtraOut<'a> {
         let asset = &offer.asset;
         // Of a token without EIP-3009 the payer may want to sign a permit.
         let domain = asset.eip3009.as_ref().or(asset.permit2612.as_ref());
-        let (mut method, mut fee_payer) = (None, None);
-        match asset.id.network {
-            Network::Evm(_) => method = (offer.method == TransferMethod::Permit2).then_some(offer.method.as_str()),
-            Network::Solana(_) => fee_payer = Some(solana.and_then(|hints| hints.fee_payer).ok_or(LeftOut::FeePayer)?.to_string()),
-        }
-        let hints = solana.filter(|_| fee_payer.is_some());
+        let (method, hints) = match asset.id.network {
+            Network::Evm(_) => ((offer.method == TransferMethod::Permit2).then_some(offer.method.as_str()), None),
+            Network::Solana(_) => {
+                let hints = solana.as_ref().filter(|hints| hints.fee_payer.is_some()).ok_or(LeftOut::FeePayer)?;
+                (None, HintsOut::new(Some(hints)))
+            }
+        };
         Ok(Self {
             name: domain.map(|domain| domain.name.as_str()),
             version: domain.map(|domain| domain.version.as_str()),
             asset_transfer_method: method,
             facilitator_address: facilitator.map(|address| crate::Address::from(address).to_string()),
-            fee_payer,
-            recent_blockhash: hints.and_then(|hints| hints.blockhash).map(|hash| bs58::encode(hash).into_string()),
-            last_valid_block_height: hints.and_then(|hints| hints.last_valid_block_height).map(|height| height.to_string()),
+            hints,
             payment_flow: (terms.flow == Flow::Upfront).then_some(UPFRONT),
         })
     }

@@ -4,9 +4,9 @@ use super::{payer, reason, transaction};
 use crate::{
     Address, ErrorReason, Network, Receipt, ReceiptPurpose, SettleError, SignedReceipt, TransactionId,
     wire::{
-        WireError, base64,
-        h402::{MAX_HEADER, network, refusal},
-        json,
+        WireError,
+        h402::{network, refusal},
+        header, json,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -94,8 +94,7 @@ impl SettleAnswer {
 /// # Errors
 /// [`WireError::TooLong`] if it would be longer than [`MAX_HEADER`].
 pub fn encode_receipt(receipt: &SettleAnswer) -> Result<String, WireError> {
-    let header = base64::encode(&encode_settle(receipt)?);
-    if header.len() > MAX_HEADER { Err(WireError::TooLong { limit: MAX_HEADER, unit: "bytes of header" }) } else { Ok(header) }
+    header::encode(&encode_settle(receipt)?)
 }
 
 /// Reads a receipt header.
@@ -103,10 +102,7 @@ pub fn encode_receipt(receipt: &SettleAnswer) -> Result<String, WireError> {
 /// # Errors
 /// [`WireError`].
 pub fn decode_receipt(header: &[u8]) -> Result<SettleAnswer, WireError> {
-    if header.len() > MAX_HEADER {
-        return Err(WireError::TooLong { limit: MAX_HEADER, unit: "bytes of header" });
-    }
-    settle(&base64::decode_text(header)?)
+    settle(&header::decode(header)?)
 }
 
 /// Writes the answer to `POST /settle`.

@@ -1,10 +1,9 @@
 //! The payment payload: what `X-PAYMENT` carries.
 
-use super::MAX_HEADER;
 use crate::{
     Dialect, PaymentPayload, Reject, Scheme,
     wire::{
-        WireError, base64, json,
+        WireError, header, json,
         x402::{
             Extensions, Version, name,
             payload::{self, PayloadOut},
@@ -20,10 +19,7 @@ use std::borrow::Cow;
 /// # Errors
 /// As [`crate::wire::h402::decode_payment`].
 pub fn decode_payment(header: &[u8]) -> Result<PaymentPayload, Reject> {
-    if header.len() > MAX_HEADER {
-        return Err(Reject::Undecodable("longer than 16 KiB"));
-    }
-    parse(&base64::decode_text(header).map_err(|_| Reject::Undecodable("not base64"))?)
+    parse(&header::decode_payment(header)?)
 }
 
 pub(in crate::wire::x402) fn parse(text: &str) -> Result<PaymentPayload, Reject> {
@@ -44,7 +40,7 @@ pub(in crate::wire::x402) fn parse(text: &str) -> Result<PaymentPayload, Reject>
 /// Writes a payment header: padded standard base64 of JSON.
 ///
 /// # Errors
-/// [`WireError::TooLong`] if it would be longer than [`MAX_HEADER`], which no server needs to read;
+/// [`WireError::TooLong`] if it would be longer than [`super::MAX_HEADER`], which no server needs to read;
 /// [`WireError::Field`] if this version cannot say it.
 ///
 /// ```
@@ -61,8 +57,7 @@ pub(in crate::wire::x402) fn parse(text: &str) -> Result<PaymentPayload, Reject>
 /// # Ok::<(), h402_core::wire::WireError>(())
 /// ```
 pub fn encode_payment(payload: &PaymentPayload) -> Result<String, WireError> {
-    let header = base64::encode(&json::write(&PaymentOut::new(payload)?)?);
-    if header.len() > MAX_HEADER { Err(WireError::TooLong { limit: MAX_HEADER, unit: "bytes of header" }) } else { Ok(header) }
+    header::encode(&json::write(&PaymentOut::new(payload)?)?)
 }
 
 #[derive(Deserialize)]

@@ -1,12 +1,11 @@
 //! `PAYMENT-REQUIRED`: what a server answers with 402.
 
-use super::MAX_HEADER;
 use crate::{
     Assets, Resource,
     wire::{
         SkippedOffer, WireError, base64,
         h402::shorten,
-        json,
+        header, json,
         x402::{
             Accepted, Extensions, LeftOut, Terms, Version,
             requirements::{RequirementsIn, RequirementsOut},
@@ -129,10 +128,7 @@ fn terms(challenge: &Challenge<'_>, resource: &ResourceOut<'_>) -> Result<Writte
 /// # Errors
 /// [`WireError`] if it is no challenge of this version. Offers that cannot be used are no error.
 pub fn decode_challenge(header: &[u8], assets: &Assets) -> Result<ReadChallenge, WireError> {
-    if header.len() > MAX_HEADER {
-        return Err(WireError::TooLong { limit: MAX_HEADER, unit: "bytes of header" });
-    }
-    let text = base64::decode_text(header)?;
+    let text = header::decode(header)?;
     let wire: ChallengeIn<'_> = json::read(&text)?;
     if !json::is(wire.x402_version, 2) {
         return Err(WireError::Version);

@@ -1,10 +1,9 @@
 //! The payment payload: what `PAYMENT-SIGNATURE` carries.
 
-use super::MAX_HEADER;
 use crate::{
     Dialect, Network, PaymentPayload, Reject, Resource, Scheme,
     wire::{
-        WireError, base64, json,
+        WireError, header, json,
         x402::{
             Accepted, Extensions,
             payload::{self, PayloadOut},
@@ -35,10 +34,7 @@ pub struct Payment {
 /// # Errors
 /// As [`crate::wire::h402::decode_payment`].
 pub fn decode_payment(header: &[u8]) -> Result<Payment, Reject> {
-    if header.len() > MAX_HEADER {
-        return Err(Reject::Undecodable("longer than 16 KiB"));
-    }
-    parse(&base64::decode_text(header).map_err(|_| Reject::Undecodable("not base64"))?)
+    parse(&header::decode_payment(header)?)
 }
 
 pub(in crate::wire::x402) fn parse(text: &str) -> Result<Payment, Reject> {
@@ -64,11 +60,10 @@ pub(in crate::wire::x402) fn parse(text: &str) -> Result<Payment, Reject> {
 /// Writes a payment header: padded standard base64 of JSON.
 ///
 /// # Errors
-/// [`WireError::TooLong`] if it would be longer than [`MAX_HEADER`], which no server needs to read;
+/// [`WireError::TooLong`] if it would be longer than [`super::MAX_HEADER`], which no server needs to read;
 /// [`WireError::Field`] if this version cannot say it.
 pub fn encode_payment(payment: &Payment) -> Result<String, WireError> {
-    let header = base64::encode(&json::write(&PaymentOut::new(payment)?)?);
-    if header.len() > MAX_HEADER { Err(WireError::TooLong { limit: MAX_HEADER, unit: "bytes of header" }) } else { Ok(header) }
+    header::encode(&json::write(&PaymentOut::new(payment)?)?)
 }
 
 #[derive(Deserialize)]
