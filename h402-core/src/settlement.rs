@@ -166,6 +166,9 @@ impl Settlement {
     pub const WORDS: [&'static str; 10] =
         ["claimed", "signed", "broadcast", "included", "final", "reorged", "reverted", "failed", "rejected", "abandoned"];
 
+    /// The words of the states that are [open](Settlement::is_open).
+    pub const OPEN_WORDS: [&'static str; 6] = ["claimed", "signed", "broadcast", "included", "reorged", "reverted"];
+
     /// Finds a word of [`Settlement::as_str`].
     #[must_use]
     pub fn word(text: &str) -> Option<&'static str> {

@@ -336,7 +336,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Payments of a network that was taken out of the configuration stay as they are: an operator has to know.
     async fn tell_what_nobody_drives(&self) {
         let totals = self.store.totals().await.unwrap_or_default();
-        let is_open = |state: &str| matches!(state, "claimed" | "signed" | "broadcast" | "included" | "reorged");
+        let is_open = |state: &str| h402_core::Settlement::OPEN_WORDS.contains(&state);
         for total in totals.iter().filter(|total| !self.networks.contains_key(&total.network) && is_open(total.state)) {
             tracing::error!(network = %total.network, state = total.state, payments = total.count, "network is not configured, and its payments are not over");
         }

@@ -79,6 +79,8 @@ fn a_state_survives_the_store() {
         assert_eq!(Settlement::from_parts(state.as_str(), state.transaction(), state.block()), Some(state));
     }
     assert_eq!(Settlement::from_parts("included", Some(tx(1)), None), None);
+    let open: Vec<_> = states().iter().filter(|state| state.is_open()).map(Settlement::as_str).collect();
+    assert_eq!(Settlement::OPEN_WORDS[..], open);
     assert_eq!(Settlement::from_parts("made up", None, None), None);
 }
 
