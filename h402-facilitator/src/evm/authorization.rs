@@ -7,7 +7,7 @@ use super::{
     receipts::WireLog,
 };
 use crate::rpc::Call;
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 use h402_core::{EvmAddress, ReceiptFacts, Undecided, evm::Erc20};
 use serde::Serialize;
@@ -41,6 +41,23 @@ struct Filter {
 }
 
 impl EvmChain {
+    /// One word of state at the latest block, and the logs of `token` with these topics since block `from_block`, asked at once.
+    pub(super) async fn state_and_logs(
+        &self,
+        state: Call,
+        token: EvmAddress,
+        topics: [B256; 3],
+        from_block: u64,
+    ) -> Result<(U256, Vec<WireLog>), Undecided> {
+        let topics = topics.map(|topic| topic.to_string());
+        let filter = Filter { address: token.to_string(), topics, from_block: number(from_block), to_block: "latest" };
+        // The state first: a node that answers in order then never shows a use and hides its log.
+        let mut answers = self.inner.ask([state, Call::new("eth_getLogs", &[filter])]).await?.into_iter();
+        let state = answers.next().ok_or(Undecided::Chain)?.map_err(|_| Undecided::Chain)?;
+        let logs = answers.next().ok_or(Undecided::Chain)?.map_err(|_| Undecided::Chain)?;
+        Ok((word(&read::<Data>(&state)?.0)?, read(&logs)?))
+    }
+
     /// Looks for the transaction that used an authorization, from block `from_block` on.
     ///
     /// One HTTP request; up to two more for the receipt if there is such a transaction.
@@ -55,18 +72,9 @@ impl EvmChain {
         from_block: u64,
     ) -> Result<AuthorizationTrace, Undecided> {
         let state = Erc20::authorizationStateCall { authorizer: from, nonce }.abi_encode();
-        let filter = Filter {
-            address: token.to_string(),
-            topics: [Erc20::AuthorizationUsed::SIGNATURE_HASH.to_string(), from.into_word().to_string(), nonce.to_string()],
-            from_block: number(from_block),
-            to_block: "latest",
-        };
-        // The state first: a node that answers in order then never shows a use and hides its log.
-        let mut answers = self.inner.ask([call_at_latest(token, &state), Call::new("eth_getLogs", &[filter])]).await?.into_iter();
-        let state = answers.next().ok_or(Undecided::Chain)?.map_err(|_| Undecided::Chain)?;
-        let logs = answers.next().ok_or(Undecided::Chain)?.map_err(|_| Undecided::Chain)?;
-        let used = is_true(word(&read::<Data>(&state)?.0)?)?;
-        let logs: Vec<WireLog> = read(&logs)?;
+        let topics = [Erc20::AuthorizationUsed::SIGNATURE_HASH, from.into_word(), nonce];
+        let (state, logs) = self.state_and_logs(call_at_latest(token, &state), token, topics, from_block).await?;
+        let used = is_true(state)?;
         let carrier = logs.iter().rev().find(|log| !log.removed && log.authorization() == Some((token, from, nonce)));
         let Some(carrier) = carrier else { return Ok(AuthorizationTrace { used, log: None }) };
         let transaction = carrier.transaction_hash.ok_or(Undecided::Chain)?.0;

@@ -2,9 +2,9 @@
 
 use super::{
     EvmChain,
-    abi::{call_at_latest, word},
+    abi::call_at_latest,
     authorization::{AuthorizationLog, AuthorizationTrace},
-    quantity::{Data, hash, number, read},
+    quantity::{hash, read},
     question::WireTransaction,
     receipts::WireLog,
 };
@@ -18,7 +18,6 @@ use h402_core::{
         UptoWitness,
     },
 };
-use serde::Serialize;
 
 /// How payments through Permit2 are settled: its canonical contracts must be on the chain.
 ///
@@ -154,15 +153,6 @@ pub struct Permit2Transfer {
     pub nonce: U256,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Filter {
-    address: String,
-    topics: [String; 3],
-    from_block: String,
-    to_block: &'static str,
-}
-
 impl EvmChain {
     /// Looks for the transaction that made a transfer through Permit2, from block `from_block` on.
     ///
@@ -176,19 +166,10 @@ impl EvmChain {
     /// [`Undecided`] if the node does not answer for all of it, or contradicts itself.
     pub async fn permit2_transfer(&self, wanted: &Permit2Transfer, from_block: u64) -> Result<AuthorizationTrace, Undecided> {
         let Permit2Transfer { token, from, to, amount, nonce } = *wanted;
-        let filter = Filter {
-            address: token.to_string(),
-            topics: [Erc20::Transfer::SIGNATURE_HASH.to_string(), from.into_word().to_string(), to.into_word().to_string()],
-            from_block: number(from_block),
-            to_block: "latest",
-        };
-        // The state first, as with authorizations.
-        let calls = [call_at_latest(PERMIT2, &nonce_call(from, nonce)), Call::new("eth_getLogs", &[filter])];
-        let mut answers = self.inner.ask(calls).await?.into_iter();
-        let bitmap = answers.next().ok_or(Undecided::Chain)?.map_err(|_| Undecided::Chain)?;
-        let logs = answers.next().ok_or(Undecided::Chain)?.map_err(|_| Undecided::Chain)?;
-        let used = is_used(nonce, word(&read::<Data>(&bitmap)?.0)?);
-        let logs: Vec<WireLog> = read(&logs)?;
+        let topics = [Erc20::Transfer::SIGNATURE_HASH, from.into_word(), to.into_word()];
+        let bitmap = call_at_latest(PERMIT2, &nonce_call(from, nonce));
+        let (bitmap, logs) = self.state_and_logs(bitmap, token, topics, from_block).await?;
+        let used = is_used(nonce, bitmap);
         let pays = |log: &&WireLog| {
             let transfer = log.transfer().filter(|_| !log.removed);
             transfer.is_some_and(|log| (log.token, log.from, log.to, log.amount) == (token, from, to, amount))
