@@ -23,38 +23,38 @@ use h402_core::{
 /// Longest `Idempotency-Key` in bytes.
 const MAX_CALLER_KEY: usize = 255;
 
-pub(super) async fn verify<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, headers: HeaderMap, body: Body) -> Answer {
-    let (caller, asked) = match ask(&engine, &headers, body).await {
-        Ok(asked) => asked,
-        Err(answer) => return answer,
-    };
-    let Asked { dialect, payment } = asked;
+pub(super) async fn verify<S: Store, C: Clock>(
+    State(engine): State<Engine<S, C>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Answer, Answer> {
+    let (caller, Asked { dialect, payment }) = ask(&engine, &headers, body).await?;
     let payment = match payment {
         Ok(payment) => payment,
-        Err(reject) => return verified(dialect, &Err(reject.into()), None, None),
+        Err(reject) => return Ok(verified(dialect, &Err(reject.into()), None, None)),
     };
     let (network, payer) = (payment.network(), payment.payer());
-    verified(dialect, &engine.verify(payment, caller).await, Some(network), Some(payer))
+    Ok(verified(dialect, &engine.verify(payment, caller).await, Some(network), Some(payer)))
 }
 
-pub(super) async fn settle<S: Store, C: Clock>(State(engine): State<Engine<S, C>>, headers: HeaderMap, body: Body) -> Answer {
-    let (caller, asked) = match ask(&engine, &headers, body).await {
-        Ok(asked) => asked,
-        Err(answer) => return answer,
-    };
-    let Asked { dialect, payment } = asked;
+pub(super) async fn settle<S: Store, C: Clock>(
+    State(engine): State<Engine<S, C>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Answer, Answer> {
+    let (caller, Asked { dialect, payment }) = ask(&engine, &headers, body).await?;
     let payment = match payment {
         Ok(payment) => payment,
         // Who has a key was told that the payment is good, and has given something for it: it may be on its way since before a
         // change of configuration, and must not be refused for that.
         Err(Reject::Network(_) | Reject::Asset) if caller.is_some() => {
-            return settled(dialect, &Err(Undecided::NotConfigured.into()), None, None, None);
+            return Ok(settled(dialect, &Err(Undecided::NotConfigured.into()), None, None, None));
         }
-        Err(reject) => return settled(dialect, &Err(reject.into()), None, None, None),
+        Err(reject) => return Ok(settled(dialect, &Err(reject.into()), None, None, None)),
     };
     let (network, payer) = (payment.network(), payment.payer());
     let amount = (payment.requirements().offer.scheme == Scheme::Upto).then(|| payment.amount());
-    settled(dialect, &engine.settle(payment, caller).await, Some(network), Some(payer), amount)
+    Ok(settled(dialect, &engine.settle(payment, caller).await, Some(network), Some(payer), amount))
 }
 
 /// What was asked. A payment that is refused before anybody looks at the chain is an answer as well.
