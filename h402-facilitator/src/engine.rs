@@ -101,6 +101,9 @@ pub struct EngineConfig {
     pub callers: Callers,
     /// Payments that one payer may have open at once in one asset.
     pub max_open_per_payer: usize,
+    /// Open payments of one network that are held in memory, about two KiB each. All others are in the ledger only and are
+    /// looked at in turn, so that any number may be open; they end later than those that are held.
+    pub open_in_memory: usize,
     /// Payments verified at once, and as many settled; more are answered `busy`.
     pub max_concurrent: usize,
     /// Times a second that the chains are asked about payments of one payer; more are answered `busy`.
@@ -135,6 +138,7 @@ impl EngineConfig {
             networks,
             callers: Callers::Guarded,
             max_open_per_payer: 16,
+            open_in_memory: 16_384,
             max_concurrent: 1024,
             reads_per_payer: 100,
             reads_overall: 2000,
@@ -296,7 +300,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     async fn new(config: EngineConfig, store: S, clock: C) -> Result<Arc<Self>, StartError> {
         let mut networks = BTreeMap::new();
         for network in config.networks {
-            let engine = NetworkEngine::check(network, &config.assets).await?;
+            let engine = NetworkEngine::check(network, &config.assets, config.open_in_memory).await?;
             networks.insert(engine.network(), engine);
         }
         let started = clock.now().seconds();

@@ -162,8 +162,12 @@ impl Store for PostgresStore {
         read!(self.0, payments::untouched(network, after, limit))
     }
 
-    async fn lane(&self, network: Network, sender: &EvmAddress) -> Result<LanePosition, StoreUnavailable> {
-        read!(self.0, transactions::lane(network, sender))
+    async fn lane(&self, network: Network, sender: &EvmAddress, from: u64, limit: u32) -> Result<LanePosition, StoreUnavailable> {
+        read!(self.0, transactions::lane(network, sender, from, limit))
+    }
+
+    async fn promised(&self, payer: &Address, asset: AssetId) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        read!(self.0, payments::promised(payer, asset))
     }
 
     async fn is_taken(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {

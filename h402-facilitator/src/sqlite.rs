@@ -192,9 +192,14 @@ impl Store for SqliteStore {
         read(payments::untouched(lent.connection()?, network, after, limit).await)
     }
 
-    async fn lane(&self, network: Network, sender: &EvmAddress) -> Result<LanePosition, StoreUnavailable> {
+    async fn lane(&self, network: Network, sender: &EvmAddress, from: u64, limit: u32) -> Result<LanePosition, StoreUnavailable> {
         let mut lent = self.0.readers.lend().await?;
-        read(transactions::lane(lent.connection()?, network, sender).await)
+        read(transactions::lane(lent.connection()?, network, sender, from, limit).await)
+    }
+
+    async fn promised(&self, payer: &Address, asset: AssetId) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        let mut lent = self.0.readers.lend().await?;
+        read(payments::promised(lent.connection()?, payer, asset).await)
     }
 
     async fn is_taken(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {

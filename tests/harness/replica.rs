@@ -4,8 +4,8 @@
 use crate::holds::Holds;
 use alloy_primitives::U256;
 use h402_core::{
-    Applied, Change, Clock, EvmAddress, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow,
-    PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable, TransactionId, TransactionRow, UnixMillis,
+    Address, Applied, AssetId, Change, Clock, EvmAddress, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey,
+    PaymentRow, PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable, TransactionId, TransactionRow, UnixMillis,
 };
 use h402_facilitator::SystemClock;
 use std::sync::{Arc, Mutex};
@@ -91,9 +91,14 @@ impl<S: Store + Clone> Store for Replica<S> {
         self.store.untouched(network, after, limit).await
     }
 
-    async fn lane(&self, network: Network, sender: &EvmAddress) -> Result<LanePosition, StoreUnavailable> {
+    async fn lane(&self, network: Network, sender: &EvmAddress, from: u64, limit: u32) -> Result<LanePosition, StoreUnavailable> {
         self.pass(Held::All).await;
-        self.store.lane(network, sender).await
+        self.store.lane(network, sender, from, limit).await
+    }
+
+    async fn promised(&self, payer: &Address, asset: AssetId) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.pass(Held::All).await;
+        self.store.promised(payer, asset).await
     }
 
     async fn is_taken(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {

@@ -99,7 +99,7 @@ async fn carried_on<S: Store, G: Grants>(store: &S, grants: &G, version: u32, na
     assert_eq!(open, [1, 2, 3, 4, 6].map(key), "{name}: what is to be driven on");
 
     let sender = EvmAddress::repeat_byte(5);
-    let lane = store.lane(BASE, &sender).await.unwrap();
+    let lane = store.lane(BASE, &sender, 0, u32::MAX).await.unwrap();
     let nonces: Vec<_> = lane.open.iter().map(|row| (row.nonce, row.id, row.payments.clone(), row.done)).collect();
     assert_eq!(nonces, [(7, hash(2), vec![key(2)], false), (8, hash(3), vec![key(3)], false)], "{name}");
     assert_eq!(lane.greatest, Some(8), "{name}");

@@ -29,6 +29,10 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<PaymentRow>, StoreUnavailable>> + Send;
 
+    /// The open payments of a payer in an asset, all of them, in any order: what they promise of its balance. Asked whenever a
+    /// payer is met that was not lately, so this must cost no more than a look into an index.
+    fn promised(&self, payer: &Address, asset: AssetId) -> impl Future<Output = Result<Vec<PaymentRow>, StoreUnavailable>> + Send;
+
     /// The keys of open payments of a network that are as they were claimed: nobody has changed them since. In the order of
     /// keys, after `after`, at most `limit`. Whoever drives the network asks for them several times a second, so this must
     /// cost no more than a look into an index, however many payments there are.
@@ -39,8 +43,15 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<PaymentKey>, StoreUnavailable>> + Send;
 
-    /// The stored transactions of a key that are not known to be mined, and the greatest nonce ever stored.
-    fn lane(&self, network: Network, sender: &EvmAddress) -> impl Future<Output = Result<LanePosition, StoreUnavailable>> + Send;
+    /// The stored transactions of a key that are not known to be mined, from the nonce `from` on, at most `limit`, and the
+    /// greatest nonce ever stored.
+    fn lane(
+        &self,
+        network: Network,
+        sender: &EvmAddress,
+        from: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<LanePosition, StoreUnavailable>> + Send;
 
     /// Whether a key is taken, by a payment or by a transaction of ours (T173).
     fn is_taken(&self, key: &PaymentKey) -> impl Future<Output = Result<bool, StoreUnavailable>> + Send;

@@ -141,7 +141,7 @@ pub(super) struct EvmEngine {
 }
 
 impl EvmEngine {
-    pub(super) async fn check(config: EvmNetwork, assets: &Assets) -> Result<Self, StartError> {
+    pub(super) async fn check(config: EvmNetwork, assets: &Assets, room: usize) -> Result<Self, StartError> {
         let network = config.chain.network();
         let mut lanes: Vec<Arc<KeyLane>> = Vec::with_capacity(config.signers.len());
         for signer in &config.signers {
@@ -157,7 +157,7 @@ impl EvmEngine {
         let compared = Compared::at_start(config.check(&on(network, assets)).await)?;
         Ok(Self {
             config,
-            payments: OpenPayments::new(network),
+            payments: OpenPayments::new(network, room),
             lanes,
             carriers: Carriers::default(),
             sent: Notify::new(),
@@ -221,15 +221,22 @@ impl EvmEngine {
 
     /// Whether a key has given nonces that are not known to be mined, whatever became of their payments.
     fn has_unmined(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.depth() > 0)
+        self.lanes.iter().any(|lane| lane.depth() > 0 || self.carriers.counts(lane.address()))
     }
 
-    /// Forgets what is mined and carries no open payment.
+    /// Forgets what is mined and carries no open payment, and what carries only payments that are not held.
     fn forget_carriers(&self) {
+        let is_held = |carrier: &carriers::Carrier| carrier.payments.iter().any(|payment| self.payments.find(payment).is_some());
         self.carriers.forget(|carrier| {
             let mined = self.lane_of(carrier.sender).is_none_or(|lane| carrier.nonce < lane.floor());
-            mined && carrier.payments.iter().all(|payment| self.payments.find(payment).is_none())
+            mined && !is_held(carrier)
         });
+        for lane in &self.lanes {
+            self.carriers.mined(lane.address(), lane.floor());
+        }
+        if !self.payments.is_whole() {
+            self.carriers.put_aside(|carrier| !is_held(carrier));
+        }
     }
 
     /// The lane to settle a payment with: any, unless its payer has named the account that must send it.

@@ -3,7 +3,7 @@
 
 use super::{
     HOLD, Shared,
-    reserve::{Claimant, Terms},
+    reserve::{Awaited, Claimant, Terms},
 };
 use h402_core::{Amount, Clock, HoldAnswer, HoldAsk, Reject, Store, Undecided, VerifyError};
 
@@ -18,6 +18,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ) -> Result<T, VerifyError> {
         let judge = |reserved| judge(reserved).map_err(Into::into);
         if !self.store.is_shared() {
+            let _kept = self.known(claimant).await?;
             return self.reservations.decide(claimant, terms, judge);
         }
         let Claimant { payer, asset, key, amount } = claimant;
@@ -40,6 +41,17 @@ impl<S: Store, C: Clock> Shared<S, C> {
             tracing::warn!(payment.id = %key, %error, "could not end a hold; it ends by itself");
         }
         judged
+    }
+
+    /// Sees that what the payer's open payments promise is in this process's memory, and keeps it there until the answer is
+    /// dropped.
+    async fn known(&self, claimant: Claimant) -> Result<Awaited<'_>, Undecided> {
+        let awaited = self.reservations.await_for(claimant.payer, claimant.asset);
+        while let Some(missed) = awaited.unknown() {
+            let rows = self.store.promised(&claimant.payer, claimant.asset).await?;
+            awaited.learn(missed, &rows, self.clock.now());
+        }
+        Ok(awaited)
     }
 
     /// Whether this very payment is held: whoever verified it, in whatever process, found it unspent.

@@ -99,12 +99,12 @@ pub(super) enum NetworkEngine {
 }
 
 impl NetworkEngine {
-    pub(super) async fn check(config: NetworkConfig, assets: &Assets) -> Result<Self, StartError> {
+    pub(super) async fn check(config: NetworkConfig, assets: &Assets, room: usize) -> Result<Self, StartError> {
         Ok(match config {
             #[cfg(feature = "evm")]
-            NetworkConfig::Evm(config) => Self::Evm(Arc::new(EvmEngine::check(config, assets).await?)),
+            NetworkConfig::Evm(config) => Self::Evm(Arc::new(EvmEngine::check(config, assets, room).await?)),
             #[cfg(feature = "solana")]
-            NetworkConfig::Solana(config) => Self::Solana(Arc::new(SolanaEngine::check(config, assets).await?)),
+            NetworkConfig::Solana(config) => Self::Solana(Arc::new(SolanaEngine::check(config, assets, room).await?)),
         })
     }
 

@@ -1,8 +1,9 @@
-//! The payments that are open on one network.
+//! The payments that are open on one network: as many as there is room for in memory, the oldest above all, and of the others
+//! some at a time. The ledger has them all.
 
 use super::{lease::Term, signal::Signal};
 use alloy_primitives::U256;
-use h402_core::{Fence, Network, PaymentKey, PaymentRow, TransactionId};
+use h402_core::{Fence, Network, PaymentKey, PaymentRow, TransactionId, UnixMillis};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -21,9 +22,10 @@ pub(super) struct OpenPayment {
     pub term: Arc<Term>,
 }
 
-/// All settlements of a network that are not over; empty unless this process drives it.
+/// The settlements of a network that are not over and held in memory; empty unless this process drives it.
 pub(super) struct OpenPayments {
     network: Network,
+    room: usize,
     recovered: AtomicBool,
     driven: Mutex<Driven>,
     costs: Mutex<VecDeque<(TransactionId, U256)>>,
@@ -33,6 +35,20 @@ pub(super) struct OpenPayments {
 struct Driven {
     term: Option<Arc<Term>>,
     open: BTreeMap<PaymentKey, Arc<OpenPayment>>,
+    pass: Pass,
+}
+
+/// How far the ledger's open payments have been gone through: again and again, unless all of them are held.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pass {
+    /// The last that was read.
+    after: Option<PaymentKey>,
+    /// Whether something was put aside since its beginning.
+    left_out: bool,
+    /// All that are open are held.
+    whole: bool,
+    /// Passes that have come to their end.
+    count: u64,
 }
 
 /// How many costs are remembered until they are stored.
@@ -40,8 +56,9 @@ struct Driven {
 const COSTS: usize = 4096;
 
 impl OpenPayments {
-    pub(super) fn new(network: Network) -> Self {
-        Self { network, recovered: AtomicBool::new(false), driven: Mutex::default(), costs: Mutex::default() }
+    /// Holds as many as `room`, and a quarter more for a while.
+    pub(super) fn new(network: Network, room: usize) -> Self {
+        Self { network, room, recovered: AtomicBool::new(false), driven: Mutex::default(), costs: Mutex::default() }
     }
 
     pub(super) fn network(&self) -> Network {
@@ -60,7 +77,7 @@ impl OpenPayments {
     /// Begins to drive.
     pub(super) fn begin(&self, fence: Fence) -> Arc<Term> {
         let term = Arc::new(Term::new(fence));
-        *self.driven() = Driven { term: Some(term.clone()), open: BTreeMap::new() };
+        *self.driven() = Driven { term: Some(term.clone()), ..Driven::default() };
         term
     }
 
@@ -97,9 +114,69 @@ impl OpenPayments {
         self.driven().open.remove(key);
     }
 
-    /// As they are now, in the order of their keys: the same ledger is worked on in the same order.
+    /// Those that are held now, in the order of their keys: the same ledger is worked on in the same order.
     pub(super) fn each(&self) -> Vec<Arc<OpenPayment>> {
         self.driven().open.values().cloned().collect()
+    }
+
+    /// How many are held for good.
+    pub(super) fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Whether every open payment is held: one that is not here is over, or not of this process.
+    pub(super) fn is_whole(&self) -> bool {
+        self.driven().pass.whole
+    }
+
+    /// After which payment the ledger is to be read on, how many are wanted, and how often it has been read to its end. None
+    /// are wanted if all are held, or if as many as can be.
+    pub(super) fn wanted(&self) -> (Option<PaymentKey>, usize, u64) {
+        let driven = self.driven();
+        let Pass { after, whole, count, .. } = driven.pass;
+        // A quarter more than there is room for, so that all others are looked at as well, some at a time.
+        let most = self.room.saturating_add((self.room / 4).max(1));
+        (after, if whole { 0 } else { most.saturating_sub(driven.open.len()) }, count)
+    }
+
+    /// Has the ledger read once more from its beginning, should anything have been missed.
+    pub(super) fn read_anew(&self) {
+        let pass = &mut self.driven().pass;
+        (pass.whole, pass.after) = (false, None);
+    }
+
+    /// Notes how far the ledger was read: to this payment, or to its end.
+    pub(super) fn read_to(&self, last: Option<PaymentKey>) {
+        let pass = &mut self.driven().pass;
+        pass.after = last;
+        if last.is_none() {
+            pass.whole = !pass.left_out;
+            pass.left_out = false;
+            pass.count = pass.count.wrapping_add(1);
+        }
+    }
+
+    /// Puts the youngest aside that are more than there is room for, and that nobody is at work on. The ledger has them, and
+    /// they come back when it is read again.
+    pub(super) fn put_aside(&self) {
+        let mut driven = self.driven();
+        let excess = driven.open.len().saturating_sub(self.room);
+        if excess == 0 {
+            return;
+        }
+        // Whoever works on one holds it, and gets it only from here.
+        let idle = driven.open.values().filter(|open| Arc::strong_count(open) == 1);
+        let mut idle: Vec<(UnixMillis, PaymentKey)> = idle.map(|open| open.news.borrow()).map(|row| (row.claimed_at, row.key)).collect();
+        idle.sort_unstable_by(|one, other| other.cmp(one));
+        idle.truncate(excess);
+        if idle.is_empty() {
+            return;
+        }
+        for (_, key) in &idle {
+            driven.open.remove(key);
+        }
+        let Pass { after, whole, .. } = driven.pass;
+        driven.pass = Pass { after: after.filter(|_| !whole), whole: false, left_out: true, ..driven.pass };
     }
 
     /// Notes what a transaction of ours has cost, to be stored with what it brought; `true` if that is news.

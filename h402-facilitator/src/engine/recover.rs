@@ -1,8 +1,8 @@
 //! Start of a term: what the ledger holds unfinished is entered, then what others claim.
 
-use super::{Shared, crash_point, network::NetworkEngine, open::OpenPayments, reserve::Claimant, verify::is_sent_kind};
+use super::{Shared, crash_point, network::NetworkEngine, open::OpenPayments};
 use crate::chaos::sabotaged;
-use h402_core::{Clock, PaymentRow, Settlement, Store, Undecided};
+use h402_core::{Clock, PaymentKey, PaymentRow, Store, Undecided};
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 
@@ -48,11 +48,11 @@ async fn take_over_claims<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, engine:
         }
         if whole.elapsed() >= WHOLE {
             whole = Instant::now();
-            let missed = enter_all(&shared, payments, |row| match payments.find(&row.key) {
-                Some(_) => {}
-                None => engine.resume(row),
-            });
-            if let Err(error) = missed.await {
+            // Those that are not held are come by anyhow.
+            if payments.is_whole() {
+                payments.read_anew();
+            }
+            if let Err(error) = enter_some(&shared, payments, |row| engine.resume(row)).await {
                 tracing::warn!(network = %payments.network(), %error, "could not look for what was missed");
             }
         }
@@ -68,6 +68,10 @@ async fn fresh<S: Store, C: Clock>(shared: &Arc<Shared<S, C>>, engine: &NetworkE
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(*last);
         for key in page.iter().filter(|key| payments.find(key).is_none()) {
+            // Those that there is no room for are come by with all others.
+            if !payments.is_whole() && payments.wanted().1 == 0 {
+                return Ok(());
+            }
             let Some(row) = shared.store.payment(key).await?.filter(|row| row.state.is_open()) else { continue };
             let Some((open, true)) = payments.enter(row) else { continue };
             tracing::debug!(payment.id = %key, "claimed by another process");
@@ -92,36 +96,55 @@ pub(super) async fn wait<S: Store, C: Clock>(shared: &Shared<S, C>, payments: &O
     }
 }
 
-/// Reserves for every unfinished payment of a network and hands it to `resume`.
-pub(super) async fn enter_all<S: Store, C: Clock>(
+/// Hands open payments of the ledger to `resume`, where it was left off, as many as there is room for; and says which. Done
+/// again and again it comes by all of them.
+pub(super) async fn enter_some<S: Store, C: Clock>(
     shared: &Shared<S, C>,
     payments: &OpenPayments,
     resume: impl Fn(PaymentRow),
-) -> Result<(), Undecided> {
-    let mut after = None;
+) -> Result<Vec<PaymentKey>, Undecided> {
+    let mut entered = Vec::new();
     loop {
-        let page = shared.store.unfinished(payments.network(), after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.key);
+        let (after, wanted, _) = payments.wanted();
+        let limit = PAGE.min(u32::try_from(wanted).unwrap_or(PAGE));
+        if limit == 0 {
+            return Ok(entered);
+        }
+        let page = shared.store.unfinished(payments.network(), after, limit).await?;
+        let is_last = page.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+        let last = page.last().map(|row| row.key);
         for row in page {
-            if sabotaged("recover.skip") {
+            if sabotaged("recover.skip") || payments.find(&row.key).is_some() {
                 continue;
             }
-            reserve(shared, &row);
+            entered.push(row.key);
             resume(row);
             crash_point("recover.mid");
+        }
+        payments.read_to(last.filter(|_| !is_last));
+        if is_last {
+            return Ok(entered);
         }
     }
 }
 
-fn reserve<S: Store, C: Clock>(shared: &Shared<S, C>, row: &PaymentRow) {
-    let claimant = Claimant { payer: row.payer, asset: row.asset, key: row.key, amount: row.amount };
-    match row.state {
-        Settlement::Included { block, .. } => {
-            shared.reservations.settling(claimant);
-            shared.reservations.included(row.payer, row.asset, &row.key, block.number, shared.clock.now());
-        }
-        state if !state.is_decided() && !is_sent_kind(row.kind) => shared.reservations.settling(claimant),
-        _ => {}
+/// Takes into memory those of these payments that are open and not held.
+#[cfg(feature = "evm")]
+pub(super) async fn enter_these<S: Store, C: Clock>(
+    shared: &Shared<S, C>,
+    payments: &OpenPayments,
+    keys: Vec<PaymentKey>,
+    resume: impl Fn(PaymentRow),
+) -> Result<(), Undecided> {
+    if payments.is_whole() {
+        return Ok(());
     }
+    for key in keys {
+        if payments.find(&key).is_none()
+            && let Some(row) = shared.store.payment(&key).await?.filter(|row| row.state.is_open())
+        {
+            resume(row);
+        }
+    }
+    Ok(())
 }

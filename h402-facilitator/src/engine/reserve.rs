@@ -1,13 +1,15 @@
 //! What open payments have promised of their payers' balances, in this process's memory.
 //!
 //! A verify reserves for a minute; a settlement until its transfer shows in the balance that is read. One
-//! process works on one ledger, so memory suffices; after a restart the ledger's open rows are entered again.
+//! process works on one ledger, so memory suffices; what a payer's open payments promise is read from the ledger when the
+//! payer is met, and kept up from then on.
 
+use super::verify::is_sent_kind;
 use crate::chaos::sabotaged;
-use h402_core::{Address, Amount, AssetId, CallerKey, PaymentKey, Reject, UnixMillis};
+use h402_core::{Address, Amount, AssetId, CallerKey, PaymentKey, PaymentRow, Reject, Settlement, UnixMillis};
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,7 +17,25 @@ use std::{
 const AFTER_INCLUSION: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Default)]
-pub(super) struct Reservations(Mutex<HashMap<(Address, AssetId), HashMap<PaymentKey, Reservation>>>);
+pub(super) struct Reservations(Mutex<HashMap<(Address, AssetId), Promises>>);
+
+/// What a payer has promised in one asset.
+#[derive(Debug, Default)]
+struct Promises {
+    by_payment: HashMap<PaymentKey, Reservation>,
+    /// Whether what the ledger has of it is in here.
+    known: bool,
+    /// Counts what became of its settlements before it was known: what was read of the ledger meanwhile may be older.
+    missed: u64,
+    /// How many are about to decide by it: as long it stays.
+    awaited: u32,
+}
+
+/// Somebody who is about to decide by what a payer has promised.
+pub(super) struct Awaited<'a> {
+    reservations: &'a Reservations,
+    of: (Address, AssetId),
+}
 
 #[derive(Debug, Clone)]
 struct Reservation {
@@ -78,8 +98,8 @@ impl Reservations {
         judge: impl FnOnce(Amount) -> Result<T, E>,
     ) -> Result<T, E> {
         let Terms { holder, exclusive, block, now, hold, max_open } = terms;
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = all.entry((claimant.payer, claimant.asset)).or_default();
+        let mut all = self.all();
+        let open = &mut all.entry((claimant.payer, claimant.asset)).or_default().by_payment;
         open.retain(|_, reservation| reservation.is_live(now));
         if exclusive && open.get(&claimant.key).is_some_and(|known| known.holder == Holder::Nobody) {
             return Err(Reject::InProgress.into());
@@ -108,45 +128,110 @@ impl Reservations {
         Ok(accepted)
     }
 
+    /// Keeps what is known of a payer until the answer is dropped, which comes before it decides.
+    pub(super) fn await_for(&self, payer: Address, asset: AssetId) -> Awaited<'_> {
+        let mut all = self.all();
+        let promises = all.entry((payer, asset)).or_default();
+        promises.awaited = promises.awaited.saturating_add(1);
+        Awaited { reservations: self, of: (payer, asset) }
+    }
+
     /// Whether this very payment is held: whoever verified it here found it unspent.
     pub(super) fn holds(&self, claimant: &Claimant, now: UnixMillis) -> bool {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = all.get(&(claimant.payer, claimant.asset)).and_then(|open| open.get(&claimant.key));
+        let all = self.all();
+        let held = all.get(&(claimant.payer, claimant.asset)).and_then(|open| open.by_payment.get(&claimant.key));
         held.is_some_and(|reservation| reservation.is_live(now))
     }
 
-    /// Enters a settlement that a restart found in the ledger.
+    /// The settlement's block is gone: its money is promised again.
     pub(super) fn settling(&self, claimant: Claimant) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let reservation = Reservation { amount: claimant.amount, until: Until::Included, holder: Holder::Settlement };
-        all.entry((claimant.payer, claimant.asset)).or_default().insert(claimant.key, reservation);
+        self.change(claimant.payer, claimant.asset, |open| drop(open.insert(claimant.key, reservation)));
     }
 
     /// The settlement is in a block: balances read there or later show it.
     pub(super) fn included(&self, payer: Address, asset: AssetId, key: &PaymentKey, block: u64, now: UnixMillis) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reservation) = all.get_mut(&(payer, asset)).and_then(|open| open.get_mut(key)) {
-            reservation.until = Until::Block(block, now.plus(AFTER_INCLUSION));
-        }
-    }
-
-    /// Forgets what has lapsed.
-    pub(super) fn sweep(&self, now: UnixMillis) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, open| {
-            open.retain(|_, reservation| reservation.is_live(now));
-            !open.is_empty()
+        self.change(payer, asset, |open| {
+            if let Some(reservation) = open.get_mut(key) {
+                reservation.until = Until::Block(block, now.plus(AFTER_INCLUSION));
+            }
         });
     }
 
     /// Nothing will be transferred.
     pub(super) fn release(&self, payer: Address, asset: AssetId, key: &PaymentKey) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = all.get_mut(&(payer, asset)) {
-            open.remove(key);
-            if open.is_empty() {
-                all.remove(&(payer, asset));
-            }
+        self.change(payer, asset, |open| drop(open.remove(key)));
+    }
+
+    /// Forgets what has lapsed.
+    pub(super) fn sweep(&self, now: UnixMillis) {
+        self.all().retain(|_, promises| {
+            promises.by_payment.retain(|_, reservation| reservation.is_live(now));
+            !promises.is_idle()
+        });
+    }
+
+    /// Follows what the ledger has stored of a payer's settlement. Of a payer that is not known nothing is noted: it is read
+    /// when it is met.
+    fn change(&self, payer: Address, asset: AssetId, change: impl FnOnce(&mut HashMap<PaymentKey, Reservation>)) {
+        let mut all = self.all();
+        let Some(promises) = all.get_mut(&(payer, asset)) else { return };
+        if !promises.known {
+            promises.missed = promises.missed.saturating_add(1);
+        }
+        change(&mut promises.by_payment);
+        if promises.is_idle() {
+            all.remove(&(payer, asset));
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<(Address, AssetId), Promises>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Promises {
+    fn is_idle(&self) -> bool {
+        self.by_payment.is_empty() && self.awaited == 0
+    }
+}
+
+impl Awaited<'_> {
+    /// None if the payer is known. Else its open payments are to be read from the ledger after this, and given to
+    /// [`Awaited::learn`] together with what is answered here.
+    pub(super) fn unknown(&self) -> Option<u64> {
+        let all = self.reservations.all();
+        let promises = all.get(&self.of);
+        if promises.is_some_and(|promises| promises.known) { None } else { Some(promises.map_or(0, |promises| promises.missed)) }
+    }
+
+    /// Enters what the ledger has of the payer, unless one of its settlements has changed since it was asked for: then it is
+    /// still unknown.
+    pub(super) fn learn(&self, missed: u64, rows: &[PaymentRow], now: UnixMillis) {
+        let mut all = self.reservations.all();
+        let promises = all.entry(self.of).or_default();
+        if promises.known || promises.missed != missed {
+            return;
+        }
+        promises.known = true;
+        for row in rows {
+            let until = match row.state {
+                Settlement::Included { block, .. } => Until::Block(block.number, now.plus(AFTER_INCLUSION)),
+                state if !state.is_decided() && !is_sent_kind(row.kind) => Until::Included,
+                _ => continue,
+            };
+            promises.by_payment.insert(row.key, Reservation { amount: row.amount, until, holder: Holder::Settlement });
+        }
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        let mut all = self.reservations.all();
+        let Some(promises) = all.get_mut(&self.of) else { return };
+        promises.awaited = promises.awaited.saturating_sub(1);
+        if promises.is_idle() {
+            all.remove(&self.of);
         }
     }
 }
@@ -243,5 +328,72 @@ mod tests {
             reservations.decide(claimant(1, 10), terms(Holder::Nobody, 1, NOW), |_| Err(Reject::AuthorizationUsed));
         assert_eq!(refused, Err(Reject::AuthorizationUsed));
         assert_eq!(reserved(&reservations, claimant(2, 1), Holder::Nobody, 1, NOW), Ok(Amount::ZERO));
+    }
+
+    fn row(key: u8, amount: u128, state: Settlement) -> PaymentRow {
+        let Claimant { payer, asset, key, amount } = claimant(key, amount);
+        PaymentRow {
+            key,
+            asset,
+            payer,
+            pay_to: payer,
+            amount,
+            kind: h402_core::PaymentKind::Authorization,
+            nonce: None,
+            caller: None,
+            state,
+            answer: None,
+            expires: None,
+            last_block_height: None,
+            raw: None,
+            claimed_at: NOW,
+            updated_at: NOW,
+            version: 1,
+        }
+    }
+
+    /// What the ledger has of a payer counts from when the payer is met; once known it is not read again, and forgotten when
+    /// nothing is left of it.
+    #[test]
+    fn what_the_ledger_has_of_a_payer_counts() {
+        let reservations = Reservations::default();
+        let of = claimant(9, 1);
+        let transaction = h402_core::TransactionId::Evm(Default::default());
+        let block = h402_core::BlockRef { number: 7, hash: Default::default() };
+        let rows = [
+            row(1, 10, Settlement::Claimed),
+            row(2, 20, Settlement::Included { transaction, block }),
+            row(3, 40, Settlement::Reverted { transaction, block }),
+            PaymentRow { kind: h402_core::PaymentKind::EvmSent, ..row(4, 80, Settlement::Broadcast { transaction }) },
+        ];
+        let kept = reservations.await_for(of.payer, of.asset);
+        kept.learn(kept.unknown().unwrap(), &rows, NOW);
+        assert_eq!(kept.unknown(), None);
+        assert_eq!(reserved(&reservations, of, Holder::Nobody, 6, NOW), Ok(Amount::from_atomic(30)));
+        assert_eq!(reserved(&reservations, of, Holder::Nobody, 7, NOW), Ok(Amount::from_atomic(10)), "the balance shows it");
+        drop(kept);
+        reservations.release(of.payer, of.asset, &claimant(1, 10).key);
+        reservations.sweep(NOW.plus(Duration::from_secs(200)));
+        assert!(reservations.0.lock().unwrap().is_empty());
+    }
+
+    /// A settlement that ends between the reading of the ledger and its entering is not entered as open: the ledger is read again.
+    #[test]
+    fn what_was_read_before_a_change_is_not_believed() {
+        let reservations = Reservations::default();
+        let (of, ended) = (claimant(9, 1), claimant(1, 10));
+        let kept = reservations.await_for(of.payer, of.asset);
+        let missed = kept.unknown().unwrap();
+        let old = [row(1, 10, Settlement::Claimed)];
+        reservations.release(ended.payer, ended.asset, &ended.key);
+        kept.learn(missed, &old, NOW);
+        let missed = kept.unknown().expect("still unknown");
+        kept.learn(missed, &[], NOW);
+        assert_eq!(reserved(&reservations, of, Holder::Nobody, 1, NOW), Ok(Amount::ZERO));
+        // The honest twin: nothing changed meanwhile.
+        let reservations = Reservations::default();
+        let kept = reservations.await_for(of.payer, of.asset);
+        kept.learn(kept.unknown().unwrap(), &old, NOW);
+        assert_eq!(reserved(&reservations, of, Holder::Nobody, 1, NOW), Ok(Amount::from_atomic(10)));
     }
 }

@@ -116,12 +116,12 @@ pub(super) struct SolanaEngine {
 }
 
 impl SolanaEngine {
-    pub(super) async fn check(config: SolanaNetwork, assets: &Assets) -> Result<Self, StartError> {
+    pub(super) async fn check(config: SolanaNetwork, assets: &Assets, room: usize) -> Result<Self, StartError> {
         let network = config.chain.network();
         let compared = Compared::at_start(config.chain.check(&on(network, assets), &config.extensions).await)?;
         Ok(Self {
             config,
-            payments: OpenPayments::new(network),
+            payments: OpenPayments::new(network, room),
             progress: Progress::default(),
             compared,
             seen: Seen::default(),

@@ -3,7 +3,7 @@
 use super::statement::{self, Statement, bind, statement};
 use crate::sql::columns::{Columns, stored_millis};
 use crate::sql::payments::{COLUMNS, read, values};
-use h402_core::{Network, PaymentKey, PaymentRow, UnixMillis};
+use h402_core::{Address, AssetId, Network, PaymentKey, PaymentRow, UnixMillis};
 use sqlx::{PgConnection, Row as _};
 use std::sync::{Arc, LazyLock};
 
@@ -93,6 +93,12 @@ pub(super) async fn unfinished(
         None => page(conn, start(first)).await,
         Some(after) => page(conn, start(next).bind(after.as_bytes().to_vec())).await,
     }
+}
+
+/// The open payments of a payer in an asset.
+pub(super) async fn promised(conn: &mut PgConnection, payer: &Address, asset: AssetId) -> sqlx::Result<Vec<PaymentRow>> {
+    let rows = sqlx::query("SELECT * FROM payments WHERE open AND network = $1 AND asset = $2 AND payer = $3");
+    page(conn, rows.bind(asset.network.to_string()).bind(asset.address.as_bytes().to_vec()).bind(payer.as_bytes().to_vec())).await
 }
 
 /// The payments of a network that failed lately, the latest first.

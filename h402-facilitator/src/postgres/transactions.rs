@@ -1,7 +1,7 @@
 //! The table `transactions`: what keys of ours signed.
 
 use super::statement::{self, bind, statement};
-use crate::sql::columns::{Columns, stored_millis, transaction_bytes};
+use crate::sql::columns::{Columns, stored_integer, stored_millis, transaction_bytes};
 use crate::sql::transactions::{COLUMNS, read, values};
 use crate::sql::value::Value;
 use alloy_primitives::U256;
@@ -49,14 +49,24 @@ pub(super) async fn find(conn: &mut PgConnection, network: Network, id: &Transac
     found.as_ref().map(read).transpose()
 }
 
-/// The open transactions of a sender and the greatest nonce, both as of one moment.
-pub(super) async fn lane(conn: &mut PgConnection, network: Network, sender: &EvmAddress) -> sqlx::Result<LanePosition> {
+/// The open transactions of a sender from a nonce on and the greatest nonce, both as of one moment.
+pub(super) async fn lane(
+    conn: &mut PgConnection,
+    network: Network,
+    sender: &EvmAddress,
+    from: u64,
+    limit: u32,
+) -> sqlx::Result<LanePosition> {
+    // What is read is bounded before it is joined: else all that is open would be sorted for each page.
     let rows = sqlx::query(
         "SELECT g.greatest, t.* FROM (SELECT max(nonce) AS greatest FROM transactions WHERE network = $1 AND sender = $2) AS g \
-         LEFT JOIN transactions AS t ON t.network = $1 AND t.sender = $2 AND NOT t.done ORDER BY t.nonce, t.signed_at, t.id",
+         LEFT JOIN (SELECT * FROM transactions WHERE network = $1 AND sender = $2 AND NOT done AND nonce >= $3 \
+         ORDER BY nonce, signed_at, id LIMIT $4) AS t ON true ORDER BY t.nonce, t.signed_at, t.id",
     )
     .bind(network.to_string())
     .bind(sender.to_vec())
+    .bind(stored_integer(from))
+    .bind(i64::from(limit))
     .fetch_all(conn)
     .await?;
     let mut position = LanePosition::default();

@@ -3,7 +3,7 @@
 use super::statement::{self, Inserts, Value, bind, statement};
 use crate::sql::columns::{Columns, stored_millis};
 use crate::sql::payments::{COLUMNS, read, values};
-use h402_core::{Network, PaymentKey, PaymentRow, UnixMillis};
+use h402_core::{Address, AssetId, Network, PaymentKey, PaymentRow, UnixMillis};
 use sqlx::{Row as _, SqliteConnection};
 use std::sync::{Arc, LazyLock};
 
@@ -69,6 +69,15 @@ pub(super) async fn unfinished(
     };
     let page = page.bind(network.to_string()).bind(i64::from(limit)).bind(after.as_ref().map(|key| key.as_bytes().as_slice()));
     page.fetch_all(conn).await?.iter().map(read).collect()
+}
+
+/// The open payments of a payer in an asset.
+pub(super) async fn promised(conn: &mut SqliteConnection, payer: &Address, asset: AssetId) -> sqlx::Result<Vec<PaymentRow>> {
+    let rows = sqlx::query("SELECT * FROM payments WHERE open = 1 AND network = ?1 AND asset = ?2 AND payer = ?3")
+        .bind(asset.network.to_string())
+        .bind(asset.address.as_bytes())
+        .bind(payer.as_bytes());
+    rows.fetch_all(conn).await?.iter().map(read).collect()
 }
 
 /// The payments of a network that failed lately, the latest first.

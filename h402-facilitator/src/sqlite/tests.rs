@@ -217,5 +217,5 @@ async fn a_number_beyond_sqlite_is_refused_alone() {
     assert!(!is_there(&store, 1).await);
     let greatest = TransactionRow { nonce: beyond - 1, ..transaction };
     assert_eq!(apply(&store, Change { transactions: vec![greatest], ..Change::default() }).await, Applied::Applied);
-    assert_eq!(store.lane(BASE, &[1; 20].into()).await.unwrap().greatest, Some(beyond - 1));
+    assert_eq!(store.lane(BASE, &[1; 20].into(), 0, u32::MAX).await.unwrap().greatest, Some(beyond - 1));
 }

@@ -2,7 +2,7 @@
 
 use super::payments;
 use super::statement::bind;
-use crate::sql::columns::{Columns, stored_millis, transaction_bytes};
+use crate::sql::columns::{Columns, stored_integer, stored_millis, transaction_bytes};
 use crate::sql::transactions::{read, values};
 use alloy_primitives::U256;
 use futures_util::TryStreamExt as _;
@@ -43,14 +43,24 @@ pub(super) async fn find(conn: &mut SqliteConnection, network: Network, id: &Tra
     found.as_ref().map(read).transpose()
 }
 
-/// The open transactions of a sender and the greatest nonce, both as of one moment.
-pub(super) async fn lane(conn: &mut SqliteConnection, network: Network, sender: &EvmAddress) -> sqlx::Result<LanePosition> {
+/// The open transactions of a sender from a nonce on and the greatest nonce, both as of one moment.
+pub(super) async fn lane(
+    conn: &mut SqliteConnection,
+    network: Network,
+    sender: &EvmAddress,
+    from: u64,
+    limit: u32,
+) -> sqlx::Result<LanePosition> {
+    // What is read is bounded before it is joined: else all that is open would be sorted for each page.
     let rows = sqlx::query(
-        "SELECT greatest, t.* FROM (SELECT max(nonce) AS greatest FROM transactions WHERE network = ?1 AND sender = ?2) \
-         LEFT JOIN transactions AS t ON t.network = ?1 AND t.sender = ?2 AND t.done = 0 ORDER BY t.nonce, t.signed_at, t.id",
+        "SELECT g.greatest, t.* FROM (SELECT max(nonce) AS greatest FROM transactions WHERE network = ?1 AND sender = ?2) AS g \
+         LEFT JOIN (SELECT * FROM transactions WHERE network = ?1 AND sender = ?2 AND done = 0 AND nonce >= ?3 \
+         ORDER BY nonce, signed_at, id LIMIT ?4) AS t ON true ORDER BY t.nonce, t.signed_at, t.id",
     )
     .bind(network.to_string())
     .bind(sender.as_slice())
+    .bind(stored_integer(from))
+    .bind(i64::from(limit))
     .fetch_all(conn)
     .await?;
     let mut position = LanePosition::default();

@@ -335,6 +335,13 @@ async fn unfinished_payments_come_in_pages<S: Store>(store: S) {
     assert_eq!(expected.len(), 34);
     assert_eq!(store.unfinished(BASE, None, 1000).await.as_ref(), Ok(&expected), "all at once");
     assert_eq!(store.unfinished(BASE, None, 0).await, Ok(vec![]));
+    let PaymentRow { payer, asset, .. } = expected[0];
+    let mut promised = store.promised(&payer, asset).await.unwrap();
+    promised.sort_by_key(|row| (row.claimed_at, row.key));
+    assert_eq!(promised, expected, "they are all of one payer");
+    let other = Address::Evm(EvmAddress::repeat_byte(0xee));
+    assert_eq!(store.promised(&other, asset).await, Ok(vec![]));
+    assert_eq!(store.promised(&payer, AssetId { address: other, ..asset }).await, Ok(vec![]));
     for limit in [1, 2, 7, 30] {
         let (mut found, mut after) = (Vec::new(), None);
         loop {
@@ -357,7 +364,7 @@ async fn unfinished_payments_come_in_pages<S: Store>(store: S) {
 
 async fn lanes_stand_where_they_stood<S: Store>(store: S) {
     let sender = EvmAddress::repeat_byte(1);
-    assert_eq!(store.lane(BASE, &sender).await, Ok(LanePosition::default()), "nothing was ever signed");
+    assert_eq!(store.lane(BASE, &sender, 0, u32::MAX).await, Ok(LanePosition::default()), "nothing was ever signed");
     for (n, nonce) in [(12, 2), (10, 0), (11, 1), (9, u64::from(u32::MAX) + 5)] {
         assert_eq!(apply(&store, sign(transaction(n, nonce))).await, Applied::Applied);
     }
@@ -367,21 +374,30 @@ async fn lanes_stand_where_they_stood<S: Store>(store: S) {
     assert_eq!(apply(&store, both).await, Applied::Applied);
     let greatest = Some(u64::from(u32::MAX) + 5);
     let open = vec![transaction(10, 0), transaction(11, 1), transaction(12, 2), transaction(9, u64::from(u32::MAX) + 5)];
-    assert_eq!(store.lane(BASE, &sender).await, Ok(LanePosition { open: open.clone(), greatest }), "in nonce order");
+    assert_eq!(store.lane(BASE, &sender, 0, u32::MAX).await, Ok(LanePosition { open: open.clone(), greatest }), "in nonce order");
+    let some = LanePosition { open: open[1..3].to_vec(), greatest };
+    assert_eq!(store.lane(BASE, &sender, 1, 2).await, Ok(some), "from a nonce on, and no more than asked for");
+    let last = LanePosition { open: open[3..].to_vec(), greatest };
+    assert_eq!(store.lane(BASE, &sender, 3, 2).await, Ok(last));
+    assert_eq!(store.lane(BASE, &sender, u64::MAX, 2).await, Ok(LanePosition { open: vec![], greatest }), "the greatest is known anyhow");
     assert_eq!(apply(&store, sent(hash(11), true)).await, Applied::Applied);
     assert_eq!(apply(&store, sent(hash(9), true)).await, Applied::Applied);
     let left = vec![open[0].clone(), open[2].clone()];
-    assert_eq!(store.lane(BASE, &sender).await, Ok(LanePosition { open: left, greatest }), "mined ones count for the greatest nonce");
+    assert_eq!(
+        store.lane(BASE, &sender, 0, u32::MAX).await,
+        Ok(LanePosition { open: left, greatest }),
+        "mined ones count for the greatest nonce"
+    );
     for n in [10, 12] {
         assert_eq!(apply(&store, sent(hash(n), true)).await, Applied::Applied);
     }
-    assert_eq!(store.lane(BASE, &sender).await, Ok(LanePosition { open: vec![], greatest }));
+    assert_eq!(store.lane(BASE, &sender, 0, u32::MAX).await, Ok(LanePosition { open: vec![], greatest }));
     assert_eq!(apply(&store, sent(hash(12), false)).await, Applied::Applied);
-    assert_eq!(store.lane(BASE, &sender).await.map(|lane| lane.open), Ok(vec![open[2].clone()]), "its block is gone");
+    assert_eq!(store.lane(BASE, &sender, 0, u32::MAX).await.map(|lane| lane.open), Ok(vec![open[2].clone()]), "its block is gone");
     assert_eq!(apply(&store, sent(hash(999), true)).await, Applied::Applied, "news of a stranger's transaction is none");
     assert_eq!(store.transaction(BASE, &hash(999)).await, Ok(None));
     let theirs = LanePosition { open: vec![other], greatest: Some(8) };
-    assert_eq!(store.lane(BASE, &EvmAddress::repeat_byte(2)).await, Ok(theirs));
+    assert_eq!(store.lane(BASE, &EvmAddress::repeat_byte(2), 0, u32::MAX).await, Ok(theirs));
 }
 
 /// Changes of every kind that arrive together do not spoil each other.
@@ -445,7 +461,7 @@ pub async fn store_survives<S: Store>(open: impl AsyncFn() -> S, leave: impl Asy
         assert_eq!(apply(&store, update(PaymentRow { version: 2, ..row.clone() })).await, Applied::Conflict);
         assert_eq!(apply(&store, update(PaymentRow { version: 3, ..row })).await, Applied::Applied, "the version counts on");
     }
-    let lane = store.lane(BASE, &EvmAddress::repeat_byte(1)).await.unwrap();
+    let lane = store.lane(BASE, &EvmAddress::repeat_byte(1), 0, u32::MAX).await.unwrap();
     assert_eq!(lane, LanePosition { open: vec![transaction(5, 5)], greatest: Some(6) });
     assert_eq!(store.is_taken(&PaymentKey::of_transaction(BASE, &hash(5))).await, Ok(true));
     assert_eq!(store.spent(BASE, &EvmAddress::repeat_byte(1), UnixMillis(0)).await, Ok(U256::MAX));

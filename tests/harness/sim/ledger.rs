@@ -7,9 +7,9 @@ use super::{
 use crate::holds::Holds;
 use alloy_primitives::U256;
 use h402_core::{
-    Applied, Change, Difference, EvmAddress, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentKind,
-    PaymentRow, PaymentTotal, Reconciled, Reconciliation, ReconciliationPass, SentState, Store, StoreUnavailable, TransactionId,
-    TransactionRow, UnixMillis,
+    Address, Applied, AssetId, Change, Difference, EvmAddress, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer, LeaseAsk, Network,
+    PaymentKey, PaymentKind, PaymentRow, PaymentTotal, Reconciled, Reconciliation, ReconciliationPass, SentState, Store, StoreUnavailable,
+    TransactionId, TransactionRow, UnixMillis,
 };
 use std::{
     cmp::Reverse,
@@ -363,11 +363,17 @@ impl Store for SimStore {
         .await
     }
 
-    async fn lane(&self, network: Network, sender: &EvmAddress) -> Result<LanePosition, StoreUnavailable> {
+    async fn promised(&self, payer: &Address, asset: AssetId) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        let mine = |row: &&PaymentRow| row.payer == *payer && row.asset == asset && row.state.is_open();
+        self.read(|ledger| ledger.payments.values().filter(mine).cloned().collect()).await
+    }
+
+    async fn lane(&self, network: Network, sender: &EvmAddress, from: u64, limit: u32) -> Result<LanePosition, StoreUnavailable> {
         self.read(|ledger| {
             let mine = || ledger.transactions.iter().filter(|row| row.network == network && row.sender == *sender);
-            let mut open: Vec<TransactionRow> = mine().filter(|row| !row.done).cloned().collect();
+            let mut open: Vec<TransactionRow> = mine().filter(|row| !row.done && row.nonce >= from).cloned().collect();
             open.sort_by_key(|row| (row.nonce, row.signed_at));
+            open.truncate(usize::try_from(limit).expect("small"));
             LanePosition { open, greatest: mine().map(|row| row.nonce).max() }
         })
         .await

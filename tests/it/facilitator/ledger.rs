@@ -3,8 +3,9 @@
 use super::{PRICE, Reply, transfers_to_payee};
 use alloy_primitives::U256;
 use h402_core::{
-    Applied, Assets, Change, EvmAddress, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey, PaymentRow,
-    PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable, TransactionId, TransactionRow, UnixMillis, wire::h402,
+    Address, Applied, AssetId, Assets, Change, EvmAddress, HoldAnswer, HoldAsk, LanePosition, LeaseAnswer, LeaseAsk, Network, PaymentKey,
+    PaymentRow, PaymentTotal, Reconciliation, ReconciliationPass, Store, StoreUnavailable, TransactionId, TransactionRow, UnixMillis,
+    wire::h402,
 };
 use h402_devnet::evm::{Chain, account};
 use h402_facilitator::{
@@ -83,8 +84,12 @@ impl Store for Failing {
         self.store.untouched(network, after, limit).await
     }
 
-    async fn lane(&self, network: Network, sender: &EvmAddress) -> Result<LanePosition, StoreUnavailable> {
-        self.store.lane(network, sender).await
+    async fn lane(&self, network: Network, sender: &EvmAddress, from: u64, limit: u32) -> Result<LanePosition, StoreUnavailable> {
+        self.store.lane(network, sender, from, limit).await
+    }
+
+    async fn promised(&self, payer: &Address, asset: AssetId) -> Result<Vec<PaymentRow>, StoreUnavailable> {
+        self.store.promised(payer, asset).await
     }
 
     async fn is_taken(&self, key: &PaymentKey) -> Result<bool, StoreUnavailable> {

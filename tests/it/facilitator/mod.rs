@@ -5,6 +5,7 @@ mod batch;
 mod books;
 mod budget;
 mod contracts;
+mod crowded;
 mod dialects;
 mod floods;
 mod kinds;

@@ -174,11 +174,11 @@ async fn t153_what_a_driver_stores_after_its_lease_is_refused_and_never_sent() {
     }));
     assert_eq!(more.await, [true; 4]);
     let sends = replicas.wallets.chain.faults().calls("eth_sendRawTransaction");
-    let position = replicas.store.lane(replicas.network(), &account(GAS).address).await.unwrap();
+    let position = replicas.store.lane(replicas.network(), &account(GAS).address, 0, u32::MAX).await.unwrap();
     first.hold(Held::Nothing);
     until("what was on its way arrives", async || !first.late().is_empty()).await;
     assert!(first.late().iter().all(|applied| *applied == Applied::Fenced), "{:?}", first.late());
-    assert_eq!(replicas.store.lane(replicas.network(), &account(GAS).address).await.unwrap().greatest, position.greatest);
+    assert_eq!(replicas.store.lane(replicas.network(), &account(GAS).address, 0, u32::MAX).await.unwrap().greatest, position.greatest);
     assert_eq!(replicas.wallets.chain.faults().calls("eth_sendRawTransaction"), sends, "and sends nothing");
     // It follows now, and is of use.
     assert!(replicas.settle(0, &replicas.wallets.payment(PAYER, PRICE), Some("shop-1")).await.is_settled());

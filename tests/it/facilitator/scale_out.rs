@@ -67,7 +67,7 @@ impl House {
 
     /// The lane of the key, as the ledger has it.
     async fn lane(&self) -> LanePosition {
-        self.store.lane(Network::Evm(self.chain.chain_id()), &account(GAS).address).await.unwrap()
+        self.store.lane(Network::Evm(self.chain.chain_id()), &account(GAS).address, 0, u32::MAX).await.unwrap()
     }
 
     /// How many payments, transactions and nonces the ledger has.

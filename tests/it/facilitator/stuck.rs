@@ -28,7 +28,7 @@ async fn with(configure: impl Fn(&mut EngineConfig) + Send + Sync + 'static) -> 
 
 /// What is stored and not known to be mined, in the order of nonces and signatures.
 async fn stored(rig: &Rig) -> Vec<TransactionRow> {
-    rig.store.lane(Network::Evm(rig.chain.chain_id()), &account(GAS).address).await.unwrap().open
+    rig.store.lane(Network::Evm(rig.chain.chain_id()), &account(GAS).address, 0, u32::MAX).await.unwrap().open
 }
 
 fn hash(row: &TransactionRow) -> B256 {

@@ -111,7 +111,7 @@ pub(super) async fn two_payments_have_two_nonces() {
     let rig = slow_chain(|_| ()).await;
     for sent in 1..=2 {
         settle(&rig, &rig.payment(PAYER + sent, PRICE), PRICE, Some("shop")).await;
-        let stored = async || rig.store.lane(Network::Evm(rig.chain.chain_id()), &account(GAS).address).await.unwrap().open;
+        let stored = async || rig.store.lane(Network::Evm(rig.chain.chain_id()), &account(GAS).address, 0, u32::MAX).await.unwrap().open;
         let mut nonces: Vec<u64> = Vec::new();
         for _ in 0..1000 {
             nonces = stored().await.iter().map(|row| row.nonce).collect();

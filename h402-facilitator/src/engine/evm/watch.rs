@@ -4,7 +4,7 @@ mod resend;
 mod tend;
 
 use super::{
-    super::{Shared, drive::Failure, open::OpenPayment},
+    super::{Shared, drive::Failure, open::OpenPayment, recover},
     EvmEngine,
     carriers::Carrier as OurCarrier,
     landed::Carrier,
@@ -95,7 +95,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             self.asked.clear();
             self.sent.clear();
             self.evm.progress.idle();
-            return Ok(());
+            return self.turn(None).await;
         }
         let waiting: HashSet<B256> = self.unseen(|_, _| true).into_iter().map(|(hash, _)| hash).collect();
         if waiting.is_empty() {
@@ -118,7 +118,26 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         {
             tracing::debug!(%error, "could not look after what waits for a block");
         }
-        looked
+        // Nobody is at work on them any more.
+        drop(all);
+        looked.and(self.turn(Some(head)).await)
+    }
+
+    /// Where more is open than there is room for, others come in the place of those that were looked at.
+    async fn turn(&mut self, head: Option<Head>) -> Result<(), Undecided> {
+        self.evm.payments.put_aside();
+        let entered = recover::enter_some(self.shared, &self.evm.payments, |row| self.evm.resume(row)).await?;
+        if entered.is_empty() {
+            return Ok(());
+        }
+        let entered: Vec<_> = entered.iter().filter_map(|key| self.evm.payments.find(key)).collect();
+        self.fresh().await?;
+        if let Some(head) = head
+            && self.deepen(&entered, head).await?
+        {
+            self.looked = None;
+        }
+        Ok(())
     }
 
     /// Looks at a new block; at the same one again if the look failed, for on a quiet chain the next may be far away.
@@ -175,7 +194,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
 
     /// A transaction is in a block: are its payments in it, too?
     async fn seen(&self, hash: B256, payments: &[Arc<OpenPayment>], receipt: ReceiptFacts) -> Result<(), Undecided> {
-        if let Some(carrier) = self.evm.carriers.find(&hash)
+        if let Some(carrier) = self.ours(TransactionId::Evm(hash)).await?
             && let Some(lane) = self.evm.lane_of(carrier.sender)
         {
             lane.mined(carrier.nonce.saturating_add(1));
@@ -245,15 +264,25 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
 
     /// Whether a transaction of ours carries several payments. One that has carried others is not remembered for ever.
     async fn is_shared(&self, transaction: TransactionId) -> Result<bool, Undecided> {
-        let TransactionId::Evm(hash) = transaction else { return Ok(false) };
-        let known = match self.evm.carriers.find(&hash) {
+        let carrier = match self.ours(transaction).await? {
             Some(carrier) => Some(carrier),
-            None => {
-                let stored = self.shared.store.transaction(self.evm.network(), &transaction).await?;
-                stored.as_ref().and_then(OurCarrier::of).map(|carrier| self.evm.carriers.enter(carrier))
-            }
+            None => self.stored(transaction).await?,
         };
-        Ok(known.is_some_and(|carrier| carrier.payments.len() > 1))
+        Ok(carrier.is_some_and(|carrier| carrier.payments.len() > 1))
+    }
+
+    /// What our keys have signed: what is known of it, or, where not all is held, what the ledger says.
+    async fn ours(&self, transaction: TransactionId) -> Result<Option<Arc<OurCarrier>>, Undecided> {
+        let TransactionId::Evm(hash) = transaction else { return Ok(None) };
+        match self.evm.carriers.find(&hash) {
+            None if !self.evm.payments.is_whole() => self.stored(transaction).await,
+            known => Ok(known),
+        }
+    }
+
+    async fn stored(&self, transaction: TransactionId) -> Result<Option<Arc<OurCarrier>>, Undecided> {
+        let stored = self.shared.store.transaction(self.evm.network(), &transaction).await?;
+        Ok(stored.as_ref().and_then(OurCarrier::of).map(|carrier| self.evm.carriers.enter(carrier)))
     }
 
     /// What is in a block becomes final with depth, or loses its block; whether any has lost it.
@@ -341,6 +370,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     /// carries several payments once.
     async fn resend(&mut self, all: &[Arc<OpenPayment>]) {
         let now = Instant::now();
+        let is_whole = self.evm.payments.is_whole();
         let mut late: BTreeMap<B256, Vec<Arc<OpenPayment>>> = BTreeMap::new();
         for open in all {
             let row = open.news.borrow().clone();
@@ -349,7 +379,8 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             let age = if reorged { Duration::ZERO } else { self.shared.clock.now().since(row.claimed_at) };
             let is_due = match self.sent.get(&hash) {
                 // What was dropped with its block goes out at once; what is new has just been sent.
-                None => reorged,
+                // What is looked at in turn is not here long enough to wait.
+                None => reorged || (!is_whole && age >= RESEND),
                 Some(last) => now.duration_since(*last) >= RESEND.max(age / 8).min(LONGEST_RESEND),
             };
             if !is_due {
@@ -359,7 +390,9 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             late.entry(hash).or_default().push(open.clone());
         }
         let mut late: Vec<(B256, Vec<Arc<OpenPayment>>)> = late.into_iter().collect();
-        late.sort_by_key(|(hash, _)| self.sent.get(hash).copied());
+        // Of those that are looked at in turn others come first in each turn.
+        let turn = self.evm.payments.wanted().2.wrapping_mul(16).to_be_bytes()[7];
+        late.sort_by_key(|(hash, _)| (self.sent.get(hash).copied(), hash[0].wrapping_sub(if is_whole { 0 } else { turn })));
         for (hash, payments) in late.into_iter().take(RESENT) {
             self.sent.insert(hash, now);
             // In a task: what waits for a slow node must not keep the watcher from what has arrived.

@@ -27,5 +27,6 @@ async fn recover<S: Store, C: Clock>(shared: &Shared<S, C>, solana: &SolanaEngin
     solana.ensure_checked(&shared.assets).await?;
     shared.load_fees(solana).await?;
     // What is open has its bytes stored: the watcher looks for all of it, and sends again what is not there.
-    recover::enter_all(shared, &solana.payments, |row| solana.resume(row)).await
+    recover::enter_some(shared, &solana.payments, |row| solana.resume(row)).await?;
+    Ok(())
 }

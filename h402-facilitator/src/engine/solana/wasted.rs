@@ -30,6 +30,10 @@ impl SolanaEngine {
     /// Refuses to pay one more fee than the budget of a day has; what is under way counts.
     pub(super) fn within_budget(&self, now: UnixMillis) -> Result<(), Undecided> {
         let Some(budget) = self.config.daily_budget else { return Ok(()) };
+        if !self.payments.is_whole() && self.payments.term().is_some() {
+            tracing::error!(network = %self.network(), "more is under way than is held in memory: what that may cost is not known");
+            return Err(Undecided::Budget);
+        }
         let is_under_way = |row: &PaymentRow| !Self::is_charged(row) && self.pays_for(row);
         let under_way = self.payments.each().iter().filter(|open| is_under_way(&open.news.borrow())).count();
         let open = u64::try_from(under_way).unwrap_or(u64::MAX).saturating_add(1).saturating_mul(self.config.max_fee_lamports);

@@ -3,7 +3,7 @@
 mod overdue;
 
 use super::{
-    super::{Shared, drive::Failure, open::OpenPayment},
+    super::{Shared, drive::Failure, open::OpenPayment, recover},
     SolanaEngine,
     settle::block,
 };
@@ -33,7 +33,11 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, solana: A
             () = shared.stopped() => return,
             _ = tick.tick() => {}
         }
-        if let Err(error) = watcher.look().await {
+        let looked = match watcher.look().await {
+            Ok(()) => watcher.turn().await,
+            failed => failed,
+        };
+        if let Err(error) = looked {
             tracing::debug!(network = %solana.network(), %error, "could not look at the cluster");
         }
     }
@@ -99,6 +103,13 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             self.looked_back = Some(Instant::now());
             self.look_back(overdue, vanished).await?;
         }
+        Ok(())
+    }
+
+    /// Where more is open than there is room for, others come in the place of those that were looked at.
+    async fn turn(&self) -> Result<(), Undecided> {
+        self.solana.payments.put_aside();
+        recover::enter_some(self.shared, &self.solana.payments, |row| self.solana.resume(row)).await?;
         Ok(())
     }
 

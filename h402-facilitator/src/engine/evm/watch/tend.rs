@@ -1,9 +1,14 @@
 //! What our keys have signed and the chain does not mine: sent again, its fee raised, its holes filled, or taken by a stranger.
 
-use super::super::{super::Shared, EvmEngine, lane::KeyLane};
+use super::super::{
+    super::{Shared, recover},
+    EvmEngine,
+    lane::KeyLane,
+    recover::whole_nonces,
+};
 use crate::{chaos::crash_point, evm::Head};
 use alloy_primitives::B256;
-use h402_core::{Applied, Change, Clock, EvmAddress, SentState, Store, TransactionId, TransactionRow, Undecided};
+use h402_core::{Applied, Change, Clock, EvmAddress, PaymentKey, SentState, Store, TransactionId, TransactionRow, Undecided};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -17,8 +22,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 const HOLE: Duration = Duration::from_secs(5);
 /// Nonces that are worked on at once, the first ones: all others wait for them.
 const AT_ONCE: usize = 64;
-/// Transactions that are noted as over in one look at the most; the others at the next.
-const NOTED: usize = 1000;
+/// Stored transactions of a key that are looked at together, those with the first nonces; the others when these are over.
+const READ: u32 = 1000;
 /// Blocks, its own included, after which a stranger's use of a nonce is believed.
 const BELIEVED: u64 = 2;
 
@@ -64,12 +69,31 @@ impl<S: Store, C: Clock> Shared<S, C> {
         // Of the head that was looked at: a node that is behind has no answer, instead of an old one.
         let mined = evm.config.chain.account_nonce_at(sender, head.number).await?;
         lane.mined(mined);
-        let mut past = self.store.lane(evm.network(), &sender).await?.open;
-        let open = past.split_off(past.partition_point(|row| row.nonce < mined));
+        let (past, open) = self.stored(evm, sender, mined).await?;
+        let first = open.chunk_by(|one, next| one.nonce == next.nonce).take(AT_ONCE).flatten();
+        let first: Vec<PaymentKey> = past.iter().chain(first).flat_map(|row| row.payments.iter().copied()).collect();
+        recover::enter_these(self, &evm.payments, first, |row| evm.resume(row)).await?;
         self.look_at_past(evm, sender, head, &past).await?;
         self.fill(evm, &open).await;
         let holes = tending.lasting(sender, &holes(mined, &open));
         self.raise(evm, lane, head, &open, &holes).await
+    }
+
+    /// The first of what is stored for nonces that are used, and for those that are not.
+    async fn stored(
+        &self,
+        evm: &EvmEngine,
+        sender: EvmAddress,
+        mined: u64,
+    ) -> Result<(Vec<TransactionRow>, Vec<TransactionRow>), Undecided> {
+        let mut past = self.store.lane(evm.network(), &sender, 0, READ).await?.open;
+        let is_all = whole_nonces(&mut past, READ).is_none();
+        let mut open = past.split_off(past.partition_point(|row| row.nonce < mined));
+        if !is_all {
+            open = self.store.lane(evm.network(), &sender, mined, READ).await?.open;
+            whole_nonces(&mut open, READ);
+        }
+        Ok((past, open))
     }
 
     /// Nonces that are used. Where no payment waits for what was signed for them, that is noted, so that it is not looked at
@@ -77,7 +101,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     async fn look_at_past(&self, evm: &EvmEngine, sender: EvmAddress, head: Head, past: &[TransactionRow]) -> Result<(), Undecided> {
         let rivals = past.chunk_by(|one, next| one.nonce == next.nonce);
         let (named, over): (Vec<_>, Vec<_>) = rivals.partition(|rivals| rivals.iter().any(|row| is_named(evm, row)));
-        let over: Vec<&TransactionRow> = over.into_iter().flatten().take(NOTED).collect();
+        let over: Vec<&TransactionRow> = over.into_iter().flatten().collect();
         self.learn_costs(evm, sender, &over).await?;
         let done = |row: &TransactionRow| SentState { network: row.network, id: row.id, done: true, cost: evm.payments.cost(&row.id) };
         let sent: Vec<SentState> = over.into_iter().map(done).collect();
