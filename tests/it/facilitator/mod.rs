@@ -170,7 +170,8 @@ pub(crate) fn sends(rig: &Rig) -> u64 {
 
 /// Waits for something that must come true soon.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> F) {
-    for _ in 0..2000 {
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_secs(60) {
         if check().await {
             return;
         }

@@ -2,11 +2,11 @@
 
 mod resend;
 mod tend;
+mod turn;
 
 use super::{
-    super::{Shared, drive::Failure, open::OpenPayment, recover},
+    super::{Shared, drive::Failure, open::OpenPayment},
     EvmEngine,
-    carriers::Carrier as OurCarrier,
     landed::Carrier,
 };
 use crate::{chaos::sabotaged, evm::Head};
@@ -121,23 +121,6 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         // Nobody is at work on them any more.
         drop(all);
         looked.and(self.turn(Some(head)).await)
-    }
-
-    /// Where more is open than there is room for, others come in the place of those that were looked at.
-    async fn turn(&mut self, head: Option<Head>) -> Result<(), Undecided> {
-        self.evm.payments.put_aside();
-        let entered = recover::enter_some(self.shared, &self.evm.payments, |row| self.evm.resume(row)).await?;
-        if entered.is_empty() {
-            return Ok(());
-        }
-        let entered: Vec<_> = entered.iter().filter_map(|key| self.evm.payments.find(key)).collect();
-        self.fresh().await?;
-        if let Some(head) = head
-            && self.deepen(&entered, head).await?
-        {
-            self.looked = None;
-        }
-        Ok(())
     }
 
     /// Looks at a new block; at the same one again if the look failed, for on a quiet chain the next may be far away.
@@ -269,20 +252,6 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             None => self.stored(transaction).await?,
         };
         Ok(carrier.is_some_and(|carrier| carrier.payments.len() > 1))
-    }
-
-    /// What our keys have signed: what is known of it, or, where not all is held, what the ledger says.
-    async fn ours(&self, transaction: TransactionId) -> Result<Option<Arc<OurCarrier>>, Undecided> {
-        let TransactionId::Evm(hash) = transaction else { return Ok(None) };
-        match self.evm.carriers.find(&hash) {
-            None if !self.evm.payments.is_whole() => self.stored(transaction).await,
-            known => Ok(known),
-        }
-    }
-
-    async fn stored(&self, transaction: TransactionId) -> Result<Option<Arc<OurCarrier>>, Undecided> {
-        let stored = self.shared.store.transaction(self.evm.network(), &transaction).await?;
-        Ok(stored.as_ref().and_then(OurCarrier::of).map(|carrier| self.evm.carriers.enter(carrier)))
     }
 
     /// What is in a block becomes final with depth, or loses its block; whether any has lost it.
