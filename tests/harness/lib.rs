@@ -8,6 +8,7 @@ pub mod holds;
 pub mod http;
 pub mod interop;
 pub mod market;
+pub mod nginx;
 pub mod node;
 pub mod permit2;
 pub mod postgres;

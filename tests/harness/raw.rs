@@ -45,6 +45,11 @@ impl Ask {
         self.with("X-PAYMENT", payment)
     }
 
+    /// Adds a payment in whichever header its dialect has for it.
+    pub fn with_credential(self, (name, payment): &(&'static str, String)) -> Self {
+        self.with(name, payment)
+    }
+
     /// Adds a body and its length.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();

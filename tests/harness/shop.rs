@@ -7,7 +7,13 @@ use crate::{
     rig::{Rig, RigClock, key},
 };
 use axum::Router;
-use h402_core::{Offer, PaymentPayload, Resource, wire::h402};
+use h402_core::{
+    Dialect, Offer, PaymentPayload, Resource,
+    wire::{
+        h402,
+        x402::{v1, v2},
+    },
+};
 use h402_facilitator::{
     LocalFacilitator,
     sqlite::{OpenOptions, SqlGrants, SqliteStore},
@@ -171,6 +177,34 @@ impl Rig {
     /// A fresh payment of the usual price, as a header.
     pub fn pay(&self, payer: usize) -> String {
         header(&self.bearer(payer, PRICE))
+    }
+
+    /// The same payment in x402, as its header and what that carries: version 1 where it says so, otherwise version 2, for the
+    /// first offer of the 402 that was answered.
+    pub fn credential(&self, payment: &PaymentPayload, dialect: Dialect, unpaid: &Reply) -> (&'static str, String) {
+        let payload = PaymentPayload { dialect, resource: None, ..payment.clone() };
+        match dialect {
+            Dialect::X402V1 => ("X-PAYMENT", v1::encode_payment(&payload).unwrap()),
+            Dialect::X402V2 => {
+                let asked = self.offered_in_x402(unpaid);
+                let accepted = asked.offers[0].accepted.clone().unwrap();
+                let payment = v2::Payment { payload, accepted, resource: Some((*asked.resource).clone()), extensions: asked.extensions };
+                ("PAYMENT-SIGNATURE", v2::encode_payment(&payment).unwrap())
+            }
+            _ => ("X-PAYMENT", header(&payload)),
+        }
+    }
+
+    /// A fresh payment of the usual price in a dialect, as its header and what that carries.
+    pub fn pay_in(&self, dialect: Dialect, payer: usize, unpaid: &Reply) -> (&'static str, String) {
+        self.credential(&self.bearer(payer, PRICE), dialect, unpaid)
+    }
+
+    /// What the gate offers in the header of a 402.
+    pub fn offered_in_x402(&self, reply: &Reply) -> v2::ReadChallenge {
+        let assets = h402_core::Assets::none().with((*self.asset).clone());
+        let header = reply.header("payment-required").unwrap_or_else(|| panic!("no offer: {reply:?}"));
+        v2::decode_challenge(header.as_bytes(), &assets).unwrap()
     }
 
     /// A payment by a signed transaction for a resource of a shop.

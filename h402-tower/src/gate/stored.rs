@@ -5,11 +5,12 @@ use bytes::Bytes;
 use h402_core::{Dialect, Receipt, StoredAnswer};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CACHE_CONTROL, response};
 
-/// Headers by which some shared caches are told more than by `Cache-Control`, and obey that instead (RFC 9213).
-const TARGETED: [HeaderName; 3] = [
+/// Headers by which some shared caches are told more than by `Cache-Control`, and obey that instead (RFC 9213; nginx).
+const TARGETED: [HeaderName; 4] = [
     HeaderName::from_static("cdn-cache-control"),
     HeaderName::from_static("surrogate-control"),
     HeaderName::from_static("cloudflare-cdn-cache-control"),
+    HeaderName::from_static("x-accel-expires"),
 ];
 
 /// Keeps shared caches from giving a paid answer to somebody else (T099).
@@ -80,13 +81,15 @@ mod tests {
         ];
         for (said, want) in cases {
             let mut headers = HeaderMap::new();
-            headers.insert("cdn-cache-control", HeaderValue::from_static("max-age=3600"));
+            TARGETED.iter().for_each(|name| {
+                headers.insert(name, HeaderValue::from_static("max-age=3600"));
+            });
             if let Some(said) = said {
                 headers.insert(CACHE_CONTROL, HeaderValue::from_static(said));
             }
             make_private(&mut headers, &Limits::default());
             assert_eq!(headers.get(CACHE_CONTROL).unwrap(), want, "{said:?}");
-            assert!(!headers.contains_key("cdn-cache-control"));
+            assert!(!TARGETED.iter().any(|name| headers.contains_key(name)));
         }
         let mut headers = HeaderMap::new();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));

@@ -7,10 +7,12 @@ use axum::{
     http::{HeaderMap, Response, StatusCode, header},
     routing::{any, get as axum_get},
 };
+use h402_core::Dialect;
 use h402_tests::{
-    raw::{Ask, Line},
+    nginx::Nginx,
+    raw::{Ask, Line, Reply},
     rig::{PAYER, Rig},
-    shop::{HOST, PRICE, Runs, Shop, gate, get, price},
+    shop::{HOST, PRICE, Runs, Shop, gate, get, is_wait, price},
 };
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,7 +21,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 fn may_be_shared(headers: &[(String, String)]) -> bool {
     let directives = headers.iter().filter(|(name, _)| name == "cache-control").flat_map(|(_, value)| value.split(','));
     let forbidden = directives.map(|word| word.trim().to_lowercase()).any(|word| word == "private" || word == "no-store");
-    let targeted = ["cdn-cache-control", "surrogate-control", "cloudflare-cdn-cache-control"];
+    let targeted = ["cdn-cache-control", "surrogate-control", "cloudflare-cdn-cache-control", "x-accel-expires"];
     !forbidden || headers.iter().any(|(name, _)| targeted.contains(&name.as_str()))
 }
 
@@ -54,6 +56,7 @@ async fn t099_no_shared_cache_may_keep_an_answer() {
         "cache-control=must-revalidate",
         "cdn-cache-control=max-age%3D60",
         "surrogate-control=max-age%3D60",
+        "cache-control=private&x-accel-expires=60",
         "expires=Thu,%2001%20Jan%202099%2000:00:00%20GMT",
         "vary=x-payment",
     ];
@@ -87,6 +90,93 @@ async fn t099_no_shared_cache_may_keep_an_answer() {
         assert_eq!(refused.status, status, "{refused:?}");
         assert_eq!(refused.header("cache-control"), Some("no-store"), "{refused:?}");
     }
+}
+
+/// T099: behind nginx, told to keep all that it may: whoever pays gets what was paid for, whoever does not gets a 402 and nothing
+/// else, in both dialects, whatever the handler says of its answer; and what is free is kept, so nginx does keep things.
+#[tokio::test(flavor = "multi_thread")]
+async fn t099_behind_a_shared_cache_everybody_gets_what_they_paid_for() {
+    let rig = Rig::start().await;
+    let runs = Runs::default();
+    let counted = runs.clone();
+    let handler = async move |request: Request| {
+        let mut response = Response::new(format!("goods {}", counted.add()));
+        let said = request.uri().query().unwrap_or_default().replace("%20", " ");
+        for (name, value) in said.split('&').filter_map(|pair| pair.split_once('=')) {
+            response.headers_mut().append(name.parse::<header::HeaderName>().unwrap(), value.replace("%3D", "=").parse().unwrap());
+        }
+        response
+    };
+    let free_runs = Runs::default();
+    let counted = free_runs.clone();
+    let free = axum_get(async move || format!("free {}", counted.add()));
+    let gated = gate(&rig, price(&rig, PRICE)).build().unwrap();
+    let sold = Router::new().route("/{*path}", any(handler)).route_layer(gated);
+    let shop = Shop::open(Router::new().route("/free", free).merge(sold)).await;
+    let Some(nginx) = Nginx::before(shop.address).await else { return };
+    let ask = async |ask: Ask| Line::open(nginx.address).await.ask(&ask).await.unwrap();
+
+    let (first, kept) = (ask(get("/free")).await, ask(get("/free")).await);
+    assert_eq!((first.header("x-cache"), kept.header("x-cache")), (Some("MISS"), Some("HIT")));
+    assert_eq!((first.text().as_str(), kept.text().as_str(), free_runs.count()), ("free 1", "free 1", 1));
+
+    let said = [
+        "",
+        "cache-control=public,max-age%3D600",
+        "cache-control=s-maxage%3D600",
+        "expires=Thu,%2001%20Jan%202099%2000:00:00%20GMT",
+        "x-accel-expires=600",
+        "cache-control=private&x-accel-expires=600",
+        "cache-control=no-store&x-accel-expires=@4070908800",
+        "cache-control=private&expires=Thu,%2001%20Jan%202099%2000:00:00%20GMT",
+        "surrogate-control=max-age%3D600",
+        "etag=abc&last-modified=Thu,%2001%20Jan%202015%2000:00:00%20GMT",
+    ];
+    for (at, said) in said.iter().enumerate() {
+        for dialect in [Dialect::H402V1, Dialect::X402V2] {
+            let target = format!("/{dialect:?}/{at}?{said}");
+            let unpaid = ask(get(&target)).await;
+            assert_eq!(unpaid.status, 402, "{target}: {unpaid:?}");
+            let mut bought = Vec::new();
+            for _ in 0..2 {
+                let before = Door::look(&rig, &runs);
+                let paid = get(&target).with_credential(&rig.pay_in(dialect, PAYER, &unpaid));
+                let goods = ask(paid.clone()).await;
+                assert_eq!((goods.status, before.since(&rig, &runs)), (200, Door::OPENED), "{target}: {goods:?}");
+                assert_eq!(ask(paid).await.body, goods.body, "{target}");
+                for ask_again in [get(&target), get(&target).paying("junk"), Ask::new("HEAD", &target, HOST)] {
+                    let stranger = ask(ask_again).await;
+                    assert_eq!(stranger.status, 402, "{target}: {stranger:?}");
+                    assert!(!stranger.text().contains("goods"), "{target}: {stranger:?}");
+                }
+                bought.push(goods.body);
+            }
+            assert_ne!(bought[0], bought[1], "{target}: the second payer got the first one's");
+        }
+    }
+    // A refusal and an outage are not kept for the next payer.
+    let used = rig.pay(PAYER);
+    assert_eq!(ask(get("/used").paying(&used)).await.status, 200);
+    assert_eq!(ask(get("/x").paying(&used)).await.status, 409);
+    assert_eq!(ask(get("/x").paying(&used).paying(&used)).await.status, 400);
+    rig.chain.pause().await;
+    let waiting = rig.pay(PAYER);
+    assert_eq!(ask(get("/x").paying(&waiting)).await.status, 503);
+    rig.chain.resume().await;
+    let late = shop_waits(&ask, get("/x").paying(&waiting)).await;
+    assert_eq!(late.status, 200, "{late:?}");
+}
+
+/// Asks until it is no longer told to wait.
+async fn shop_waits(ask: &impl AsyncFn(Ask) -> Reply, what: Ask) -> Reply {
+    for _ in 0..600 {
+        let reply = ask(what.clone()).await;
+        if !is_wait(&reply) {
+            return reply;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("never decided")
 }
 
 /// T100: 304 and 416 deliver nothing and cost nothing; the payment is then good for the thing itself. A part that
