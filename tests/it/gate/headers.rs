@@ -3,6 +3,7 @@
 use super::{Door, sells_all};
 use axum::{Router, extract::Request, routing::any};
 use bytes::Bytes;
+use h402_core::Dialect;
 use h402_tests::{
     raw::{Ask, Line, Reply},
     rig::{PAYER, Rig},
@@ -46,9 +47,10 @@ async fn t095_who_the_shop_is_never_comes_from_a_request() {
         get("/a").with("host", HOST),
     ];
     let payment = rig.pay(PAYER);
+    let in_x402 = rig.pay_in(Dialect::X402V2, PAYER, &shop.ask(&get("/a")).await);
     let before = Door::look(&rig, &runs);
     for ask in foreign {
-        for ask in [ask.clone(), ask.paying(&payment)] {
+        for ask in [ask.clone(), ask.clone().with_credential(&in_x402), ask.paying(&payment)] {
             let reply = shop.ask(&ask).await;
             assert!(matches!(reply.status, 400 | 421), "{:?}: {reply:?}", String::from_utf8_lossy(&ask.bytes()));
             assert!(!reply.text().contains("evil"), "{reply:?}");
@@ -76,6 +78,7 @@ async fn t095_who_the_shop_is_never_comes_from_a_request() {
         let unpaid = shop.ask(&ask).await;
         assert_eq!(unpaid.status, 402, "{unpaid:?}");
         assert_eq!(rig.offered(&unpaid).url, format!("{ORIGIN}/a"));
+        assert_eq!(rig.offered_in_x402(&unpaid).resource.url, format!("{ORIGIN}/a"));
     }
     // A payment that says what it is for is good for the configured origin, however it arrives.
     let for_here = h402_core::PaymentPayload { resource: Some(format!("{ORIGIN}/a")), ..rig.bearer(PAYER, PRICE) };

@@ -18,6 +18,7 @@ mod restart;
 mod solana;
 mod spelling;
 mod stack;
+mod x402;
 
 use axum::{Extension, Router, routing::any};
 use h402_core::{Facilitator, Grants, wire::h402};

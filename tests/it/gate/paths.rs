@@ -5,6 +5,7 @@ use axum::{
     Router,
     routing::{any, get as axum_get},
 };
+use h402_core::Dialect;
 use h402_tests::{
     raw::Ask,
     rig::{PAYER, Rig, RigOptions},
@@ -89,12 +90,16 @@ fn spellings(prefix: &str) -> Vec<String> {
     spellings
 }
 
+/// Payments for what nobody knows are not settled, and keep their payer's balance reserved for a while.
+async fn trusting() -> Rig {
+    let engine = Box::new(|config: &mut h402_facilitator::EngineConfig| config.max_open_per_payer = 1000);
+    Rig::with(RigOptions { engine, ..RigOptions::default() }).await
+}
+
 /// T093: whatever the spelling, without payment nothing is served; with one, what the router itself leads to is.
 #[tokio::test(flavor = "multi_thread")]
 async fn t093_no_spelling_of_a_path_gets_around_the_gate() {
-    // Payments for paths that nobody knows are not settled, and keep their payer's balance reserved for a while.
-    let engine = Box::new(|config: &mut h402_facilitator::EngineConfig| config.max_open_per_payer = 1000);
-    let rig = Rig::with(RigOptions { engine, ..RigOptions::default() }).await;
+    let rig = trusting().await;
     let runs = Runs::default();
     let sells = || {
         let runs = runs.clone();
@@ -114,11 +119,16 @@ async fn t093_no_spelling_of_a_path_gets_around_the_gate() {
         ("whole router", "", Router::new().route("/a", sells()).layer(gated("")).merge(free())),
         ("parameter", "", Router::new().route("/{a}", sells()).route_layer(gated("")).merge(free())),
     ];
-    for (name, prefix, routes) in arrangements {
+    let in_x402 = [&arrangements[1], &arrangements[5]].map(|arrangement| (Dialect::X402V2, arrangement.clone()));
+    let in_h402 = arrangements.into_iter().map(|arrangement| (Dialect::H402V1, arrangement));
+    for (dialect, (name, prefix, routes)) in in_h402.chain(in_x402) {
         let shop = Shop::open(routes).await;
         assert_eq!(shop.ask(&get("/free")).await.text(), "free");
-        let used = rig.pay(PAYER);
-        assert_eq!(shop.ask(&get(&format!("{prefix}/a")).paying(&used)).await.status, 200, "{name}");
+        let sold = get(&format!("{prefix}/a"));
+        let unpaid = shop.ask(&sold).await;
+        let pay = || rig.pay_in(dialect, PAYER, &unpaid);
+        let used = pay();
+        assert_eq!(shop.ask(&sold.with_credential(&used)).await.status, 200, "{name}");
         let spellings = spellings(prefix);
         assert!(spellings.len() >= 60);
         for spelling in &spellings {
@@ -131,19 +141,20 @@ async fn t093_no_spelling_of_a_path_gets_around_the_gate() {
             assert_eq!(before.since(&rig, &runs), Door::SHUT, "{what}");
             // A payment that opened `/a` opens that again and nothing else: a fragment is no part of a request.
             let same = spelling.split('#').next() == Some(&format!("{prefix}/a")) || spelling.to_lowercase().starts_with("http://");
-            let again = shop.ask(&ask.clone().paying(&used)).await;
+            let again = shop.ask(&ask.clone().with_credential(&used)).await;
             assert!(again.status != 200 || same || again.text() == "free", "{what}: {again:?}");
             assert_eq!(before.since(&rig, &runs), Door::SHUT, "{what}");
             if unpaid.status != 402 {
                 // Nothing is sold there, so no payment is taken there.
-                let fresh = shop.ask(&ask.paying(&rig.pay(PAYER))).await;
+                let fresh = shop.ask(&ask.with_credential(&pay())).await;
                 assert_eq!(fresh.status, unpaid.status, "{what}");
                 assert_eq!(before.since(&rig, &runs), Door::SHUT, "{what}");
                 continue;
             }
             let url = rig.offered(&unpaid).url;
             assert!(url.starts_with(&format!("{ORIGIN}/")) || (spelling == "*" && url == format!("{ORIGIN}*")), "{what}: {url}");
-            let bought = shop.ask(&ask.paying(&rig.pay(PAYER))).await;
+            assert_eq!(rig.offered_in_x402(&unpaid).resource.url, url, "{what}");
+            let bought = shop.ask(&ask.with_credential(&rig.pay_in(dialect, PAYER, &unpaid))).await;
             let outcome = (bought.status, before.since(&rig, &runs));
             // Behind the gate the router may still know no such path: that is no delivery, and is not charged.
             assert!(outcome == (200, Door::OPENED) || outcome == (404, Door::SHUT), "{what}: {bought:?}");
@@ -197,7 +208,7 @@ const OVERRIDES: [&str; 4] = ["X-HTTP-Method-Override", "X-Method-Override", "X-
 /// T094: no method and no header that speaks of another method runs the handler without payment.
 #[tokio::test(flavor = "multi_thread")]
 async fn t094_no_method_gets_around_the_gate() {
-    let rig = Rig::start().await;
+    let rig = trusting().await;
     let runs = Runs::default();
     let gated = || gate(&rig, price(&rig, PRICE)).build().unwrap();
     let handler = || {
@@ -216,11 +227,14 @@ async fn t094_no_method_gets_around_the_gate() {
                 assert_eq!(unpaid.status, 402, "{method}: {unpaid:?}");
                 assert_eq!(before.since(&rig, &runs), Door::SHUT, "{method}");
             }
-            let before = Door::look(&rig, &runs);
-            let bought = shop.ask(&Ask::new(method, "/a", HOST).paying(&rig.pay(PAYER))).await;
-            // A method that the route does not know is no delivery, and is not charged.
-            let expected = if sells.contains(&method) { (200, Door::OPENED) } else { (405, Door::SHUT) };
-            assert_eq!((bought.status, before.since(&rig, &runs)), expected, "{method}");
+            for dialect in [Dialect::H402V1, Dialect::X402V2] {
+                let before = Door::look(&rig, &runs);
+                let payment = rig.pay_in(dialect, PAYER, &shop.ask(&get("/a")).await);
+                let bought = shop.ask(&Ask::new(method, "/a", HOST).with_credential(&payment)).await;
+                // A method that the route does not know is no delivery, and is not charged.
+                let expected = if sells.contains(&method) { (200, Door::OPENED) } else { (405, Door::SHUT) };
+                assert_eq!((bought.status, before.since(&rig, &runs)), expected, "{method}");
+            }
         }
     }
 }
@@ -280,11 +294,15 @@ async fn t094_t108_options_is_free_and_sells_nothing() {
             assert!(!reply.text().contains("goods"), "{reply:?}");
             assert_eq!(before.since(&rig, &runs), Door::SHUT);
             // Not even a payment buys anything this way, and it is not used up.
-            let payment = rig.pay(PAYER);
-            assert_eq!(shop.ask(&ask.paying(&payment)).await.content(), reply.content());
-            assert_eq!(before.since(&rig, &runs), Door::SHUT);
-            assert_eq!(shop.ask(&get("/a").paying(&payment)).await.status, 200);
-            assert_eq!(before.since(&rig, &runs), Door::OPENED);
+            let unpaid = shop.ask(&get("/a")).await;
+            for dialect in [Dialect::H402V1, Dialect::X402V2] {
+                let before = Door::look(&rig, &runs);
+                let payment = rig.pay_in(dialect, PAYER, &unpaid);
+                assert_eq!(shop.ask(&ask.clone().with_credential(&payment)).await.content(), reply.content());
+                assert_eq!(before.since(&rig, &runs), Door::SHUT);
+                assert_eq!(shop.ask(&get("/a").with_credential(&payment)).await.status, 200);
+                assert_eq!(before.since(&rig, &runs), Door::OPENED);
+            }
         }
     }
 }
