@@ -120,6 +120,7 @@ impl OpenPayments {
     }
 
     /// How many are held for good.
+    #[cfg(feature = "evm")]
     pub(super) fn room(&self) -> usize {
         self.room
     }
@@ -129,14 +130,19 @@ impl OpenPayments {
         self.driven().pass.whole
     }
 
-    /// After which payment the ledger is to be read on, how many are wanted, and how often it has been read to its end. None
-    /// are wanted if all are held, or if as many as can be.
-    pub(super) fn wanted(&self) -> (Option<PaymentKey>, usize, u64) {
+    /// After which payment the ledger is to be read on, and how many are wanted: none if all are held, or as many as can be.
+    pub(super) fn wanted(&self) -> (Option<PaymentKey>, usize) {
         let driven = self.driven();
-        let Pass { after, whole, count, .. } = driven.pass;
+        let Pass { after, whole, .. } = driven.pass;
         // A quarter more than there is room for, so that all others are looked at as well, some at a time.
         let most = self.room.saturating_add((self.room / 4).max(1));
-        (after, if whole { 0 } else { most.saturating_sub(driven.open.len()) }, count)
+        (after, if whole { 0 } else { most.saturating_sub(driven.open.len()) })
+    }
+
+    /// How often the ledger has been read to its end.
+    #[cfg(feature = "evm")]
+    pub(super) fn passes(&self) -> u64 {
+        self.driven().pass.count
     }
 
     /// Has the ledger read once more from its beginning, should anything have been missed.

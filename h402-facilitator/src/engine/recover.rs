@@ -105,7 +105,7 @@ pub(super) async fn enter_some<S: Store, C: Clock>(
 ) -> Result<Vec<PaymentKey>, Undecided> {
     let mut entered = Vec::new();
     loop {
-        let (after, wanted, _) = payments.wanted();
+        let (after, wanted) = payments.wanted();
         let limit = PAGE.min(u32::try_from(wanted).unwrap_or(PAGE));
         if limit == 0 {
             return Ok(entered);

@@ -146,7 +146,7 @@ impl Reservations {
     /// The settlement's block is gone: its money is promised again.
     pub(super) fn settling(&self, claimant: Claimant) {
         let reservation = Reservation { amount: claimant.amount, until: Until::Included, holder: Holder::Settlement };
-        self.change(claimant.payer, claimant.asset, |open| drop(open.insert(claimant.key, reservation)));
+        self.change(claimant.payer, claimant.asset, |open| open.insert(claimant.key, reservation));
     }
 
     /// The settlement is in a block: balances read there or later show it.
@@ -160,7 +160,7 @@ impl Reservations {
 
     /// Nothing will be transferred.
     pub(super) fn release(&self, payer: Address, asset: AssetId, key: &PaymentKey) {
-        self.change(payer, asset, |open| drop(open.remove(key)));
+        self.change(payer, asset, |open| open.remove(key));
     }
 
     /// Forgets what has lapsed.
@@ -173,7 +173,7 @@ impl Reservations {
 
     /// Follows what the ledger has stored of a payer's settlement. Of a payer that is not known nothing is noted: it is read
     /// when it is met.
-    fn change(&self, payer: Address, asset: AssetId, change: impl FnOnce(&mut HashMap<PaymentKey, Reservation>)) {
+    fn change<T>(&self, payer: Address, asset: AssetId, change: impl FnOnce(&mut HashMap<PaymentKey, Reservation>) -> T) {
         let mut all = self.all();
         let Some(promises) = all.get_mut(&(payer, asset)) else { return };
         if !promises.known {

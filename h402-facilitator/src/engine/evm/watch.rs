@@ -360,8 +360,9 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         }
         let mut late: Vec<(B256, Vec<Arc<OpenPayment>>)> = late.into_iter().collect();
         // Of those that are looked at in turn others come first in each turn.
-        let turn = self.evm.payments.wanted().2.wrapping_mul(16).to_be_bytes()[7];
-        late.sort_by_key(|(hash, _)| (self.sent.get(hash).copied(), hash[0].wrapping_sub(if is_whole { 0 } else { turn })));
+        let turn = if is_whole { 0 } else { u8::try_from(self.evm.payments.passes() % 16).unwrap_or_default() };
+        let rank = |hash: &B256| hash.first().map(|byte| byte.wrapping_sub(turn.wrapping_mul(16)));
+        late.sort_by_key(|(hash, _)| (self.sent.get(hash).copied(), rank(hash)));
         for (hash, payments) in late.into_iter().take(RESENT) {
             self.sent.insert(hash, now);
             // In a task: what waits for a slow node must not keep the watcher from what has arrived.
