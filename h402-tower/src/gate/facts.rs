@@ -137,13 +137,19 @@ impl<F: Facilitator, G: Grants> Shared<F, G> {
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let gate = self.clone();
-            runtime.spawn(async move {
-                let answer = timeout(GIVE_UP, gate.facilitator.supported()).await;
-                gate.facts.learn(answer.unwrap_or(Err(Undecided::Deadline)), gate.now());
-            });
+            // A failure is logged, and asked about again.
+            runtime.spawn(async move { gate.ask_facts().await.ok() });
         } else {
             self.facts.learn(Err(Undecided::Busy), self.now());
         }
+    }
+
+    /// Asks now.
+    pub(super) async fn ask_facts(&self) -> Result<(), Undecided> {
+        let answer = timeout(GIVE_UP, self.facilitator.supported()).await.unwrap_or(Err(Undecided::Deadline));
+        let outcome = answer.as_ref().map_err(Clone::clone).map(|_| ());
+        self.facts.learn(answer, self.now());
+        outcome
     }
 
     /// How many payments of one payer in one asset may be unsettled at once.

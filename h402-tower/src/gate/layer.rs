@@ -13,7 +13,7 @@ use super::{
 };
 use crate::chaos::sabotaged;
 use h402_core::{
-    CheckPolicy, Clock, ReceiptKey, Resource, UnixMillis,
+    CheckPolicy, Clock, Facilitator, Grants, ReceiptKey, Resource, Undecided, UnixMillis,
     wire::{h402, x402::Extensions},
 };
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
@@ -37,6 +37,23 @@ impl<F, G, M> GateLayer<F, G, M> {
     #[must_use]
     pub fn left_out(&self) -> &[LeftOutOffer] {
         &self.left_out
+    }
+
+    /// Asks the facilitator what 402s say of it, and waits for the answer.
+    ///
+    /// A 402 waits for nobody, so one that is sent before the facilitator has answered leaves out what only the facilitator can
+    /// say: who pays the fee, without which x402 has no offer on Solana, and who settles scheme `upto`. Call this before
+    /// the listener opens, if the very first payer shall be offered everything. May be dropped at any time.
+    ///
+    /// # Errors
+    /// [`Undecided`] if the facilitator does not answer within ten seconds. The gate is as good as without this call, and
+    /// asks again by itself.
+    pub async fn prepare(&self) -> Result<(), Undecided>
+    where
+        F: Facilitator,
+        G: Grants,
+    {
+        self.gate.ask_facts().await
     }
 
     pub(super) fn gate(&self) -> &Shared<F, G> {

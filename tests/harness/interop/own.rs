@@ -22,7 +22,6 @@ use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 use tokio::net::TcpListener;
 use tower::{Layer as _, ServiceExt as _};
@@ -51,25 +50,11 @@ pub(super) async fn open(kind: Gate, facilitator: Facilitator, url: &str, payee:
             Gate::OursV1 => gate.with_x402_v1_body(),
             _ => gate,
         };
-        routes = routes.route(&format!("/{}", chain.word()), get(serve).route_layer(gate.build().unwrap()));
+        let gate = gate.build().unwrap();
+        gate.prepare().await.unwrap();
+        routes = routes.route(&format!("/{}", chain.word()), get(serve).route_layer(gate));
     }
-    let shop = Shop::at(listener, routes.route("/served", get(count)).with_state(Served::default()));
-    until_told(&origin).await;
-    shop
-}
-
-/// Waits until the gate can say in x402 what it wants on Solana, which names the facilitator's fee payer. It asks its
-/// facilitator when it is asked for the first time, and answers without waiting.
-async fn until_told(origin: &str) {
-    let url = format!("{origin}/{}", Chain::Solana.word());
-    for _ in 0..6000 {
-        let request = http::Request::get(&url).body(Full::default()).unwrap();
-        if crate::http::exchange(request).await.headers().contains_key("payment-required") {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("our gate never says what it wants in x402");
+    Shop::at(listener, routes.route("/served", get(count)).with_state(Served::default()))
 }
 
 async fn serve(State(served): State<Served>, asked: Uri) -> Json<Value> {

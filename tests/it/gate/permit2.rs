@@ -3,7 +3,7 @@
 use alloy_primitives::U256;
 use axum::{Router, routing::any};
 use h402_core::{
-    Amount, Assets, Dialect, Facilitator, Flow, Offer, UnixSeconds,
+    Amount, Dialect, Facilitator, Flow, Offer, UnixSeconds,
     wire::x402::v2::{self, Payment, ReadChallenge},
 };
 use h402_facilitator::{EngineConfig, evm::Permit2Payments};
@@ -29,6 +29,7 @@ async fn open(rig: &Rig, facilitator: impl Facilitator, runs: &Runs, metered: bo
     let offer = Offer::clone(&rig.offer(PRICE));
     let price = Price::offers([if metered { offer.upto() } else { offer.with_permit2() }]).unwrap();
     let gate = Gate::new(facilitator, MemoryGrants::new().unwrap(), Origin::parse(ORIGIN).unwrap(), price).build().unwrap();
+    gate.prepare().await.unwrap();
     let runs = runs.clone();
     let handler = async move |uri: http::Uri| {
         runs.add();
@@ -41,18 +42,11 @@ async fn open(rig: &Rig, facilitator: impl Facilitator, runs: &Runs, metered: bo
     Shop::open(Router::new().route("/{*path}", any(handler)).route_layer(gate)).await
 }
 
-/// The 402, once it has something to offer: of `upto` the gate must have heard who settles it.
+/// The 402.
 async fn asked(rig: &Rig, shop: &Shop, target: &str) -> ReadChallenge {
-    let assets = Assets::none().with((*rig.asset).clone());
-    for _ in 0..3000 {
-        let reply = shop.ask(&get(target)).await;
-        assert_eq!(reply.status, 402, "{reply:?}");
-        if let Some(header) = reply.header("payment-required") {
-            return v2::decode_challenge(header.as_bytes(), &assets).unwrap();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("nothing is ever offered");
+    let reply = shop.ask(&get(target)).await;
+    assert_eq!(reply.status, 402, "{reply:?}");
+    rig.offered_in_x402(&reply)
 }
 
 /// Signs for the first offer of a 402 as the wallet does.

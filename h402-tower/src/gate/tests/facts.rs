@@ -4,13 +4,13 @@ use super::kit::*;
 use crate::gate::Price;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use h402_core::{Amount, Assets, Dialect, GenesisPrefix, Network, Offer, Scheme, SolanaHints, SupportedKind};
+use h402_core::{Amount, Assets, Dialect, GenesisPrefix, Network, Offer, Scheme, SolanaHints, SupportedKind, Undecided, wire::x402::v2};
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use serde_json::{Value, json};
 use std::convert::Infallible;
-use tower::Service;
+use tower::{Layer, Service, service_fn};
 
 const SOLANA: Network = Network::Solana(GenesisPrefix::MAINNET);
 const SELLER: &str = "4pX5LbCK85Sf6iLXMwUodo2f5rvQKAofyhANT6TUwG3f";
@@ -75,6 +75,26 @@ async fn payers_on_solana_are_told_a_fresh_blockhash_and_who_pays_the_fee() {
     assert_eq!(extras(&service).await[1], told(SEVENS, "1007"), "this one asks");
     assert_eq!(extras(&service).await[2], told(EIGHTS, "1008"), "and the next one tells");
     assert_eq!(shop.bank.supported_calls(), 2);
+}
+
+/// A gate that has asked before its first request leaves nothing out of its first 402, in either dialect; one that has not, or
+/// was not answered, has no offer for x402 on Solana yet.
+#[tokio::test]
+async fn a_prepared_gate_tells_everything_at_once() {
+    for (answers, prepared) in [(true, true), (false, true), (true, false)] {
+        let shop = Shop::new();
+        shop.bank.can(answers.then(|| kinds(7)));
+        let gate = shop.gate_at(mixed()).build().unwrap();
+        if prepared {
+            assert_eq!(gate.prepare().await, if answers { Ok(()) } else { Err(Undecided::Facilitator) });
+        }
+        let first = send(&gate.layer(service_fn(async |request| Ok::<_, Infallible>(hello(request).await))), get("/item")).await;
+        let in_x402 = v2::decode_challenge(first.header("payment-required").unwrap().as_bytes(), &Assets::known()).unwrap();
+        let whole = answers && prepared;
+        // SOL itself has no words there.
+        assert_eq!(in_x402.offers.len(), if whole { 2 } else { 1 }, "{answers} {prepared}");
+        assert_eq!(first.json()["accepts"][1]["extra"], if whole { told(SEVENS, "1007") } else { Value::Null });
+    }
 }
 
 /// While the facilitator does not answer, what ages is left out after twenty seconds and the rest goes on being told.
