@@ -18,6 +18,8 @@ pub use transfer::{ContractPayer, Erc20, Erc20Transfer, transfer_with_authorizat
 use crate::{EvmAddress, Reject};
 use alloy_primitives::{B256, Signature, U256};
 
+/// The order of secp256k1: `r` and `s` of a signature are below it.
+const ORDER: U256 = U256::from_limbs([0xbfd2_5e8c_d036_4141, 0xbaae_dce6_af48_a03b, 0xffff_ffff_ffff_fffe, 0xffff_ffff_ffff_ffff]);
 /// Half the order of secp256k1: the greatest `s` that tokens accept (EIP-2).
 const HALF_ORDER: U256 = U256::from_limbs([0xdfe9_2f46_681b_20a0, 0x5d57_6e73_57a4_501d, 0xffff_ffff_ffff_ffff, 0x7fff_ffff_ffff_ffff]);
 
@@ -35,6 +37,9 @@ pub fn parse_signature(bytes: &[u8]) -> Result<Signature, Reject> {
     if signature.r().is_zero() || signature.s().is_zero() {
         return Err(Reject::Signature("r or s is zero"));
     }
+    if signature.r() >= ORDER || signature.s() >= ORDER {
+        return Err(Reject::Signature("r or s is not below the order of the curve"));
+    }
     Ok(if signature.s() > HALF_ORDER { signature.normalized_s() } else { signature })
 }
 
@@ -44,4 +49,24 @@ pub fn parse_signature(bytes: &[u8]) -> Result<Signature, Reject> {
 /// [`Reject::Signature`] if no account could have.
 pub fn recover(signature: &Signature, hash: &B256) -> Result<EvmAddress, Reject> {
     signature.recover_address_from_prehash(hash).map_err(|_| Reject::Signature("no account can have made it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// T028: found by fuzzing. What is not below the order has no lower twin, and what was made of it was beyond it, too.
+    #[test]
+    fn t028_r_and_s_are_below_the_order() {
+        let one = U256::from(1);
+        let read = |r: U256, s: U256| parse_signature(&[&r.to_be_bytes::<32>()[..], &s.to_be_bytes::<32>(), &[27]].concat());
+        assert!(read(ORDER - one, one).is_ok());
+        assert_eq!(read(one, ORDER - one).map(|signature| signature.s()), Ok(one), "the lower twin");
+        for (r, s) in [(ORDER, one), (one, ORDER), (U256::MAX, one), (one, U256::MAX), (U256::ZERO, one), (one, U256::ZERO)] {
+            assert!(matches!(read(r, s), Err(Reject::Signature(_))), "{r} {s}");
+        }
+        // k256 knows the order, too.
+        assert!(k256::ecdsa::Signature::from_scalars((ORDER - one).to_be_bytes::<32>(), one.to_be_bytes::<32>()).is_ok());
+        assert!(k256::ecdsa::Signature::from_scalars(ORDER.to_be_bytes::<32>(), one.to_be_bytes::<32>()).is_err());
+    }
 }
