@@ -12,9 +12,11 @@ use std::{borrow::Cow, fmt};
 pub struct Accepted(Box<RawValue>);
 
 impl Accepted {
-    /// Keeps one element of `accepts`, or of a payment. `None` if it is no JSON object.
+    /// Keeps one element of `accepts`, or of a payment. `None` if it is no JSON object, or one of which others may read
+    /// another offer: a field is there twice.
     pub(super) fn read(raw: &RawValue) -> Option<Self> {
-        raw.get().starts_with('{').then(|| Self(raw.to_owned()))
+        let reads_alike = raw.get().starts_with('{') && json::read::<AcceptedIn<'_>>(raw.get()).is_ok();
+        reads_alike.then(|| Self(raw.to_owned()))
     }
 
     /// What a payer who read `terms` from us would repeat: for asking facilitators, which are told our terms and not

@@ -56,7 +56,7 @@ type Bend = (&'static str, &'static str, bool);
 /// T097: what two parsers could read differently is refused; each twin is read.
 #[test]
 fn t097_x402_payments_mean_one_thing() {
-    let bends: [Bend; 20] = [
+    let bends: [Bend; 23] = [
         (r#""x402Version":2"#, r#""x402Version":2.0"#, false),
         (r#""x402Version":2"#, r#""x402Version":"2""#, false),
         (r#""x402Version":2"#, r#""x402Version":1"#, false),
@@ -71,6 +71,10 @@ fn t097_x402_payments_mean_one_thing() {
         (r#""value":"10000""#, r#""value":9007199254740993"#, false),
         (r#""value":"10000""#, r#""value":9007199254740991"#, true),
         (r#""value":"10000""#, r#""value":"10000","memo":"x""#, false),
+        // Found by fuzzing.
+        (r#""amount":"10000""#, r#""amount":"10000","amount":"1""#, false),
+        (r#""payTo":"#, r#""asset":"0x036CbD53842c5426634e7929541eC2318f3dCF7e","payTo":"#, false),
+        (r#""payTo":"#, r#""more":"0x036CbD53842c5426634e7929541eC2318f3dCF7e","payTo":"#, true),
         (r#""network":"eip155:84532""#, r#""network":"base-sepolia""#, false),
         (r#""network":"eip155:84532""#, r#""network":"eip155:084532""#, false),
         (r#""network":"eip155:84532""#, r#""network":"solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1""#, false),

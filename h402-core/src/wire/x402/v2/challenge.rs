@@ -59,7 +59,7 @@ pub struct ReadChallenge {
 pub struct ReadOffer {
     /// The terms, with the asset from the client's own table.
     pub terms: Result<Terms, SkippedOffer>,
-    /// The element itself, to be repeated in the payment. `None` if it is no JSON object.
+    /// The element itself, to be repeated in the payment. `None` if it is no JSON object, or repeats a field.
     pub accepted: Option<Accepted>,
 }
 

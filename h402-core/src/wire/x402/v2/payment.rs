@@ -46,7 +46,7 @@ pub(in crate::wire::x402) fn parse(text: &str) -> Result<Payment, Reject> {
         return Err(Reject::Version);
     }
     let chosen: ChosenIn<'_> = json::read_payload(wire.accepted.get())?;
-    let accepted = Accepted::read(wire.accepted).ok_or(Reject::Malformed("accepted is no object"))?;
+    let accepted = Accepted::read(wire.accepted).ok_or(Reject::Malformed("a field of accepted is repeated or of the wrong type"))?;
     let scheme = Scheme::from_word(&chosen.scheme).ok_or(Reject::Scheme)?;
     let network: Network = chosen.network.parse().map_err(|_| Reject::Malformed("network is not one of CAIP-2 that is known here"))?;
     let extensions = wire.extensions.unwrap_or_default();
