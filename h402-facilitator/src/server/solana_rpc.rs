@@ -7,7 +7,7 @@ mod check;
 mod limit;
 
 use super::body::{self, Unread};
-use crate::rpc::{Rpc, RpcConfig};
+use crate::rpc::{Node, Rpc, RpcConfig};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -68,9 +68,21 @@ impl SolanaRpc {
     /// Makes the proxy; nothing is sent yet.
     #[must_use]
     pub fn new(config: SolanaRpcConfig) -> Self {
-        let SolanaRpcConfig { upstream, allow_send, max_batch, per_client, overall } = config;
+        let upstream = Rpc::new(config.upstream.clone());
+        Self::by(&config, upstream)
+    }
+
+    /// As [`SolanaRpc::new`], with a node in this process at every endpoint.
+    #[must_use]
+    pub fn over(config: SolanaRpcConfig, node: Arc<dyn Node>) -> Self {
+        let upstream = Rpc::over(config.upstream.clone(), node);
+        Self::by(&config, upstream)
+    }
+
+    fn by(config: &SolanaRpcConfig, upstream: Rpc) -> Self {
+        let SolanaRpcConfig { allow_send, max_batch, per_client, overall, .. } = *config;
         let limiter = Limiter::new(per_client, overall, max_batch);
-        Self(Arc::new(Proxy { upstream: Rpc::new(upstream), allow_send, max_batch, limiter }))
+        Self(Arc::new(Proxy { upstream, allow_send, max_batch, limiter }))
     }
 
     pub(super) fn routes(self) -> Router {
