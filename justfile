@@ -44,6 +44,10 @@ sim n="10000" *seed:
 torture n="200" *seed:
     cargo xtask torture {{n}} {{seed}}
 
+# Fuzz the decoders of untrusted bytes: one TARGET or all, SECONDS each; `just fuzz keep` makes the corpora anew
+fuzz *target:
+    cargo xtask fuzz {{target}}
+
 # The measurements, from a release build
 bench *names:
     cargo xtask bench {{names}}

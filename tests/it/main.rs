@@ -3,6 +3,7 @@
 
 mod captures;
 mod chains;
+mod corpus;
 mod crash;
 mod facilitator;
 mod gate;

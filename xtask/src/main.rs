@@ -5,6 +5,7 @@ mod bench;
 mod built;
 mod ci;
 mod features;
+mod fuzz;
 mod interop;
 mod metadata;
 mod package;
@@ -33,6 +34,7 @@ cargo xtask <command>
   proxy       the Solana RPC proxy on its own chains, and every line it invites to type
   sim         simulated days of gate, engine and client, 10000 seeds; `sim N SEED` for others
   torture     kill -9 under load, 200 times; `torture N SEED` for more; the result goes to docs/trials.md
+  fuzz        libFuzzer around each decoder, ten minutes each; `fuzz TARGET SECONDS` for one; `fuzz keep` makes the corpora anew
   bench       the measurements, from a release build; `bench NAME` for one
 ";
 
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         ["proxy"] => proxy::run(),
         ["sim", rest @ ..] => sim::run(rest),
         ["torture", rest @ ..] => torture::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

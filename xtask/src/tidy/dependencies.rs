@@ -16,7 +16,7 @@ const BANNED_FEATURES: [(&str, &str); 1] = [("serde_json", "arbitrary_precision"
 
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-const LICENCES: [&str; 13] = [
+const LICENCES: [&str; 14] = [
     "MIT",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -30,6 +30,8 @@ const LICENCES: [&str; 13] = [
     "0BSD",
     "MPL-2.0",
     "CDLA-Permissive-2.0",
+    // libFuzzer.
+    "NCSA",
 ];
 
 /// Packages whose manifest names no licence, and the licence that lies beside it.
