@@ -324,6 +324,12 @@ pub(crate) fn is_no_verdict(word: &str) -> bool {
     [VERIFY, SETTLE, "invalid_exact_evm_failed_to_verify_signature"].contains(&word)
 }
 
+/// Whether a word is that of a check which programs make before they send anything.
+pub(crate) fn is_before_sending(word: &str) -> bool {
+    let may_have_sent = [STATE, "transaction_failed", "invalid_exact_evm_transaction_failed"];
+    !may_have_sent.contains(&word) && heard(word).is_some()
+}
+
 /// Finds a word of x402: as a text that lives for ever, with the nearest of h402's.
 pub(crate) fn heard(word: &str) -> Option<(&'static str, ErrorReason)> {
     if let Some(found) = HEARD.iter().find(|(known, _)| *known == word) {

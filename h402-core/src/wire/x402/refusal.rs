@@ -3,7 +3,7 @@
 use crate::{
     ErrorReason, Reject, SettleError, TransactionId, Undecided, VerifyError,
     wire::h402::shorten,
-    words::{PENDING, heard, is_no_verdict},
+    words::{PENDING, heard, is_before_sending, is_no_verdict},
 };
 
 /// A word of older programs for what was sent and not seen on chain in time.
@@ -48,7 +48,9 @@ pub(super) fn verify_error(word: Option<&str>, text: Option<&str>) -> VerifyErro
 /// What a failed settlement means. What may have been sent is not refused.
 pub(super) fn settle_error(word: Option<&str>, text: Option<&str>, transaction: Option<TransactionId>) -> SettleError {
     let unknown = |word| word == PENDING || is_no_verdict(word) || word == CONFIRMATION_LATE;
-    if word.is_some_and(unknown) {
+    // Programs that lose their node after they have sent say that something failed, and name no transaction (T007).
+    let sent = transaction.is_none() && !word.is_some_and(is_before_sending);
+    if word.is_some_and(unknown) || sent {
         return SettleError::Pending { transaction };
     }
     match refusal(word, text) {

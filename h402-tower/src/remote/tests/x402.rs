@@ -127,6 +127,31 @@ async fn used_already_may_mean_settled_already() {
     assert!(matches!(outcome, Err(SettleError::Rejected { .. })), "{outcome:?}");
 }
 
+/// T007: programs that lose their node after they have sent say that something failed, in words of their own, and name no transaction:
+/// the outcome is open. With a transaction it is known, and so it is in the words of checks that are made before.
+#[tokio::test]
+async fn t007_a_failure_that_may_have_been_sent_is_no_refusal() {
+    let said = |word: &str, transaction: &str| {
+        json!({"success": false, "errorReason": word, "transaction": transaction, "network": "eip155:8453"}).to_string()
+    };
+    let words =
+        ["transaction_failed", "invalid_transaction_state", "invalid_exact_evm_transaction_failed", "timeout of 10000ms exceeded", ""];
+    let outcome = async |body: &str| {
+        let server = Server::start(vec![Behaviour::json(200, body)]).await;
+        hasty(&server.url("")).with_dialect(Dialect::X402V2).settle(&claimed(), caller()).await
+    };
+    for word in words {
+        assert_eq!(outcome(&said(word, "")).await, Err(UNKNOWN), "{word}");
+        let known = outcome(&said(word, HASH)).await;
+        let expected = Some(transaction());
+        assert!(matches!(&known, Err(SettleError::Rejected { transaction, .. }) if *transaction == expected), "{word}: {known:?}");
+    }
+    for word in ["invalid_exact_evm_signature", "insufficient_funds", "invalid_exact_evm_transaction_simulation_failed"] {
+        let refused = outcome(&said(word, "")).await;
+        assert!(matches!(refused, Err(SettleError::Rejected { transaction: None, .. })), "{word}: {refused:?}");
+    }
+}
+
 /// `/supported` as the reference has it: kinds of both versions, who pays fees on Solana, and nothing about reserves.
 #[tokio::test]
 async fn the_kinds_of_x402_are_read() {
