@@ -138,11 +138,12 @@ where
     };
     let terms = terms(requirements, &form, settings);
     let payload = wallet.sign(&terms).await?;
+    // What cannot be written does not leave, and costs nothing.
+    let header = form.write(payload, &asked, call)?;
     if let Some(draw) = draw {
         draw.signed();
     }
     tracing::debug!(origin = %asked, dialect = ?form.dialect(), network = %asset.network, asset = %asset.address, amount_atomic = %amount, "payment signed");
-    let header = form.write(payload, &asked, call)?;
     Ok(SignedPayment::new(&header, form.dialect(), terms.requirements, amount, asked)?)
 }
 
