@@ -91,17 +91,18 @@ impl Matched {
     }
 
     /// As [`Matched::new`], and takes more than the price whatever the dialect: for telling which payment it is, not whether it
-    /// is enough.
+    /// is enough; where `contracts` is set, payers may be contracts.
     ///
     /// # Errors
-    /// As [`Matched::new`].
+    /// As [`Matched::new`] and [`Matched::with_contracts`].
     pub fn at_least(
         payload: PaymentPayload,
         offers: &Offers,
         resource: &Arc<Resource>,
         lifetime_seconds: Option<u64>,
+        contracts: bool,
     ) -> Result<Self, Reject> {
-        matching::find(payload, offers, resource, lifetime_seconds, false)
+        matching::find(payload, offers, resource, lifetime_seconds, contracts)
     }
 
     /// As [`Matched::new`], and takes what no key of the payer's account has signed for a signature of the payer's contract.

@@ -118,12 +118,14 @@ impl<F, G> Shared<F, G> {
             Err(refused) => {
                 quotes = self.quotes(visit, parts, body);
                 let doors = doors(&quotes, &refused)?;
-                let price_is_no_reason =
-                    !matches!(refused, Reject::Value { .. } | Reject::Solana(SolanaReject::Value { .. })) && doors.iter().count() == 1;
+                // Of x402 another price reads as no offer at all.
+                let price_is_no_reason = accepted.is_none()
+                    && !matches!(refused, Reject::Value { .. } | Reject::Solana(SolanaReject::Value { .. }))
+                    && doors.iter().count() == 1;
                 if price_is_no_reason && quotes.len() == 1 {
                     return Err(refused);
                 }
-                let known = Matched::at_least(payload.clone(), &doors, &resource, lifetime);
+                let known = Matched::at_least(payload.clone(), &doors, &resource, lifetime, self.limits.contract_payers);
                 (known.map_err(|_| refused.clone())?, refused)
             }
         };

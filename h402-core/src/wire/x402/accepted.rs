@@ -1,7 +1,7 @@
 //! `accepted`: the element of `accepts` that a payment of version 2 is for.
 
 use super::{LeftOut, Terms, Version, extra::ExtraIn, requirements::RequirementsOut};
-use crate::{Address, Amount, Network, Reject, Requirements, TransferMethod, wire::json};
+use crate::{Address, Amount, Network, Reject, TransferMethod, wire::json};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
@@ -47,7 +47,7 @@ impl Accepted {
     #[must_use]
     pub fn selects(&self, terms: &Terms) -> bool {
         let Ok(wire) = json::read::<AcceptedIn<'_>>(self.0.get()) else { return false };
-        let Requirements { offer, solana, facilitator, .. } = &terms.requirements;
+        let offer = &terms.requirements.offer;
         let address = |text: &Option<Cow<'_, str>>| text.as_deref().and_then(|text| text.parse::<Address>().ok());
         let amount = wire.amount.and_then(json::decimal).and_then(|text| Amount::from_atomic_text(&text).ok());
         let same = wire.scheme.as_deref() == Some(offer.scheme.as_str())
@@ -56,15 +56,10 @@ impl Accepted {
             && address(&wire.pay_to) == Some(offer.pay_to)
             && amount == Some(offer.amount);
         let Some(extra) = ExtraIn::read(wire.extra).filter(|_| same) else { return false };
-        let fee_payer = solana.and_then(|hints| hints.fee_payer).map(Address::from);
-        let facilitator = facilitator.map(Address::from);
-        let agree = |stated: &Option<Cow<'_, str>>, ours: Option<Address>| ours.is_none() || stated.is_none() || address(stated) == ours;
         let method = if matches!(offer.network(), Network::Evm(_)) { offer.method } else { TransferMethod::Eip3009 };
-        extra.domain_agrees(&offer.asset)
-            && extra.method() == Some(method)
-            && extra.flow() == Some(terms.flow)
-            && agree(&extra.fee_payer, fee_payer)
-            && agree(&extra.facilitator_address, facilitator)
+        // Who pays the fee and who settles is not compared: facilitators with several accounts name another one each time, and
+        // judge the one that was signed for.
+        extra.domain_agrees(&offer.asset) && extra.method() == Some(method) && extra.flow() == Some(terms.flow)
     }
 
     /// The network of it, if it can be read.

@@ -310,6 +310,23 @@ async fn t110_accepted_selects_and_the_signature_decides() {
     assert_eq!(shop.bank.asked().iter().map(|(_, amount, _)| *amount).collect::<Vec<_>>(), [PRICE, 5_000].map(Amount::from_atomic));
 }
 
+/// T008: a payment that was taken is known again by a gate that has been started anew with another price or another flow, in x402 as
+/// in h402: its payer, told to come back with it, must not be asked to pay again. What was not taken is refused.
+#[tokio::test]
+async fn t008_a_taken_payment_is_known_whatever_is_offered_now() {
+    let shop = Shop::new();
+    let asked = challenge(&send(&shop.open(shop.gate(), hello), get("/item")).await);
+    let payment = in_v2(&asked, &Cheque::nonce(1));
+    assert_eq!(send(&shop.open(shop.gate(), hello), signed(&payment)).await.status, 200);
+    for gate in [shop.gate_at(price_of(2 * PRICE)), shop.gate_at(price_of(PRICE / 2)), shop.gate_at(price().upfront())] {
+        let service = shop.open(gate, hello);
+        let again = send(&service, signed(&payment)).await;
+        assert_eq!((again.status, &again.body[..], shop.runs()), (200, &b"hello"[..], 1), "{}", again.error());
+        assert_eq!(send(&service, signed(&in_v2(&asked, &Cheque::nonce(2)))).await.status, 402);
+    }
+    assert_eq!((shop.runs(), shop.bank.settled()), (1, 1));
+}
+
 /// A price that changed is honoured in x402 as in h402: `accepted` repeats the one that the payer was told.
 #[tokio::test]
 async fn a_price_of_a_moment_ago_can_be_paid_in_x402() {

@@ -123,17 +123,18 @@ fn accepted_selects_what_it_names() {
         assert_ne!(bent, written, "{from}");
         assert_eq!(read(&bent).is_some_and(|accepted| accepted.selects(&terms())), selects, "{bent}");
     }
-    // Whoever pays the fee: another is another offer, nobody said is none.
+    // Whoever pays the fee: facilitators with several accounts name another one each time.
     let solana = terms_of(offer(SOLANA, SOLANA_USDC, 10_000));
     let accepted = Accepted::of(&solana).unwrap();
     assert!(accepted.selects(&solana));
     let mut other = solana.clone();
     other.requirements.solana =
         Some(SolanaHints { fee_payer: Some("4pX5LbCK85Sf6iLXMwUodo2f5rvQKAofyhANT6TUwG3f".parse().unwrap()), ..SolanaHints::default() });
-    assert!(!accepted.selects(&other));
-    assert_eq!(accepted.select(&[terms(), other.clone()]), Err(crate::Reject::NoOffer));
+    assert!(accepted.selects(&other));
+    let dearer = terms_of(offer(SOLANA, SOLANA_USDC, 10_001));
+    assert_eq!(accepted.select(&[terms(), dearer.clone()]), Err(crate::Reject::NoOffer));
     assert_eq!(accepted.select(&[terms()]), Err(crate::Reject::Network(SOLANA)));
-    assert_eq!(accepted.select(&[terms(), other, solana.clone()]), Ok(&solana));
+    assert_eq!(accepted.select(&[terms(), dearer, solana.clone()]), Ok(&solana));
 }
 
 /// Names lead to their networks and back; ambiguous ones to none.
