@@ -75,8 +75,9 @@ pub(super) fn judge(
     let amount = matched.amount();
     enough(facts.balance, policy.reserved, amount)?;
     // What the approval sent along is worth, the dry run shows.
-    if permit2.allowance < amount && !approves {
-        return Err(Reject::Allowance { approved: permit2.allowance, required: amount }.into());
+    let left = permit2.allowance.saturating_sub(policy.reserved);
+    if left < amount && !approves {
+        return Err(Reject::Allowance { approved: left, required: amount }.into());
     }
     simulated(facts, policy.max_gas)?;
     Ok(())

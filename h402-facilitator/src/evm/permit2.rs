@@ -46,6 +46,12 @@ pub(crate) struct ProxyCall {
     pub(crate) proxy: EvmAddress,
     pub(crate) owner: EvmAddress,
     pub(crate) nonce: U256,
+    /// What it moves.
+    token: EvmAddress,
+    /// To whom.
+    to: EvmAddress,
+    /// How much.
+    amount: U256,
     /// The account that must send it; none if anybody may.
     pub(crate) sender: Option<EvmAddress>,
 }
@@ -53,31 +59,50 @@ pub(crate) struct ProxyCall {
 impl ProxyCall {
     /// Reads call data, if it settles a payment through a proxy.
     pub(crate) fn read(input: &[u8]) -> Option<Self> {
-        let of = |scheme, owner, permit: PermitTransferFrom, sender| Self {
-            proxy: evm::permit2_proxy(scheme),
+        let exact = |owner, permit: PermitTransferFrom, witness: ExactWitness| Self {
+            proxy: evm::permit2_proxy(Scheme::Exact),
             owner,
             nonce: permit.nonce,
-            sender,
+            token: permit.permitted.token,
+            to: witness.to,
+            amount: permit.permitted.amount,
+            sender: None,
+        };
+        let upto = |owner, permit: PermitTransferFrom, amount, witness: UptoWitness| Self {
+            proxy: evm::permit2_proxy(Scheme::Upto),
+            owner,
+            nonce: permit.nonce,
+            token: permit.permitted.token,
+            to: witness.to,
+            amount,
+            sender: Some(witness.facilitator),
         };
         match *input.first_chunk::<4>()? {
             ExactProxy::settleCall::SELECTOR => {
                 let call = ExactProxy::settleCall::abi_decode(input).ok()?;
-                Some(of(Scheme::Exact, call.owner, call.permit, None))
+                Some(exact(call.owner, call.permit, call.witness))
             }
             ExactProxy::settleWithPermitCall::SELECTOR => {
                 let call = ExactProxy::settleWithPermitCall::abi_decode(input).ok()?;
-                Some(of(Scheme::Exact, call.owner, call.permit, None))
+                Some(exact(call.owner, call.permit, call.witness))
             }
             UptoProxy::settleCall::SELECTOR => {
                 let call = UptoProxy::settleCall::abi_decode(input).ok()?;
-                Some(of(Scheme::Upto, call.owner, call.permit, Some(call.witness.facilitator)))
+                Some(upto(call.owner, call.permit, call.amount, call.witness))
             }
             UptoProxy::settleWithPermitCall::SELECTOR => {
                 let call = UptoProxy::settleWithPermitCall::abi_decode(input).ok()?;
-                Some(of(Scheme::Upto, call.owner, call.permit, Some(call.witness.facilitator)))
+                Some(upto(call.owner, call.permit, call.amount, call.witness))
             }
             _ => None,
         }
+    }
+
+    /// Whether it makes this transfer and no other. With another token in it, that token could move this one in the middle, for
+    /// another payment (T173).
+    fn makes(&self, wanted: &Permit2Transfer) -> bool {
+        let Permit2Transfer { token, from, to, amount, nonce } = *wanted;
+        (self.owner, self.nonce, self.token, self.to, self.amount) == (from, nonce, token, to, amount.to_u256())
     }
 }
 
@@ -157,8 +182,8 @@ impl EvmChain {
     /// Looks for the transaction that made a transfer through Permit2, from block `from_block` on.
     ///
     /// Permit2 logs nothing of a nonce that is used. So the transaction is found by the token's own `Transfer`, and must be a
-    /// call of a canonical proxy for this owner and nonce, made directly: what is wrapped in another contract is not shown,
-    /// since a `Transfer` in it could be that of any payment.
+    /// call of a canonical proxy for just this transfer, made directly: what is wrapped in another contract is not shown, since a
+    /// `Transfer` in it could be that of any payment.
     ///
     /// One HTTP request; two more if there are such transfers, and one for the receipt.
     ///
@@ -185,7 +210,7 @@ impl EvmChain {
         for (id, answer) in candidates.iter().zip(self.inner.ask(calls).await?) {
             let Some(transaction): Option<WireTransaction> = read(&answer.map_err(|_| Undecided::Chain)?)? else { continue };
             let Some(call) = ProxyCall::read(transaction.input()) else { continue };
-            if !transaction.is(id) || transaction.to() != Some(call.proxy) || (call.owner, call.nonce) != (from, nonce) {
+            if !transaction.is(id) || transaction.to() != Some(call.proxy) || !call.makes(wanted) {
                 continue;
             }
             // A log without a receipt is of a block that is just going: nothing is certain now.

@@ -1,9 +1,12 @@
 //! Payments through Permit2 and the x402 proxies: whoever calls, one nonce is one payment, and nobody moves more than was asked.
 
 use super::{PRICE, broadcasts, sends, transfers, until, until_pending};
-use alloy_primitives::U256;
+use alloy_primitives::{Address, Bytes, U256};
+use alloy_sol_types::SolCall;
 use h402_core::{
-    Amount, CallerKey, Matched, PaymentKey, Reject, Scheme, SettleError, Settlement, SignedPermit2, TransactionId, VerifyError,
+    Amount, CallerKey, Matched, Offers, PaymentKey, Reject, Scheme, SettleError, Settlement, SignedPermit2, TransactionId, Undecided,
+    VerifyError,
+    evm::{ExactProxy, ExactWitness, PermitTransferFrom, TokenPermissions},
 };
 use h402_devnet::evm::{BlockTime, account};
 use h402_facilitator::{
@@ -99,6 +102,64 @@ async fn t033_what_is_not_approved_is_not_sent() {
     assert_eq!(transfers(&rig), 2);
 }
 
+/// T024, T169: an approval is promised as often as it is enough for, and one that is sent along once at a time: of many payments
+/// that could be settled one by one, no more are let in than all of them together.
+#[tokio::test(flavor = "multi_thread")]
+async fn t024_t169_an_approval_is_not_promised_twice() {
+    let rig = taking_permit2(BlockTime::Auto).await;
+    rig.approve_permit2(PAYER, 2 * PRICE).await;
+    let of = || rig.permit2(PAYER, Scheme::Exact, PRICE);
+    let (first, second, third) = (of(), of(), of());
+    for payment in [&first, &second] {
+        rig.engine.verify(payment.clone(), caller("shop")).await.unwrap();
+    }
+    assert_eq!(refusal(&rig, &third).await, "permit2_allowance_required");
+    for payment in [first, second] {
+        rig.engine.settle(payment, caller("shop")).await.unwrap();
+    }
+    rig.approve_permit2(PAYER, PRICE).await;
+    rig.engine.settle(third, caller("shop")).await.unwrap();
+    assert_eq!((transfers(&rig), broadcasts(&rig)), (3, 3));
+
+    // Two payments with one approval between them: it is good once.
+    let payer = PAYER + 1;
+    let approval = rig.permit2_approval(payer, PRICE);
+    let sponsored = || {
+        let signed = rig.permit2_signed(payer, rig.permit2_terms(payer, Scheme::Exact, PRICE));
+        rig.permit2_matched(Scheme::Exact, SignedPermit2 { permit: Some(approval.clone()), ..signed }, PRICE).unwrap()
+    };
+    let (first, second) = (sponsored(), sponsored());
+    rig.engine.verify(first.clone(), caller("shop")).await.unwrap();
+    assert_eq!(refusal(&rig, &second).await, "too_many_open_payments");
+    rig.engine.settle(first, caller("shop")).await.unwrap();
+    assert_eq!((transfers(&rig), broadcasts(&rig)), (4, 4));
+}
+
+/// T145: what only one key can settle is not taken on while that key has nothing left, however much the others have.
+#[tokio::test(flavor = "multi_thread")]
+async fn t145_a_named_key_must_have_gas_itself() {
+    let engine = Box::new(|config: &mut EngineConfig| {
+        let network = rig::evm(config);
+        network.permit2 = Some(Permit2Payments::default());
+        network.signers.push(Signer::Local(key(8)));
+    });
+    let mut rig = Rig::with(RigOptions { engine, ..RigOptions::default() }).await;
+    rig.approve_permit2(PAYER, 10 * PRICE).await;
+    rig.chain.set_balance(account(8).address, U256::from(1)).unwrap();
+    rig.restart().await;
+    let naming = |named: usize| {
+        let mut terms = rig.permit2_terms(PAYER, Scheme::Upto, PRICE);
+        terms.witness.facilitator = Some(account(named).address);
+        rig.permit2_matched(Scheme::Upto, rig.permit2_signed(PAYER, terms), PRICE).unwrap()
+    };
+    let refused = rig.engine.verify(naming(8), caller("shop")).await.unwrap_err();
+    assert_eq!(refused, VerifyError::Undecided(Undecided::Gas));
+    let honest = naming(GAS);
+    rig.engine.verify(honest.clone(), caller("shop")).await.unwrap();
+    rig.engine.settle(honest, caller("shop")).await.unwrap();
+    assert_eq!((transfers(&rig), broadcasts(&rig)), (1, 1));
+}
+
 /// T034: one nonce in both schemes, over two amounts, for two shops, at once and after a restart: one is settled.
 #[tokio::test(flavor = "multi_thread")]
 async fn t034_t173_a_permit2_nonce_is_one_payment() {
@@ -140,6 +201,65 @@ async fn t034_t173_a_permit2_nonce_is_one_payment() {
     rig.invalidate_permit2(PAYER, cancelled.nonce).await;
     let cancelled = rig.permit2_matched(Scheme::Exact, rig.permit2_signed(PAYER, cancelled), PRICE).unwrap();
     assert_eq!(refusal(&rig, &cancelled).await, "authorization_used");
+}
+
+/// Code of a token that, whatever it is asked for, makes one call of another contract and says yes.
+fn says_yes_after(to: Address, call: &[u8]) -> Bytes {
+    let length = u16::try_from(call.len()).unwrap().to_be_bytes();
+    let mut code = vec![];
+    // The call goes from behind the code, which is 63 bytes long, to memory 0.
+    code.extend([&[0x61], &length[..], &[0x60, 63, 0x60, 0, 0x39]].concat());
+    // CALL(gas, to, 0, 0, length, 0, 0); its outcome is nobody's business.
+    code.extend([&[0x60, 0, 0x60, 0, 0x61], &length[..], &[0x60, 0, 0x60, 0, 0x73], to.as_slice(), &[0x5a, 0xf1, 0x50]].concat());
+    // MSTORE(0, 1), RETURN(0, 32)
+    code.extend([0x60, 1, 0x60, 0, 0x52, 0x60, 32, 0x60, 0, 0xf3]);
+    code.resize(63, 0);
+    [&code, call].concat().into()
+}
+
+/// T173: one transfer pays one payment. A payer whose own token moves the money of another payment, while Permit2 uses up the
+/// nonce of this one, has not paid this one; who brings this very payment to the chain has.
+#[tokio::test(flavor = "multi_thread")]
+async fn t173_a_nonce_that_another_token_has_used_up_pays_nothing() {
+    const EVIL: Address = Address::repeat_byte(0xe1);
+    let rig = taking_permit2(BlockTime::Auto).await;
+    rig.approve_permit2(PAYER, 10 * PRICE).await;
+    let first = rig.payment(PAYER, PRICE);
+    let first = Matched::new(first, &Offers::new(vec![rig.offer(PRICE)]).unwrap(), &rig.requirements(PRICE).resource, Some(70)).unwrap();
+    let second = rig.permit2_terms(PAYER, Scheme::Exact, PRICE);
+    let third = rig.permit2_signed(PAYER, h402_core::Permit2Authorization { token: EVIL, ..second.clone() });
+    let second = rig.permit2_matched(Scheme::Exact, rig.permit2_signed(PAYER, second), PRICE).unwrap();
+    for payment in [&first, &second] {
+        rig.engine.verify(payment.clone(), caller("shop")).await.unwrap();
+    }
+    let (usdc, pays_the_first) = EvmChain::settlement_call(&first).unwrap();
+    rig.chain.set_code(EVIL, says_yes_after(usdc, &pays_the_first)).unwrap();
+    let terms = &third.authorization;
+    let call = ExactProxy::settleCall {
+        permit: PermitTransferFrom {
+            permitted: TokenPermissions { token: EVIL, amount: terms.amount.to_u256() },
+            nonce: terms.nonce,
+            deadline: terms.deadline,
+        },
+        owner: terms.from,
+        witness: ExactWitness { to: terms.witness.to, validAfter: terms.witness.valid_after },
+        signature: third.signature.clone(),
+    };
+    let before = rig.received();
+    rig.call_from(STRANGER, terms.spender, call.abi_encode().into()).await;
+    assert!(rig.permit2_used(PAYER, terms.nonce));
+    assert_eq!((rig.received() - before, transfers(&rig)), (U256::from(PRICE), 1), "the first is paid");
+    assert!(rig.engine.settle(first, caller("shop")).await.is_ok());
+    let refused = rig.engine.settle(second, caller("shop")).await;
+    assert!(matches!(refused, Err(SettleError::Rejected { reject: Reject::AuthorizationUsed, .. })), "{refused:?}");
+
+    // The honest twin: the payment itself, brought by somebody else.
+    let honest = rig.permit2(PAYER, Scheme::Exact, PRICE);
+    rig.engine.verify(honest.clone(), caller("shop")).await.unwrap();
+    let (proxy, input) = EvmChain::settlement_call(&honest).unwrap();
+    rig.call_from(STRANGER, proxy, input).await;
+    assert!(rig.engine.settle(honest, caller("shop")).await.is_ok());
+    assert_eq!((transfers(&rig), broadcasts(&rig)), (2, 0));
 }
 
 /// T035: `upto` moves what is asked and not what was signed; a stranger who has the signature moves nothing, and what names

@@ -182,6 +182,12 @@ fn t033_t034_the_chain_has_the_last_word() {
     };
     let (approved, required) = (Amount::from_atomic(9_999), Amount::from_atomic(10_000));
     assert_eq!(judge(permit2(false, 9_999)), Err(Reject::Allowance { approved, required }.into()));
+    // What is promised of the balance is promised of the allowance.
+    let promised = JudgePolicy { reserved: Amount::from_atomic(1), ..policy() };
+    let beside = |facts: EvmFacts| checked(Scheme::Exact, sign(&terms(Scheme::Exact))).unwrap().judge(&facts, &promised);
+    let rich = |allowance| EvmFacts { balance: Amount::from_atomic(1_000_000), ..permit2(false, allowance) };
+    assert_eq!(beside(rich(10_000)), Err(Reject::Allowance { approved, required }.into()));
+    assert!(beside(rich(10_001)).is_ok());
     assert_eq!(judge(permit2(true, 10_000)), Err(Reject::AuthorizationUsed.into()));
     assert_eq!(judge(EvmFacts { permit2: None, ..permit2_facts() }), Err(Undecided::Chain.into()));
     assert_eq!(judge(EvmFacts { payer_has_code: true, ..permit2_facts() }), Err(Reject::PayerHasCode.into()));

@@ -58,7 +58,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
     }
 
     /// Refuses work while no key may spend what one more settlement can cost.
-    pub(super) async fn within_budget(&self, evm: &EvmEngine) -> Result<(), Undecided> {
+    pub(super) async fn within_budget(&self, evm: &EvmEngine, named: Option<EvmAddress>) -> Result<(), Undecided> {
         let Some(budget) = evm.config.daily_budget else { return Ok(()) };
         let one = U256::from(evm.one_settlement().await?);
         let now = self.clock.now();
@@ -66,7 +66,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         for lane in &evm.lanes {
             let over = evm.committed(lane, now).saturating_add(one) > budget;
             lane.set_over_budget(over);
-            fits |= !over;
+            fits |= !over && named.is_none_or(|named| lane.address() == named);
         }
         if fits {
             return Ok(());

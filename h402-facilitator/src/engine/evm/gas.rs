@@ -2,7 +2,7 @@
 
 use super::{EvmEngine, lane::KeyLane, worth};
 use crate::evm::Fees;
-use h402_core::Undecided;
+use h402_core::{EvmAddress, Undecided};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -62,14 +62,20 @@ impl GasTank {
 }
 
 impl EvmEngine {
-    /// Refuses work while no key can pay for it; asks the chain again when what is known is old, or says so.
-    pub(super) async fn can_pay(&self) -> Result<(), Undecided> {
+    /// Refuses work while no key can pay for it, or not the one that its payer has named; asks the chain again when what is known
+    /// is old, or says so.
+    pub(super) async fn can_pay(&self, named: Option<EvmAddress>) -> Result<(), Undecided> {
         let needed = self.worth_of(LEAST, self.fees().await?);
-        if self.lanes.iter().any(|lane| lane.gas.fresh().is_some_and(|left| left >= needed)) {
+        if self.lanes_for(named).any(|lane| lane.gas.fresh().is_some_and(|left| left >= needed)) {
             return Ok(());
         }
         self.fill_tanks().await?;
-        self.any_has(needed)
+        self.any_has(named, needed)
+    }
+
+    /// The lanes that may settle: all, or that of the key that a payer has named.
+    pub(super) fn lanes_for(&self, named: Option<EvmAddress>) -> impl Iterator<Item = &Arc<KeyLane>> {
+        self.lanes.iter().filter(move |lane| named.is_none_or(|named| lane.address() == named))
     }
 
     /// Whether some key has enough for a while.
@@ -79,11 +85,11 @@ impl EvmEngine {
         for lane in self.lanes.iter().filter(|lane| lane.gas.left() < needed) {
             tracing::warn!(network = %self.network(), account = %lane.address(), "key has little left for gas");
         }
-        self.any_has(needed)
+        self.any_has(None, needed)
     }
 
-    fn any_has(&self, needed: u128) -> Result<(), Undecided> {
-        if self.lanes.iter().any(|lane| lane.gas.left() >= needed) { Ok(()) } else { Err(Undecided::Gas) }
+    fn any_has(&self, named: Option<EvmAddress>, needed: u128) -> Result<(), Undecided> {
+        if self.lanes_for(named).any(|lane| lane.gas.left() >= needed) { Ok(()) } else { Err(Undecided::Gas) }
     }
 
     /// The lane for one more settlement: of those whose key can pay for it, as far as is known, the one with the least to

@@ -49,8 +49,12 @@ impl<S: Store, C: Clock> Shared<S, C> {
             if evm.strikes.is_too_much(payment.payer(), self.clock.now()) {
                 return Err(Reject::GasWasted.into());
             }
-            evm.can_pay().await?;
-            self.within_budget(evm).await?;
+            let named = match payment.proof() {
+                Proof::Permit2 { authorization, .. } => authorization.witness.facilitator,
+                _ => None,
+            };
+            evm.can_pay(named).await?;
+            self.within_budget(evm, named).await?;
         }
         if let Some(allowed) = &evm.config.contract_payers {
             evm.config.chain.allows_factory(payment, allowed)?;
@@ -73,6 +77,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let mut terms = self.terms(holder, facts.block);
         if let (true, Some(allowed)) = (permit2, &evm.config.permit2) {
             policy.max_gas = allowed.max_gas;
+        }
+        if matches!(payment.proof(), Proof::Permit2 { permit: Some(_), .. }) {
+            // A permit is good once: of several with the same nonce all would pass now, and one on chain (T036).
+            terms.max_open = 1;
         }
         if let (true, Some(allowed)) = (contract, &evm.config.contract_payers) {
             policy.max_gas = allowed.max_gas;

@@ -147,11 +147,13 @@ async fn affordable(evm: &EvmEngine, lane: &KeyLane, ready: Vec<Vec<Job>>, fees:
     lane.queue.put_back(bound);
     let elsewhere = evm.lanes.iter().find(|other| other.address() != lane.address() && other.gas.has_enough());
     tracing::warn!(network = %evm.network(), account = %lane.address(), payments = over.len(), moved = elsewhere.is_some(), "key cannot pay for more");
+    let moved = elsewhere.is_some() && !over.is_empty();
     match elsewhere {
         Some(other) => over.into_iter().for_each(|job| other.queue.put(job)),
         None => lane.queue.put_back(over),
     }
-    if paid.is_empty() && elsewhere.is_none() { Err(Undecided::Gas) } else { Ok(paid) }
+    // Where nothing has changed, the next turn waits.
+    if paid.is_empty() && !moved { Err(Undecided::Gas) } else { Ok(paid) }
 }
 
 /// Gives each portion a nonce and stores what is signed for it.
