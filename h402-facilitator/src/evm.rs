@@ -11,6 +11,7 @@ mod contract;
 mod facts;
 mod fees;
 mod l1;
+mod logs;
 mod own;
 mod permit2;
 mod plan;
@@ -20,6 +21,7 @@ mod reading;
 mod receipts;
 mod revert;
 mod send;
+mod span;
 mod start;
 
 pub use aggregate::{DryBatch, Prospect};
@@ -88,6 +90,7 @@ struct Inner {
     highest: Highest,
     fees: fees::Cache,
     l1_fee: l1::Cache,
+    log_span: span::Span,
 }
 
 impl EvmChain {
@@ -95,9 +98,9 @@ impl EvmChain {
     #[must_use]
     pub fn new(config: EvmConfig) -> Self {
         let EvmConfig { chain_id, multicall3, simulate_from, rpc } = config;
-        let (window, times, fees, l1_fee) = Default::default();
+        let (window, times, fees, l1_fee, log_span) = Default::default();
         let highest = Highest::new(blocks::NEAR);
-        Self { inner: Arc::new(Inner { chain_id, multicall3, simulate_from, rpc, window, times, highest, fees, l1_fee }) }
+        Self { inner: Arc::new(Inner { chain_id, multicall3, simulate_from, rpc, window, times, highest, fees, l1_fee, log_span }) }
     }
 
     /// The configured network.

@@ -12,7 +12,7 @@ use crate::rpc::Call;
 use alloy_primitives::{Bytes, U256, hex};
 use alloy_sol_types::SolCall;
 use h402_core::{
-    Amount, EvmAddress, PaymentKind, PaymentRow, Simulation, Undecided,
+    Amount, BlockRef, EvmAddress, PaymentKind, PaymentRow, Simulation, Undecided,
     evm::{Erc20, PERMIT2},
 };
 use serde::Serialize;
@@ -88,12 +88,13 @@ impl EvmChain {
         Ok(DryBatch::Runs(results.iter().map(|result| result.success).collect()))
     }
 
-    /// Looks at the latest block how a claimed authorization or Permit2 transfer would fare alone, settled by `from`. One HTTP
-    /// request.
+    /// Looks how a claimed authorization or Permit2 transfer would fare alone, settled by `from`, at the latest block of a node
+    /// that has this one. One HTTP request.
     ///
     /// # Errors
-    /// [`Undecided`] if the node does not answer for everything, or the payment is not one that a key of ours carries.
-    pub async fn prospect(&self, row: &PaymentRow, from: EvmAddress) -> Result<Prospect, Undecided> {
+    /// [`Undecided`] if the node does not answer for everything or does not have the block, or the payment is not one that a
+    /// key of ours carries.
+    pub async fn prospect(&self, row: &PaymentRow, from: EvmAddress, block: BlockRef) -> Result<Prospect, Undecided> {
         let (Some(token), Some(payer), Some(nonce), Some(input)) = (row.asset.address.evm(), row.payer.evm(), row.nonce, &row.raw) else {
             return Err(Undecided::WrongChain);
         };
@@ -107,7 +108,7 @@ impl EvmChain {
         let to = self.settles_at(token, input).ok_or(Undecided::WrongChain)?;
         let balance = Erc20::balanceOfCall { account: payer }.abi_encode();
         let calls = [state, call_at_latest(token, &balance), Call::new("eth_estimateGas", &(dry(from, to, input), "latest"))];
-        let mut answers = self.inner.ask(calls).await?.into_iter();
+        let mut answers = self.inner.ask_with(block, calls).await?.0.into_iter();
         let mut next = || answers.next().ok_or(Undecided::Chain);
         let used = word(&read::<Data>(&next()?.map_err(|_| Undecided::Chain)?)?.0)?;
         let used = if by_permit2 { permit2::is_used(nonce, used) } else { is_true(used)? };

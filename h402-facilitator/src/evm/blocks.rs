@@ -4,9 +4,9 @@ use super::{
     EvmChain, Inner,
     quantity::{Fixed, Quantity, number},
 };
-use crate::rpc::{Answerer, Call};
+use crate::rpc::{Answerer, Answers, Call};
 use alloy_primitives::B256;
-use h402_core::{Undecided, UnixSeconds};
+use h402_core::{BlockRef, Undecided, UnixSeconds};
 use serde::Deserialize;
 use std::{
     collections::VecDeque,
@@ -26,6 +26,14 @@ pub struct Head {
     pub base_fee: Option<u128>,
     /// The gas that its transactions may use together; none if the node does not say.
     pub gas_limit: Option<u64>,
+}
+
+impl Head {
+    /// Its number and hash.
+    #[must_use]
+    pub const fn block(&self) -> BlockRef {
+        BlockRef { number: self.number, hash: self.hash }
+    }
 }
 
 #[derive(Deserialize)]
@@ -57,6 +65,11 @@ pub(super) fn latest_call() -> Call {
     Call::new("eth_getBlockByNumber", &("latest", false))
 }
 
+/// The call for the block at a height.
+pub(super) fn block_call(height: u64) -> Call {
+    Call::new("eth_getBlockByNumber", &(number(height), false))
+}
+
 impl EvmChain {
     /// The latest block.
     ///
@@ -75,13 +88,13 @@ impl EvmChain {
         self.inner.times.forget(block);
     }
 
-    /// The hash of the block that the chain has at this height now; none above its head.
+    /// The hash of the block that the chain has at this height now; none above the head of the node that answers, which
+    /// may be behind.
     ///
     /// # Errors
     /// [`Undecided`].
     pub async fn block_hash(&self, height: u64) -> Result<Option<B256>, Undecided> {
-        let call = Call::new("eth_getBlockByNumber", &(number(height), false));
-        let head: Option<Head> = self.inner.read_one(call).await?;
+        let head: Option<Head> = self.inner.read_one(block_call(height)).await?;
         match head {
             Some(head) if head.number != height => Err(Undecided::Chain),
             head => Ok(head.map(|head| head.hash)),
@@ -131,6 +144,23 @@ impl Inner {
         Err(Undecided::Chain)
     }
 
+    /// As [`Inner::ask_whom`], of a node that has this block: what it does not show is not there, up to this block. In one
+    /// request, for behind one address may be several nodes, and some of them behind the others.
+    pub(super) async fn ask_with(&self, block: BlockRef, calls: impl IntoIterator<Item = Call>) -> Result<(Answers, Answerer), Undecided> {
+        // The block comes first: what is read after it is of this block or a later one.
+        let (mut answers, answerer) = self.ask_whom([block_call(block.number)].into_iter().chain(calls)).await?;
+        let rest = answers.split_off(1);
+        let shown: Option<Head> = self.read_answer(answers.pop(), answerer)?;
+        match shown {
+            Some(shown) if shown.hash == block.hash => return Ok((rest, answerer)),
+            // Dropped, or not there any more where it was seen.
+            Some(_) => {}
+            None if self.rpc.endpoints() > 1 => self.rpc.distrust(answerer),
+            None => {}
+        }
+        Err(Undecided::Chain)
+    }
+
     /// Learns the timestamps of blocks that are not known yet. A block that is not the chain's own at its height stays
     /// unknown: it was dropped, or never was (T147).
     pub(super) async fn learn_times(&self, blocks: impl IntoIterator<Item = (u64, B256)>) -> Result<(), Undecided> {
@@ -139,7 +169,7 @@ impl Inner {
         unknown.dedup();
         let mut learned = Ok(());
         for blocks in unknown.chunks(self.calls_beside_chain_id()) {
-            let calls = blocks.iter().map(|(height, _)| Call::new("eth_getBlockByNumber", &(number(*height), false)));
+            let calls = blocks.iter().map(|(height, _)| block_call(*height));
             let (answers, answerer) = self.ask_whom(calls).await?;
             for ((height, hash), answer) in blocks.iter().zip(answers) {
                 match self.read_answer::<Option<Head>>(Some(answer), answerer) {

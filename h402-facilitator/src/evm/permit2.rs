@@ -2,17 +2,17 @@
 
 use super::{
     EvmChain,
-    abi::call_at_latest,
+    abi::{call_at_latest, word},
     authorization::{AuthorizationLog, AuthorizationTrace},
-    quantity::{hash, read},
+    logs::Wanted,
+    quantity::{Data, hash, read},
     question::WireTransaction,
-    receipts::WireLog,
 };
 use crate::rpc::Call;
-use alloy_primitives::{Bytes, U256};
+use alloy_primitives::{B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 use h402_core::{
-    Amount, EvmAddress, JudgePolicy, Matched, Permit2Authorization, Proof, Scheme, SignedPermit, Undecided,
+    Amount, BlockRef, EvmAddress, JudgePolicy, Matched, Permit2Authorization, Proof, Scheme, SignedPermit, Undecided, UnixSeconds,
     evm::{
         self, EIP2612Permit, Erc20, ExactProxy, ExactWitness, PERMIT2, Permit2, PermitTransferFrom, TokenPermissions, UptoProxy,
         UptoWitness,
@@ -179,32 +179,48 @@ pub struct Permit2Transfer {
 }
 
 impl EvmChain {
-    /// Looks for the transaction that made a transfer through Permit2, from block `from_block` on.
+    /// Looks for the transaction that made a transfer through Permit2, in the blocks that are not older than `since`. What is
+    /// not there was not there at `block`, or is newer.
     ///
     /// Permit2 logs nothing of a nonce that is used. So the transaction is found by the token's own `Transfer`, and must be a
     /// call of a canonical proxy for just this transfer, made directly: what is wrapped in another contract is not shown, since a
     /// `Transfer` in it could be that of any payment.
     ///
-    /// One HTTP request; two more if there are such transfers, and one for the receipt.
+    /// One HTTP request if the nonce is not used; one or more for the logs, as for authorizations; two more if there are such
+    /// transfers, and one for the receipt.
     ///
     /// # Errors
-    /// [`Undecided`] if the node does not answer for all of it, or contradicts itself.
-    pub async fn permit2_transfer(&self, wanted: &Permit2Transfer, from_block: u64) -> Result<AuthorizationTrace, Undecided> {
+    /// [`Undecided`] if a node that has the block does not answer for all of it, or contradicts itself.
+    pub async fn permit2_transfer(
+        &self,
+        wanted: &Permit2Transfer,
+        block: BlockRef,
+        since: UnixSeconds,
+    ) -> Result<AuthorizationTrace, Undecided> {
         let Permit2Transfer { token, from, to, amount, nonce } = *wanted;
-        let topics = [Erc20::Transfer::SIGNATURE_HASH, from.into_word(), to.into_word()];
-        let bitmap = call_at_latest(PERMIT2, &nonce_call(from, nonce));
-        let (bitmap, logs) = self.state_and_logs(bitmap, token, topics, from_block).await?;
-        let used = is_used(nonce, bitmap);
-        let pays = |log: &&WireLog| {
-            let transfer = log.transfer().filter(|_| !log.removed);
-            transfer.is_some_and(|log| (log.token, log.from, log.to, log.amount) == (token, from, to, amount))
-        };
-        let mut candidates = Vec::new();
-        for log in logs.iter().rev().filter(pays).take(CANDIDATES) {
-            candidates.push(log.transaction_hash.as_ref().ok_or(Undecided::Chain)?.0);
+        // The state first, as with authorizations.
+        let (mut answers, _) = self.inner.ask_with(block, [call_at_latest(PERMIT2, &nonce_call(from, nonce))]).await?;
+        let bitmap = answers.pop().ok_or(Undecided::Chain)?.map_err(|_| Undecided::Chain)?;
+        if !is_used(nonce, word(&read::<Data>(&bitmap)?.0)?) {
+            return Ok(AuthorizationTrace { used: false, log: None });
         }
-        if !used || candidates.is_empty() {
-            return Ok(AuthorizationTrace { used, log: None });
+        let topics = [Erc20::Transfer::SIGNATURE_HASH, from.into_word(), to.into_word()];
+        let mut candidates: Vec<B256> = Vec::new();
+        self.logs_back(&Wanted { contract: token, topics }, block, since, |logs| {
+            for log in logs.iter().rev() {
+                let transfer = log.transfer().filter(|_| !log.removed);
+                let pays = transfer.is_some_and(|log| (log.token, log.from, log.to, log.amount) == (token, from, to, amount));
+                let id = log.transaction_hash.as_ref().map(|hash| hash.0);
+                if pays && !candidates.contains(&id.ok_or(Undecided::Chain)?) {
+                    candidates.extend(id);
+                }
+            }
+            Ok(candidates.len() >= CANDIDATES)
+        })
+        .await?;
+        candidates.truncate(CANDIDATES);
+        if candidates.is_empty() {
+            return Ok(AuthorizationTrace { used: true, log: None });
         }
         let calls = candidates.iter().map(|id| Call::new("eth_getTransactionByHash", &[hash(id)]));
         for (id, answer) in candidates.iter().zip(self.inner.ask(calls).await?) {
@@ -216,8 +232,8 @@ impl EvmChain {
             // A log without a receipt is of a block that is just going: nothing is certain now.
             let receipt = self.receipts(&[*id]).await?.pop().flatten();
             let receipt = receipt.filter(|receipt| receipt.shows_transfer(token, from, to, amount)).ok_or(Undecided::Chain)?;
-            return Ok(AuthorizationTrace { used, log: Some(AuthorizationLog { transaction: *id, receipt }) });
+            return Ok(AuthorizationTrace { used: true, log: Some(AuthorizationLog { transaction: *id, receipt }) });
         }
-        Ok(AuthorizationTrace { used, log: None })
+        Ok(AuthorizationTrace { used: true, log: None })
     }
 }

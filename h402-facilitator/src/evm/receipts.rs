@@ -7,7 +7,7 @@ use super::{
 use crate::rpc::Call;
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolEvent;
-use h402_core::{EvmAddress, ReceiptFacts, TransferLog, Undecided, UnixSeconds, evm::Erc20};
+use h402_core::{BlockRef, EvmAddress, ReceiptFacts, TransferLog, Undecided, UnixSeconds, evm::Erc20};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -43,16 +43,32 @@ pub(super) struct WireLog {
 }
 
 impl EvmChain {
-    /// The receipts of transactions, in their order; none for what is not mined as far as the node knows.
+    /// The receipts of transactions, in their order; none for what is not mined as far as the node knows, which may be behind.
     ///
     /// One HTTP request for as many as the node takes calls, and one more if their blocks are new.
     ///
     /// # Errors
     /// [`Undecided`] if the node does not answer for all of them.
     pub async fn receipts(&self, ids: &[B256]) -> Result<Vec<Option<ReceiptFacts>>, Undecided> {
+        self.receipts_of(ids, None).await
+    }
+
+    /// As [`EvmChain::receipts`], and none proves that a transaction is in no block up to this one.
+    ///
+    /// # Errors
+    /// [`Undecided`], also if the node does not have this block, or not the one that it shows a receipt of.
+    pub async fn receipts_up_to(&self, ids: &[B256], block: BlockRef) -> Result<Vec<Option<ReceiptFacts>>, Undecided> {
+        self.receipts_of(ids, Some(block)).await
+    }
+
+    async fn receipts_of(&self, ids: &[B256], up_to: Option<BlockRef>) -> Result<Vec<Option<ReceiptFacts>>, Undecided> {
         let mut wires = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(self.inner.calls_beside_chain_id()) {
-            let (answers, answerer) = self.inner.ask_whom(ids.iter().map(receipt_call)).await?;
+        for ids in ids.chunks(self.inner.calls_beside_chain_id().saturating_sub(usize::from(up_to.is_some())).max(1)) {
+            let calls = ids.iter().map(receipt_call);
+            let (answers, answerer) = match up_to {
+                Some(block) => self.inner.ask_with(block, calls).await?,
+                None => self.inner.ask_whom(calls).await?,
+            };
             for (id, answer) in ids.iter().zip(answers) {
                 let wire = answer.map_err(|_| Undecided::Chain).and_then(|answer| WireReceipt::of(id, &answer));
                 wires.push(wire.inspect_err(|_| self.inner.rpc.distrust(answerer))?);
@@ -60,12 +76,15 @@ impl EvmChain {
         }
         self.inner.learn_times(wires.iter().flatten().map(WireReceipt::block)).await?;
         let facts = wires.into_iter().map(|wire| {
-            let wire = wire?;
-            // A block that the chain does not have takes its receipts with it.
-            let time = self.inner.times.get(&wire.block_hash.0)?;
-            Some(wire.facts(time))
+            let Some(wire) = wire else { return Ok(None) };
+            match self.inner.times.get(&wire.block_hash.0) {
+                Some(time) => Ok(Some(wire.facts(time))),
+                // A block that the chain does not have takes its receipts with it; a node that is behind does not have it yet.
+                None if up_to.is_none() => Ok(None),
+                None => Err(Undecided::Chain),
+            }
         });
-        Ok(facts.collect())
+        facts.collect()
     }
 }
 

@@ -43,6 +43,9 @@ pub enum Fault {
     Truncated,
     /// Processes the call, then answers under another id.
     WrongId,
+    /// Answers as a node that does not have the newest blocks yet, this many, also to the other calls of the batch. Only of
+    /// EVM chains.
+    Behind(u64),
 }
 
 /// A gate that holds calls, and tells when one has reached it.

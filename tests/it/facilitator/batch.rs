@@ -149,7 +149,7 @@ async fn ask(rig: &Rig, method: &str, params: Value) -> Value {
 }
 
 /// The payer's own transaction that cancels an authorization, with a great tip.
-fn cancelling(rig: &Rig, payer: usize, nonce: B256) -> TxEip1559 {
+pub(super) fn cancelling(rig: &Rig, payer: usize, nonce: B256) -> TxEip1559 {
     let domain = rig.asset.eip712_domain().unwrap();
     let message = CancelAuthorization { authorizer: account(payer).address, nonce };
     let digest = message.eip712_signing_hash(&domain);
@@ -159,7 +159,7 @@ fn cancelling(rig: &Rig, payer: usize, nonce: B256) -> TxEip1559 {
 }
 
 /// A call of the token that comes before everything that waits.
-fn hasty(rig: &Rig, from: usize, input: Bytes) -> TxEip1559 {
+pub(super) fn hasty(rig: &Rig, from: usize, input: Bytes) -> TxEip1559 {
     TxEip1559 {
         to: TxKind::Call(rig.chain.usdc()),
         input,

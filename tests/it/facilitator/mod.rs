@@ -31,6 +31,7 @@ mod solana_rpc;
 mod stuck;
 mod surface;
 mod tokens;
+mod unexplained;
 
 use alloy_primitives::{B256, Bytes};
 use h402_core::{Amount, Asset, Matched, Offer, PaymentPayload, Requirements, Resource, wire::h402};

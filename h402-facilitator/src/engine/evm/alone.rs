@@ -34,7 +34,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 return;
             }
             let since = first.map(|head| head.number);
-            match self.outlook(&evm, &row, since).await {
+            match self.outlook(&evm, &row, since, None).await {
                 Ok(Outlook::Send { gas }) => {
                     evm.put(Job { gas, company: false, ..job });
                     return;
@@ -75,7 +75,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         transaction: TransactionId,
         block: BlockRef,
     ) -> Result<(), Undecided> {
-        match self.outlook(evm, row, None).await? {
+        match self.outlook(evm, row, None, Some(block)).await? {
             Outlook::Send { gas } => {
                 let Some(TransactionId::Evm(after)) = row.state.transaction() else { return Ok(()) };
                 tracing::info!(payment.id = %row.key, %transaction, "goes alone: its transaction did not carry it");
@@ -95,34 +95,32 @@ impl<S: Store, C: Clock> Shared<S, C> {
         }
     }
 
-    async fn outlook(&self, evm: &EvmEngine, row: &PaymentRow, since: Option<u64>) -> Result<Outlook, Undecided> {
+    /// `since` is the number of a block since which it is looked at, `after` the block that it has failed in.
+    async fn outlook(&self, evm: &EvmEngine, row: &PaymentRow, since: Option<u64>, after: Option<BlockRef>) -> Result<Outlook, Undecided> {
         let config = &evm.config;
         let Some(lane) = evm.lane_for(row) else { return Err(Undecided::Gas) };
         let max_gas = match (row.kind, config.permit2) {
             (PaymentKind::Permit2, Some(allowed)) => allowed.max_gas,
             _ => config.max_gas,
         };
-        Ok(match config.chain.prospect(row, lane.address()).await? {
+        let head = config.chain.head().await?;
+        let seen = after.filter(|after| after.number >= head.number).unwrap_or(head.block());
+        Ok(match config.chain.prospect(row, lane.address(), seen).await? {
             Prospect::Good { gas } if gas > max_gas => Outlook::Refuse(Reject::Cost { cost: gas, limit: max_gas }),
             Prospect::Good { gas } => Outlook::Send { gas },
             Prospect::Poor { held } => Outlook::Refuse(Reject::InsufficientFunds { held, required: row.amount }),
             Prospect::Reverts { reason } => Outlook::Refuse(Reject::Reverts(reason)),
-            Prospect::Used => {
-                let head = config.chain.head().await?;
-                match self.carrier(evm, row, head.number).await? {
-                    Carrier::Other(transaction, block) if is_deep_enough(evm, Some(head), row, block) => {
-                        Outlook::Landed(transaction, block)
-                    }
-                    Carrier::Other(..) => Outlook::Wait,
-                    // It paid somebody else.
-                    Carrier::None => Outlook::Refuse(Reject::AuthorizationUsed),
-                    // Cancelled, if no log comes.
-                    Carrier::Hidden if since.is_some_and(|since| head.number >= since.saturating_add(INDEXED)) => {
-                        Outlook::Refuse(Reject::AuthorizationUsed)
-                    }
-                    Carrier::Hidden => Outlook::Wait,
+            Prospect::Used => match self.carrier(evm, row, seen).await? {
+                Carrier::Other(transaction, block) if is_deep_enough(evm, Some(head), row, block) => Outlook::Landed(transaction, block),
+                Carrier::Other(..) => Outlook::Wait,
+                // It paid somebody else.
+                Carrier::None => Outlook::Refuse(Reject::AuthorizationUsed),
+                // Cancelled, if no log comes.
+                Carrier::Hidden if since.is_some_and(|since| head.number >= since.saturating_add(INDEXED)) => {
+                    Outlook::Refuse(Reject::AuthorizationUsed)
                 }
-            }
+                Carrier::Hidden => Outlook::Wait,
+            },
         })
     }
 }

@@ -8,8 +8,13 @@ use crate::evm::Permit2Transfer;
 use alloy_primitives::{B256, U256};
 use h402_core::{
     BlockRef, CallerKey, Checked, Clock, PaymentKind, PaymentRow, Proof, ReceiptFacts, Reject, Settlement, Store, TransactionId, Undecided,
+    UnixSeconds,
     VerifyError,
 };
+
+/// Seconds before its claim in which a payment that is settled may have been used: those for which it is promised after it was
+/// verified, and what clocks differ by.
+const BEFORE_CLAIM: u64 = 600;
 
 /// Who has used an authorization.
 pub(super) enum Carrier {
@@ -22,20 +27,24 @@ pub(super) enum Carrier {
 }
 
 impl<S: Store, C: Clock> Shared<S, C> {
-    /// Looks for a payment in any transaction: for its authorization, or its transfer through Permit2.
-    pub(super) async fn carrier(&self, evm: &EvmEngine, row: &PaymentRow, up_to: u64) -> Result<Carrier, Undecided> {
+    /// Looks for a payment in any transaction, as it is at this block or later: for its authorization, or its transfer through
+    /// Permit2.
+    ///
+    /// # Errors
+    /// [`Undecided`], also if the node is behind that block.
+    pub(super) async fn carrier(&self, evm: &EvmEngine, row: &PaymentRow, block: BlockRef) -> Result<Carrier, Undecided> {
         let (Some(nonce), Some(token), Some(from)) = (row.nonce, row.asset.address.evm(), row.payer.evm()) else {
             return Ok(Carrier::None);
         };
-        // An authorization lives for minutes; this many blocks cover them on any configured chain.
-        let since = up_to.saturating_sub(4096);
+        // When it was verified it was unused.
+        let since = UnixSeconds(row.claimed_at.seconds().0.saturating_sub(BEFORE_CLAIM));
         let trace = match (row.kind, row.pay_to.evm()) {
             (PaymentKind::Permit2, Some(to)) => {
                 let wanted = Permit2Transfer { token, from, to, amount: row.amount, nonce: U256::from_be_bytes(nonce) };
-                evm.config.chain.permit2_transfer(&wanted, since).await?
+                evm.config.chain.permit2_transfer(&wanted, block, since).await?
             }
             (PaymentKind::Permit2, None) => return Ok(Carrier::None),
-            _ => evm.config.chain.authorization(token, from, B256::from(nonce), since).await?,
+            _ => evm.config.chain.authorization(token, from, B256::from(nonce), block, since).await?,
         };
         Ok(match trace.log {
             Some(log) if self.shows(evm, row, &log.receipt).await? => {
@@ -69,13 +78,13 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let row = self.evm_row(evm, payment, payment.key(), None, caller)?;
         let head = evm.config.chain.head().await?;
         let found = match payment.proof() {
-            Proof::Authorization { .. } | Proof::Permit2 { .. } => match self.carrier(evm, &row, head.number).await? {
+            Proof::Authorization { .. } | Proof::Permit2 { .. } => match self.carrier(evm, &row, head.block()).await? {
                 Carrier::Other(transaction, block) => Some((transaction, block)),
                 // Cancelled, most likely; there is nothing to wait for that could be told from it.
                 Carrier::Hidden | Carrier::None => None,
             },
             Proof::EvmTransaction { transaction, .. } => {
-                let receipt = evm.config.chain.receipts(&[transaction.hash]).await?.pop().flatten();
+                let receipt = evm.config.chain.receipts_up_to(&[transaction.hash], head.block()).await?.pop().flatten();
                 match receipt {
                     Some(receipt) if self.shows(evm, &row, &receipt).await? => {
                         Some((TransactionId::Evm(transaction.hash), block_of(&receipt)))

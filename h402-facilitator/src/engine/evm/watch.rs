@@ -1,17 +1,19 @@
 //! The watcher: one per network, looks for what was sent right after the send and then block by block.
 
+mod doubts;
 mod resend;
 mod tend;
 mod turn;
+mod unpaid;
 
 use super::{
-    super::{Shared, drive::Failure, open::OpenPayment},
+    super::{Shared, open::OpenPayment},
     EvmEngine,
-    landed::Carrier,
 };
 use crate::{chaos::sabotaged, evm::Head};
 use alloy_primitives::B256;
-use h402_core::{BlockRef, Clock, PaymentRow, ReceiptFacts, Reject, Settlement, SettlementEvent, Store, TransactionId, Undecided};
+use doubts::Doubts;
+use h402_core::{BlockRef, Clock, PaymentRow, ReceiptFacts, Settlement, SettlementEvent, Store, TransactionId, Undecided};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
@@ -29,8 +31,6 @@ const LONGEST_RESEND: Duration = Duration::from_secs(300);
 /// How many are sent again in one look at the most, those first that wait longest: a node that takes a second for each, or a
 /// ledger with very many, must not have the process hold a request for all of them.
 const RESENT: usize = 256;
-/// Seconds of chain time after which an expired authorization cannot come back with a reorg.
-const EXPIRED_FOR_GOOD: u64 = 60;
 /// Blocks after which a node has indexed the log of a used authorization, if there is one.
 pub(super) const INDEXED: u64 = 6;
 
@@ -44,6 +44,7 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, evm: Arc<
         sent: HashMap::new(),
         head: None,
         looked: None,
+        doubts: Arc::default(),
         tending: Tending::default(),
     };
     let mut tick = tokio::time::interval(evm.config.poll);
@@ -70,8 +71,10 @@ struct Watcher<'a, S, C> {
     /// When unseen transactions were last sent.
     sent: HashMap<B256, Instant>,
     head: Option<Head>,
-    /// The block at which everything was looked at, and understood.
+    /// The block at which everything was looked at.
     looked: Option<B256>,
+    /// What was not understood there.
+    doubts: Arc<Doubts>,
     tending: Tending,
 }
 
@@ -91,6 +94,10 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         self.shared.reservations.sweep(self.shared.clock.now());
         let all = self.evm.payments.each();
         self.evm.forget_carriers();
+        let undecided = |open: Arc<OpenPayment>| !open.news.borrow().state.is_decided();
+        // One that is not held may come back.
+        let is_whole = self.evm.payments.is_whole();
+        self.doubts.retain(|payment| self.evm.payments.find(payment).map_or(!is_whole, undecided));
         if all.is_empty() && !self.evm.has_unmined() {
             self.asked.clear();
             self.sent.clear();
@@ -109,8 +116,8 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             self.evm.progress.waits_at(head.number);
         }
         let looked = self.at(&all, head).await;
-        // These look for themselves; one payment that is not understood must not hold up the others.
-        self.expire(&all, head).await;
+        // These look for themselves.
+        self.expire(&all, head);
         self.resend(&all).await;
         // Only after everything was looked at: a nonce whose transaction was dropped with its block is no hole.
         if looked.is_ok()
@@ -118,24 +125,33 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         {
             tracing::debug!(%error, "could not look after what waits for a block");
         }
-        // Nobody is at work on them any more.
+        // Nobody is at work on them any more, but for those in doubt.
         drop(all);
         looked.and(self.turn(Some(head)).await)
     }
 
-    /// Looks at a new block; at the same one again if the look failed, for on a quiet chain the next may be far away.
+    /// Looks at a new block; at the same one again if the look failed, for on a quiet chain the next may be far away. One
+    /// payment that is not understood does not make it fail: it is looked at again for itself.
     async fn at(&mut self, all: &[Arc<OpenPayment>], head: Head) -> Result<(), Undecided> {
         if self.looked == Some(head.hash) {
+            let due = self.doubts.due();
+            let again = if due.is_empty() { Vec::new() } else { self.unseen(|_, hash| due.contains(&hash)) };
+            if let Err(error) = self.look(again).await {
+                tracing::debug!(%error, "could not look at what is in doubt");
+            }
             return Ok(());
         }
         let open = self.unseen(|_, _| true);
-        self.look(open).await?;
-        if self.deepen(all, head).await? {
-            // What was dropped with its block may be in another one already.
+        let looked = self.look(open).await;
+        // Whatever the look has shown: what was dropped with its block waits for nobody.
+        let (dropped, stored) = self.deepen(all, head).await?;
+        looked?;
+        if dropped {
+            // It may be in another one already.
             let open = self.unseen(|_, _| true);
             self.look(open).await?;
         }
-        self.looked = Some(head.hash);
+        self.looked = stored.then_some(head.hash);
         Ok(())
     }
 
@@ -162,6 +178,9 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     }
 
     /// Asks once for each transaction, however many payments it carries.
+    ///
+    /// # Errors
+    /// [`Undecided`] if the node did not answer for all of them, or the ledger does not say whose they are; not if what it answered is not the whole story of a payment.
     async fn look(&mut self, open: Vec<(B256, Vec<Arc<OpenPayment>>)>) -> Result<(), Undecided> {
         let mut looked = Ok(());
         for chunk in open.chunks(CHUNK) {
@@ -183,28 +202,31 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             lane.mined(carrier.nonce.saturating_add(1));
             self.shared.note_cost(self.evm, lane, hash, &receipt);
         }
-        let seen = payments.iter().map(|open| self.seen_one(hash, open, &receipt));
-        futures_util::future::join_all(seen).await.into_iter().collect()
+        let receipt = Arc::new(receipt);
+        futures_util::future::join_all(payments.iter().map(|open| self.seen_one(hash, open, &receipt))).await;
+        Ok(())
     }
 
-    async fn seen_one(&self, hash: B256, open: &Arc<OpenPayment>, receipt: &ReceiptFacts) -> Result<(), Undecided> {
+    async fn seen_one(&self, hash: B256, open: &Arc<OpenPayment>, receipt: &Arc<ReceiptFacts>) {
         let row = open.news.borrow().clone();
         let block = BlockRef { number: receipt.block, hash: receipt.block_hash };
         if !is_deep_enough(self.evm, self.head, &row, block) {
-            return Ok(());
+            return;
         }
         let transaction = TransactionId::Evm(hash);
-        let result = match self.shared.shows(self.evm, &row, receipt).await {
+        let paid = match self.shared.shows(self.evm, &row, receipt).await {
             Ok(true) => self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction, block }, None).await,
-            Ok(false) if self.is_last_word(&row, hash) => self.without_payment(open, &row, transaction, block, receipt).await,
+            Ok(false) if self.is_last_word(&row, hash) => return self.explain(open, hash, receipt.clone()),
             // Another was signed for it since, with a nonce of its own.
-            Ok(false) => Ok(()),
+            Ok(false) => return,
             Err(error) => Err(error),
         };
-        if let Err(error) = &result {
-            tracing::warn!(payment.id = %row.key, %error, "what the chain shows of a payment is not settled yet");
+        if let Err(error) = paid {
+            tracing::warn!(payment.id = %row.key, %error, "a payment is in a block, and that is not stored yet");
+            if self.doubts.begin(row.key, Some(hash), receipt.block).is_some() {
+                self.doubts.ended(&row.key, false);
+            }
         }
-        result
     }
 
     /// Whether nothing else that we signed for a payment can land once this transaction has: it is the last, or has the
@@ -216,103 +238,44 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         last == hash || rivals().unwrap_or(false)
     }
 
-    /// Our transaction did not carry the payment. Perhaps somebody else's did (T010).
-    async fn without_payment(
-        &self,
-        open: &Arc<OpenPayment>,
-        row: &PaymentRow,
-        transaction: TransactionId,
-        block: BlockRef,
-        receipt: &ReceiptFacts,
-    ) -> Result<(), Undecided> {
-        let shared = self.is_shared(transaction).await?;
-        match self.shared.carrier(self.evm, row, block.number).await? {
-            Carrier::Other(_, block) if !is_deep_enough(self.evm, self.head, row, block) => return Ok(()),
-            Carrier::Other(carrier, block) => {
-                return self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction: carrier, block }, None).await;
-            }
-            // A payment that is there and not shown yet must not be called failed: its payer would pay again.
-            Carrier::Hidden if self.head.is_none_or(|head| head.number < block.number.saturating_add(INDEXED)) => {
-                return Err(Undecided::Chain);
-            }
-            Carrier::None if shared => {
-                return self.shared.look_after(self.evm, open, row, transaction, block).await;
-            }
-            Carrier::Hidden | Carrier::None => {}
-        }
-        let reject = if receipt.success && !shared { Reject::TransferNotObserved } else { Reject::Reverts("it failed on chain".into()) };
-        let failure = Failure { word: reject.word(), text: reject.to_string() };
-        self.shared.advance(&self.evm.payments, open, SettlementEvent::Failed { transaction, block }, Some(failure)).await
-    }
-
-    /// Whether a transaction of ours carries several payments. One that has carried others is not remembered for ever.
-    async fn is_shared(&self, transaction: TransactionId) -> Result<bool, Undecided> {
-        let carrier = match self.ours(transaction).await? {
-            Some(carrier) => Some(carrier),
-            None => self.stored(transaction).await?,
+    /// What is in a block becomes final with depth, or loses its block; whether any has lost it, and whether all that is stored.
+    ///
+    /// Only another block in its place proves that one is gone, or under it: that a node does not have it may mean that the
+    /// node is behind.
+    async fn deepen(&self, all: &[Arc<OpenPayment>], head: Head) -> Result<(bool, bool), Undecided> {
+        let in_block = |open: &Arc<OpenPayment>| match open.news.borrow().state {
+            Settlement::Included { block, .. } | Settlement::Reverted { block, .. } => Some((open.clone(), block)),
+            _ => None,
         };
-        Ok(carrier.is_some_and(|carrier| carrier.payments.len() > 1))
-    }
-
-    /// What is in a block becomes final with depth, or loses its block; whether any has lost it.
-    async fn deepen(&self, all: &[Arc<OpenPayment>], head: Head) -> Result<bool, Undecided> {
-        let mut hashes: BTreeMap<u64, Option<B256>> = BTreeMap::new();
-        let mut events = Vec::new();
-        let mut dropped = false;
-        for open in all {
-            let (Settlement::Included { block, .. } | Settlement::Reverted { block, .. }) = open.news.borrow().state else { continue };
-            let hash = match hashes.get(&block.number) {
-                Some(hash) => *hash,
-                None => {
-                    let hash = self.evm.config.chain.block_hash(block.number).await?;
-                    hashes.insert(block.number, hash);
-                    hash
-                }
+        let mut in_blocks: Vec<(Arc<OpenPayment>, BlockRef)> = all.iter().filter_map(in_block).collect();
+        in_blocks.sort_by_key(|(_, block)| block.number);
+        let mut there: Option<(u64, Option<B256>)> = None;
+        let (mut events, mut dropped, mut unsure) = (Vec::new(), false, false);
+        for (open, block) in in_blocks {
+            let hash = match there {
+                Some((number, hash)) if number == block.number => hash,
+                _ if block.number > head.number => None,
+                _ => self.evm.config.chain.block_hash(block.number).await?,
             };
+            there = Some((block.number, hash));
             let depth = head.number.saturating_add(1).saturating_sub(block.number);
-            if hash != Some(block.hash) && !sabotaged("reorg.ignore") {
+            // From the lowest up: what is above a block that is gone is gone with it.
+            let gone = hash.map_or(dropped, |hash| hash != block.hash);
+            if gone && !sabotaged("reorg.ignore") {
                 tracing::warn!(payment.id = %open.news.borrow().key, block = block.number, "block is gone");
                 dropped = true;
                 self.evm.config.chain.dropped(&block.hash);
                 events.push((open, SettlementEvent::Vanished));
+            } else if hash.is_none() {
+                unsure |= block.number <= head.number;
             } else if depth >= self.evm.config.final_depth {
                 events.push((open, SettlementEvent::Deep));
             }
         }
         // Together, so that they share the store's commits.
-        let advanced = events.into_iter().map(|(open, event)| self.shared.advance(&self.evm.payments, open, event, None));
-        futures_util::future::join_all(advanced).await.into_iter().collect::<Result<(), Undecided>>()?;
-        Ok(dropped)
-    }
-
-    /// What has expired by chain time with its nonce unused cannot land any more.
-    async fn expire(&self, all: &[Arc<OpenPayment>], head: Head) {
-        for open in all {
-            let row = open.news.borrow().clone();
-            let margin = if sabotaged("expiry.margin") { 0 } else { EXPIRED_FOR_GOOD };
-            let over = row.expires.is_some_and(|expires| head.time.0 > expires.0.saturating_add(margin));
-            if row.state.is_decided() || !over {
-                continue;
-            }
-            let carrier =
-                if sabotaged("expiry.unproven") { Ok(Carrier::None) } else { self.shared.carrier(self.evm, &row, head.number).await };
-            let result = match carrier {
-                Ok(Carrier::Other(_, block)) if !is_deep_enough(self.evm, self.head, &row, block) => continue,
-                Ok(Carrier::Other(transaction, block)) => {
-                    self.shared.advance(&self.evm.payments, open, SettlementEvent::Paid { transaction, block }, None).await
-                }
-                // Used and never shown: cancelled.
-                Ok(Carrier::None | Carrier::Hidden) => {
-                    let reject = Reject::ExpiresTooSoon { left: 0, required: 0 };
-                    let failure = Failure { word: reject.word(), text: "the authorization expired before it was settled".into() };
-                    self.shared.advance(&self.evm.payments, open, SettlementEvent::Expired, Some(failure)).await
-                }
-                Err(error) => Err(error),
-            };
-            if let Err(error) = result {
-                tracing::warn!(payment.id = %row.key, %error, "could not end an expired settlement");
-            }
-        }
+        let advanced = events.iter().map(|(open, event)| self.shared.advance(&self.evm.payments, open, *event, None));
+        let stored = futures_util::future::join_all(advanced).await.iter().all(Result::is_ok);
+        if unsure { Err(Undecided::Chain) } else { Ok((dropped, stored)) }
     }
 
     /// Looks after what our keys have signed, while anything waits for it: a payment, or a nonce that is signed and not

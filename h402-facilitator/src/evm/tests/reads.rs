@@ -286,7 +286,10 @@ async fn t056_logs_are_read_strictly() {
 async fn t010_an_authorization_is_found_whoever_carried_it() {
     let bench = Bench::start().await;
     let (token, payer) = (bench.chain.usdc(), account(1).address);
-    let trace = async |tag: u8, from_block| bench.evm.authorization(token, payer, B256::repeat_byte(tag), from_block).await;
+    let trace = async |tag: u8, since: u64| {
+        let head = bench.evm.head().await.unwrap().block();
+        bench.evm.authorization(token, payer, B256::repeat_byte(tag), head, UnixSeconds(since)).await
+    };
     let payment = bench.payment(1, 1_500, 1);
     assert_eq!(trace(1, 0).await, Ok(AuthorizationTrace { used: false, log: None }));
 
@@ -297,8 +300,35 @@ async fn t010_an_authorization_is_found_whoever_carried_it() {
     let log = found.log.unwrap();
     assert_eq!((found.used, log.transaction, log.receipt.block), (true, hash, 2));
     assert!(log.receipt.shows_transfer(token, payer, account(PAYEE).address, Amount::from_atomic(1_500)));
-    bench.chain.mine().await;
-    assert_eq!(trace(1, 3).await, Ok(AuthorizationTrace { used: true, log: None }), "used before the asked block");
+    // More blocks than are asked for at once, all of them later.
+    let since = bench.chain.now() + 300;
+    bench.chain.advance_time(600);
+    for _ in 0..1_100 {
+        bench.chain.mine().await;
+    }
+    assert_eq!(trace(1, since).await, Ok(AuthorizationTrace { used: true, log: None }), "used before the asked time");
+    assert!(trace(1, 0).await.unwrap().log.is_some());
+    for range in [1, 10, 2_000] {
+        bench.chain.set_log_range(Some(range));
+        assert!(
+            bench
+                .plainly()
+                .authorization(token, payer, B256::repeat_byte(1), bench.evm.head().await.unwrap().block(), UnixSeconds(0))
+                .await
+                .unwrap()
+                .log
+                .is_some(),
+            "{range}"
+        );
+    }
+    bench.chain.set_log_range(None);
+    // A node that does not have the block decides nothing.
+    let head = bench.evm.head().await.unwrap().block();
+    for method in ["eth_call", "eth_getLogs"] {
+        bench.chain.faults().once(method, Fault::Behind(1));
+        let traced = bench.evm.authorization(token, payer, B256::repeat_byte(1), head, UnixSeconds(0)).await;
+        assert_eq!(traced, Err(Undecided::Chain), "{method}");
+    }
 
     // Cancelled: used up, and no log of a use.
     let domain = bench.usdc().eip712_domain().unwrap();
@@ -319,7 +349,8 @@ async fn t010_an_authorization_is_found_whoever_carried_it() {
     let lying = bench.chain.deploy(TokenKind::False).unwrap();
     bench.chain.mint(lying, payer, U256::from(5_000)).unwrap();
     bench.settle(&bench.authorization(bench.token(lying, "USDC", "2"), 1, 1_500, 3)).await;
-    let log = bench.evm.authorization(lying, payer, B256::repeat_byte(3), 0).await.unwrap().log.unwrap();
+    let log = bench.evm.authorization(lying, payer, B256::repeat_byte(3), bench.evm.head().await.unwrap().block(), UnixSeconds(0)).await;
+    let log = log.unwrap().log.unwrap();
     assert!(!log.receipt.shows_transfer(lying, payer, account(PAYEE).address, Amount::from_atomic(1_500)));
 }
 

@@ -306,6 +306,11 @@ impl Chain {
 
     // The endpoint.
 
+    /// Sets how many blocks one `eth_getLogs` may ask for, as public endpoints do.
+    pub fn set_log_range(&self, blocks: Option<u64>) {
+        self.0.shared.write().log_range = blocks;
+    }
+
     /// Closes all connections and refuses new ones; the chain goes on.
     pub async fn pause(&self) {
         self.0.running.gatekeeper.close().await;

@@ -35,6 +35,8 @@ pub(super) struct Ledger {
     pub(super) raw_seen: u64,
     /// The base fee of the next block, if the owner set it.
     pub(super) next_base_fee: Option<u64>,
+    /// How many blocks one `eth_getLogs` may ask for; any number if there is no limit.
+    pub(super) log_range: Option<u64>,
     offset: Duration,
     /// Makes a block that takes the place of a dropped one differ from it.
     branch: u64,
@@ -53,6 +55,7 @@ impl Ledger {
             mined: HashMap::new(),
             raw_seen: 0,
             next_base_fee: None,
+            log_range: None,
             offset: Duration::ZERO,
             branch: 0,
         };

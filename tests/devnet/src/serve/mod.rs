@@ -74,6 +74,11 @@ pub(crate) trait Methods: Send + Sync + 'static {
     fn subscribe(&self, _method: &str, _params: &Value) -> Result<Feed, RpcError> {
         Err(RpcError::new(-32601, "Method not found"))
     }
+
+    /// As [`Methods::call`], of a node that does not have the newest blocks yet.
+    fn call_behind(&self, _blocks: u64, method: &str, params: &Value) -> Result<Value, RpcError> {
+        self.call(method, params)
+    }
 }
 
 struct Endpoint<M> {
@@ -145,9 +150,12 @@ async fn answer<M: Methods>(
             _ => {}
         }
     }
+    // A request goes to one node: if that is behind, it is in all its answers.
+    let behind = planned.iter().find_map(|(_, fault)| if let Some(Fault::Behind(blocks)) = fault { Some(*blocks) } else { None });
     let mut spoiled = Spoiled::default();
     let mut answers = Vec::with_capacity(planned.len());
     for (call, fault) in planned {
+        let fault = fault.or(behind.map(Fault::Behind));
         answers.extend(one(&endpoint, call, fault, &mut spoiled).await);
     }
     if !spoiled.delay.is_zero() {
@@ -183,6 +191,7 @@ async fn one<M: Methods>(endpoint: &Endpoint<M>, call: Value, fault: Option<Faul
     let result = match fault {
         Some(Fault::Error(error)) => Err(error),
         Some(Fault::Answer(result)) => Ok(result),
+        Some(Fault::Behind(blocks)) => endpoint.methods.call_behind(blocks, method, &params),
         fault => {
             match fault {
                 Some(Fault::Delay(time)) => tokio::time::sleep(time).await,

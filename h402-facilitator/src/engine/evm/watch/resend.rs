@@ -52,10 +52,9 @@ impl<S: Store, C: Clock> Shared<S, C> {
             _ => evm.depth_for(row.asset.address, row.amount),
         };
         let height = head.number.saturating_add(1).saturating_sub(depth.max(1));
-        // The nonce is read before the receipt: a transaction mined in between shows in the receipt.
-        let (Ok(next), Ok(receipts)) = (chain.account_nonce_at(payer, height).await, chain.receipts(&[transaction.hash]).await) else {
-            return;
-        };
+        // Both of this head: that it is in no block is not believed of a node that does not have the block of the nonce.
+        let Ok(next) = chain.account_nonce_at(payer, height).await else { return };
+        let Ok(receipts) = chain.receipts_up_to(&[transaction.hash], head.block()).await else { return };
         if next > transaction.nonce && receipts.first().is_some_and(Option::is_none) {
             let reject = Reject::TransactionState("it was replaced by another transaction of its sender");
             let failure = Failure { word: reject.word(), text: reject.to_string() };

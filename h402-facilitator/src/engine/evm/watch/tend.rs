@@ -117,7 +117,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let believed = evm.config.chain.account_nonce_at(sender, head.number.saturating_add(1).saturating_sub(BELIEVED)).await?;
         for rivals in named.into_iter().filter(|rivals| rivals.iter().all(|row| row.nonce < believed)) {
             let hashes: Vec<B256> = rivals.iter().filter_map(hash).collect();
-            if evm.config.chain.receipts(&hashes).await?.iter().all(Option::is_none) {
+            if evm.config.chain.receipts_up_to(&hashes, head.block()).await?.iter().all(Option::is_none) {
                 self.sign_anew(evm, rivals);
             }
         }

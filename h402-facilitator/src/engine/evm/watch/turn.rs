@@ -19,7 +19,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         let entered: Vec<_> = entered.iter().filter_map(|key| self.evm.payments.find(key)).collect();
         self.fresh().await?;
         if let Some(head) = head
-            && self.deepen(&entered, head).await?
+            && self.deepen(&entered, head).await?.0
         {
             self.looked = None;
         }
@@ -30,13 +30,11 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
     pub(super) async fn ours(&self, transaction: TransactionId) -> Result<Option<Arc<Carrier>>, Undecided> {
         let TransactionId::Evm(hash) = transaction else { return Ok(None) };
         match self.evm.carriers.find(&hash) {
-            None if !self.evm.payments.is_whole() => self.stored(transaction).await,
+            None if !self.evm.payments.is_whole() => {
+                let stored = self.shared.store.transaction(self.evm.network(), &transaction).await?;
+                Ok(stored.as_ref().and_then(Carrier::of).map(|carrier| self.evm.carriers.enter(carrier)))
+            }
             known => Ok(known),
         }
-    }
-
-    pub(super) async fn stored(&self, transaction: TransactionId) -> Result<Option<Arc<Carrier>>, Undecided> {
-        let stored = self.shared.store.transaction(self.evm.network(), &transaction).await?;
-        Ok(stored.as_ref().and_then(Carrier::of).map(|carrier| self.evm.carriers.enter(carrier)))
     }
 }

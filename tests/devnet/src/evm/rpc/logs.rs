@@ -40,6 +40,9 @@ pub(super) fn get_logs(ledger: &Ledger, params: &Params<'_>) -> Result<Value, Rp
     if first > last {
         return Err(RpcError::server("invalid block range params"));
     }
+    if let Some(most) = ledger.log_range.filter(|most| last.min(ledger.height()).saturating_sub(first) >= *most) {
+        return Err(RpcError::new(-32005, format!("query exceeds max block range {most}")));
+    }
     let mut found = Vec::new();
     for block in ledger.range(first, last) {
         for (tx, index, position, log) in Ledger::logs(block) {

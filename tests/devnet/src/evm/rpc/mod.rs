@@ -1,5 +1,6 @@
 //! The JSON-RPC methods.
 
+mod behind;
 mod fees;
 mod logs;
 mod params;
@@ -92,6 +93,14 @@ impl Methods for Rpc {
             "eth_call" => simulate::call(ledger, &params),
             "eth_estimateGas" => simulate::estimate_gas(ledger, &params),
             _ => Err(RpcError::new(-32601, format!("the method {method} does not exist/is not available"))),
+        }
+    }
+
+    fn call_behind(&self, blocks: u64, method: &str, params: &Value) -> Result<Value, RpcError> {
+        let newest = self.0.read().height().saturating_sub(blocks);
+        match behind::asked(method, params, newest) {
+            Some(params) => Ok(behind::seen(self.call(method, &params)?, newest)),
+            None => behind::missing(method),
         }
     }
 }
