@@ -68,7 +68,11 @@ impl<S: Store, C: Clock> Shared<S, C> {
             SentState { network: payments.network(), id: transaction, done, cost }
         };
         let sent = match event {
-            SettlementEvent::Paid { transaction, .. } | SettlementEvent::Failed { transaction, .. } => vec![mined(transaction, true)],
+            SettlementEvent::Paid { transaction, .. } | SettlementEvent::Failed { transaction, .. } => {
+                // While another payment waits for it, it is looked for beside its rivals.
+                let over = self.network(payments.network()).is_ok_and(|network| network.is_last_of(&row.key, &transaction));
+                vec![mined(transaction, over)]
+            }
             // Its nonce is free again, and later ones wait for it.
             SettlementEvent::Vanished => state.transaction().map(|transaction| mined(transaction, false)).into_iter().collect(),
             _ => Vec::new(),

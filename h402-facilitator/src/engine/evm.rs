@@ -40,7 +40,7 @@ use crate::{
 use alloy_primitives::U256;
 use carriers::Carriers;
 use code::Changed;
-use h402_core::{Address, Amount, Assets, EvmAddress, Network, PaymentRow, Undecided};
+use h402_core::{Address, Amount, Assets, EvmAddress, Network, PaymentKey, PaymentRow, TransactionId, Undecided};
 use lane::KeyLane;
 use queue::Job;
 use std::{
@@ -222,6 +222,15 @@ impl EvmEngine {
     /// Whether a key has given nonces that are not known to be mined, whatever became of their payments.
     fn has_unmined(&self) -> bool {
         self.lanes.iter().any(|lane| lane.depth() > 0 || self.carriers.counts(lane.address()))
+    }
+
+    /// Whether all payments in a transaction are known to be decided but this one.
+    pub(super) fn is_last_of(&self, payment: &PaymentKey, transaction: &TransactionId) -> bool {
+        let TransactionId::Evm(hash) = transaction else { return true };
+        // What is not held may wait, too, unless all that is open is held.
+        let is_whole = self.payments.is_whole();
+        let is_decided = |of: &PaymentKey| self.payments.find(of).map_or(is_whole, |open| open.news.borrow().state.is_decided());
+        self.carriers.find(hash).map_or(is_whole, |carrier| carrier.payments.iter().all(|of| of == payment || is_decided(of)))
     }
 
     /// Forgets what is mined and carries no open payment, and what carries only payments that are not held.

@@ -8,7 +8,7 @@ use super::{Shared, open::OpenPayments, payees::Payees, settle::Start};
 use crate::StartError;
 use alloy_primitives::U256;
 use h402_core::{
-    Address, Amount, Asset, Assets, Clock, EvmAddress, Network, Offer, PaymentRow, Reject, SolanaHints, Store, TransactionId, Undecided,
+    Address, Amount, Asset, Assets, Clock, EvmAddress, Network, Offer, PaymentKey, PaymentRow, Reject, SolanaHints, Store, TransactionId, Undecided,
     UnixMillis, VerifyError,
 };
 use std::sync::{
@@ -262,6 +262,17 @@ impl NetworkEngine {
             Self::Evm(evm) => evm.facilitator(),
             #[cfg(feature = "solana")]
             Self::Solana(_) => None,
+        }
+    }
+
+    /// Whether no other payment than this one waits for what becomes of a transaction.
+    #[cfg_attr(not(feature = "evm"), expect(unused_variables, reason = "only on EVM chains one carries several"))]
+    pub(super) fn is_last_of(&self, payment: &PaymentKey, transaction: &TransactionId) -> bool {
+        match self {
+            #[cfg(feature = "evm")]
+            Self::Evm(evm) => evm.is_last_of(payment, transaction),
+            #[cfg(feature = "solana")]
+            Self::Solana(_) => true,
         }
     }
 

@@ -25,6 +25,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 mod pool;
+mod raised;
 mod reorg;
 mod restarts;
 

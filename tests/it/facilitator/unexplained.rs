@@ -96,7 +96,7 @@ async fn t149_a_payment_that_nobody_explains_holds_up_no_other() {
         assert!(last < first + 6, "what is not explained was not given up by then");
         assert!(["signed", "broadcast"].contains(&told(&rig, &cancelled).await["state"].as_str().unwrap()));
         assert_eq!((broadcasts(&rig), transfers(&rig)), (3, 2));
-        for _ in 0..3 {
+        for _ in 0..7 {
             rig.chain.mine().await;
         }
         if mute {

@@ -92,7 +92,7 @@ async fn t142_a_missed_member_goes_alone_after_a_restart() {
 }
 
 /// Waits until nobody else holds the rig.
-async fn until_alone(rig: Arc<Rig>) -> Rig {
+pub(super) async fn until_alone(rig: Arc<Rig>) -> Rig {
     let mut rig = Some(rig);
     for _ in 0..3000 {
         match Arc::try_unwrap(rig.take().unwrap()) {

@@ -116,7 +116,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
         // Read before the receipts: what is mined in between shows in a receipt.
         let believed = evm.config.chain.account_nonce_at(sender, head.number.saturating_add(1).saturating_sub(BELIEVED)).await?;
         for rivals in named.into_iter().filter(|rivals| rivals.iter().all(|row| row.nonce < believed)) {
-            let hashes: Vec<B256> = rivals.iter().filter_map(hash).collect();
+            // Whatever was signed for their payments, on this nonce or another.
+            let payments = rivals.iter().flat_map(|row| &row.payments);
+            let signed: BTreeSet<B256> = payments.flat_map(|key| evm.carriers.of(key)).chain(rivals.iter().filter_map(hash)).collect();
+            let hashes: Vec<B256> = signed.into_iter().collect();
             if evm.config.chain.receipts_up_to(&hashes, head.block()).await?.iter().all(Option::is_none) {
                 self.sign_anew(evm, rivals);
             }
