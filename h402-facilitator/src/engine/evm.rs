@@ -6,6 +6,7 @@ mod budget;
 mod bump;
 mod carriers;
 mod code;
+mod company;
 mod gas;
 mod judge;
 mod landed;
@@ -136,7 +137,7 @@ pub(super) struct EvmEngine {
     strikes: Strikes,
     /// Contracts for which it was.
     contract_strikes: Strikes,
-    /// Wei that transactions have cost which failed, since the start.
+    /// Wei that was spent on payments which failed, since the start.
     burnt: Mutex<U256>,
 }
 

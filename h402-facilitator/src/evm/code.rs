@@ -2,7 +2,7 @@
 
 use super::{
     EvmChain,
-    quantity::{Data, Fixed, read},
+    quantity::{Data, Fixed, number, read},
 };
 use crate::rpc::Call;
 use alloy_primitives::{B256, b256, keccak256};
@@ -48,6 +48,15 @@ impl CodePin {
 }
 
 impl EvmChain {
+    /// Whether an account had code at a block. Nodes know that of their last hundred blocks, at least.
+    ///
+    /// # Errors
+    /// [`Undecided`].
+    pub async fn has_code_at(&self, who: EvmAddress, height: u64) -> Result<bool, Undecided> {
+        let call = Call::new("eth_getCode", &[who.to_string(), number(height)]);
+        Ok(!self.inner.read_one::<Data>(call).await?.0.is_empty())
+    }
+
     /// What code stands at these addresses now, in their order. One HTTP request, and one more if there are proxies.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
+mod company;
 mod pool;
 mod raised;
 mod reorg;

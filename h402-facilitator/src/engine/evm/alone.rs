@@ -78,6 +78,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
         match self.outlook(evm, row, None, Some(block)).await? {
             Outlook::Send { gas } => {
                 let Some(TransactionId::Evm(after)) = row.state.transaction() else { return Ok(()) };
+                if let (TransactionId::Evm(missed), Some(payer)) = (transaction, row.payer.evm()) {
+                    let has_code = evm.config.chain.has_code_at(payer, block.number).await?;
+                    evm.missed(row, missed, has_code, self.clock.now());
+                }
                 tracing::info!(payment.id = %row.key, %transaction, "goes alone: its transaction did not carry it");
                 evm.put(Job { open: open.clone(), gas, company: false, after: Some(after) });
                 Ok(())

@@ -3,8 +3,8 @@
 use super::queue::Job;
 use h402_core::UnixSeconds;
 
-/// Payments in one transaction.
-const MEMBERS: usize = 50;
+/// Payments in one transaction at the most.
+pub(super) const MEMBERS: usize = 50;
 /// Seconds that an authorization must have left to go with others: if their transaction fails, it goes alone after it.
 const LEFT: u64 = 30;
 /// What Multicall3 uses for itself and for each call, the greater size of its call data included.
@@ -16,21 +16,21 @@ const TRANSACTION_GAS: u64 = 1 << 24;
 /// The limits of one transaction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Where there is no Multicall3, every payment goes alone.
-    pub together: bool,
+    /// Payments in one transaction; where there is no Multicall3, every one goes alone.
+    members: usize,
     /// Half of what a block has.
     gas: u64,
     now: UnixSeconds,
 }
 
 impl Limits {
-    pub(super) fn new(together: bool, block_gas: Option<u64>, now: UnixSeconds) -> Self {
-        Self { together, gas: (block_gas.unwrap_or(u64::MAX) / 2).min(TRANSACTION_GAS), now }
+    pub(super) fn new(members: usize, block_gas: Option<u64>, now: UnixSeconds) -> Self {
+        Self { members, gas: (block_gas.unwrap_or(u64::MAX) / 2).min(TRANSACTION_GAS), now }
     }
 
     fn takes(&self, job: &Job) -> bool {
         let lasts = job.open.news.borrow().expires.is_none_or(|expires| expires.0 > self.now.0.saturating_add(LEFT));
-        self.together && job.company && job.after.is_none() && lasts
+        self.members > 1 && job.company && job.after.is_none() && lasts
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) fn portions(jobs: Vec<Job>, limits: Limits) -> Vec<Vec<Job>> {
             continue;
         }
         open.push(job);
-        if open.len() > 1 && (open.len() > MEMBERS || gas_limit(&open) > limits.gas) {
+        if open.len() > 1 && (open.len() > limits.members || gas_limit(&open) > limits.gas) {
             let last = open.pop();
             portions.push(std::mem::take(&mut open));
             open.extend(last);

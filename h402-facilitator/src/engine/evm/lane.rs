@@ -4,6 +4,7 @@ use super::{
     super::{Shared, budget::Spent},
     EvmEngine,
     carriers::Carrier,
+    company::Company,
     gas::GasTank,
     queue::JobQueue,
     round,
@@ -25,6 +26,8 @@ pub(super) struct KeyLane {
     pub signer: Signer,
     pub queue: JobQueue,
     pub gas: GasTank,
+    /// How many it settles together.
+    pub company: Company,
     /// What it has spent lately.
     pub spent: Spent,
     over_budget: AtomicBool,
@@ -38,6 +41,7 @@ impl KeyLane {
             signer,
             queue: JobQueue::default(),
             gas: GasTank::default(),
+            company: Company::default(),
             spent: Spent::default(),
             over_budget: AtomicBool::new(false),
             nonces: Mutex::new(Lane::open(0, None, [])),

@@ -35,8 +35,8 @@ pub(super) async fn work<S: Store, C: Clock>(
         lane.queue.put_back(jobs);
         return Err(Trouble);
     };
-    let multicall3 = evm.config.chain.batch_call(&[]).is_some();
-    let limits = Limits::new(multicall3, fees.block_gas, shared.clock.now().seconds());
+    let members = if evm.config.chain.batch_call(&[]).is_some() { lane.company.now() } else { 1 };
+    let limits = Limits::new(members, fees.block_gas, shared.clock.now().seconds());
     let mut ready = Vec::new();
     let mut untried = Vec::new();
     for portion in portions(jobs, limits) {

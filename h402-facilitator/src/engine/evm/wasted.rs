@@ -4,7 +4,7 @@ use super::{
     super::{Shared, strikes::Strikes},
     EvmEngine,
 };
-use alloy_primitives::U256;
+use alloy_primitives::{B256, U256};
 use h402_core::{Clock, PaymentRow, Settlement, Store, TransactionId, Undecided, UnixMillis};
 use std::sync::PoisonError;
 
@@ -19,13 +19,35 @@ impl EvmEngine {
         }
         self.strikes.note(row.payer, now);
         self.contract_strikes.note(row.payer, now);
-        let cost = self.payments.cost(transaction).unwrap_or_default();
+        self.burn(row, transaction);
+    }
+
+    /// Notes that a mined transaction of many has missed one of them, which may be settled yet. A payer who had code in that
+    /// block, where it had none when it was tried out, may have done harm to all of them.
+    pub(super) fn missed(&self, row: &PaymentRow, transaction: B256, has_code: bool, now: UnixMillis) {
+        let Some(carrier) = self.carriers.find(&transaction) else { return };
+        let Some(lane) = self.lane_of(carrier.sender) else { return };
+        if !lane.company.note(transaction, carrier.payments.len(), row.key) {
+            return;
+        }
+        if has_code {
+            self.strikes.note(row.payer, now);
+            self.contract_strikes.note(row.payer, now);
+        }
+        self.burn(row, &TransactionId::Evm(transaction));
+    }
+
+    /// Adds a payment's share of what its transaction has cost.
+    fn burn(&self, row: &PaymentRow, transaction: &TransactionId) {
+        let carrier = if let TransactionId::Evm(hash) = transaction { self.carriers.find(hash) } else { None };
+        let members = carrier.map_or(1, |carrier| carrier.payments.len().max(1));
+        let cost = self.payments.cost(transaction).unwrap_or_default() / U256::from(members);
         let mut burnt = self.burnt.lock().unwrap_or_else(PoisonError::into_inner);
         *burnt = burnt.saturating_add(cost);
         tracing::warn!(network = %self.network(), payer = %row.payer, wei = %cost, wei_since_start = %*burnt, "gas was burnt for nothing");
     }
 
-    /// What failed transactions have cost in wei since the start.
+    /// What was spent on payments that failed, in wei since the start.
     pub(in crate::engine) fn burnt(&self) -> U256 {
         *self.burnt.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -49,11 +49,11 @@ fn some(count: u16, gas: u64) -> Vec<Job> {
 
 #[test]
 fn at_most_fifty_go_together_and_one_goes_alone() {
-    let limits = Limits::new(true, Some(30_000_000), NOW);
+    let limits = Limits::new(MEMBERS, Some(30_000_000), NOW);
     for (count, want) in [(0, vec![]), (1, vec![1]), (2, vec![2]), (50, vec![50]), (51, vec![50, 1]), (120, vec![50, 50, 20])] {
         assert_eq!(sizes(some(count, 60_000), limits), want, "{count}");
     }
-    assert_eq!(sizes(some(3, 60_000), Limits::new(false, Some(30_000_000), NOW)), [1, 1, 1], "no Multicall3");
+    assert_eq!(sizes(some(3, 60_000), Limits::new(1, Some(30_000_000), NOW)), [1, 1, 1], "no Multicall3");
 }
 
 /// 1.3 x 10 x 100 000 + 30 000 + 10 x 5 000 is 1 380 000.
@@ -61,12 +61,12 @@ fn at_most_fifty_go_together_and_one_goes_alone() {
 fn gas_is_three_tenths_more_and_at_most_half_a_block() {
     assert_eq!(gas_limit(&some(10, 100_000)), 1_380_000);
     assert_eq!(gas_limit(&some(1, 90_000)), 120_000);
-    assert_eq!(sizes(some(10, 100_000), Limits::new(true, Some(2 * 1_380_000), NOW)), [10]);
-    assert_eq!(sizes(some(10, 100_000), Limits::new(true, Some(2 * 1_379_999), NOW)), [9, 1]);
+    assert_eq!(sizes(some(10, 100_000), Limits::new(MEMBERS, Some(2 * 1_380_000), NOW)), [10]);
+    assert_eq!(sizes(some(10, 100_000), Limits::new(MEMBERS, Some(2 * 1_379_999), NOW)), [9, 1]);
     // One that is too big for half a block goes alone.
-    assert_eq!(sizes(some(2, 9_000_000), Limits::new(true, Some(10_000_000), NOW)), [1, 1]);
+    assert_eq!(sizes(some(2, 9_000_000), Limits::new(MEMBERS, Some(10_000_000), NOW)), [1, 1]);
     // Without a block limit that of a transaction holds: 2^24 = 16 777 216.
-    assert_eq!(sizes(some(3, 6_000_000), Limits::new(true, None, NOW)), [2, 1]);
+    assert_eq!(sizes(some(3, 6_000_000), Limits::new(MEMBERS, None, NOW)), [2, 1]);
     let (carried, rest) = split_at_gas(some(10, 100_000), 1_379_999);
     assert_eq!((carried.len(), rest.len()), (9, 1));
     assert_eq!(rest[0].key(), job(9, 1).key(), "the first stay");
@@ -76,7 +76,7 @@ fn gas_is_three_tenths_more_and_at_most_half_a_block() {
 
 #[test]
 fn some_always_go_alone() {
-    let limits = Limits::new(true, Some(30_000_000), NOW);
+    let limits = Limits::new(MEMBERS, Some(30_000_000), NOW);
     let with_code = Job { company: false, ..job(1, 60_000) };
     let again = Job { after: Some(B256::ZERO), ..job(2, 60_000) };
     let late = expiring(job(3, 60_000), 30);
