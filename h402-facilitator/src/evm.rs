@@ -109,6 +109,12 @@ impl EvmChain {
         Network::Evm(self.inner.chain_id)
     }
 
+    /// The account from which settlements are tried out.
+    #[must_use]
+    pub fn tries_from(&self) -> EvmAddress {
+        self.inner.simulate_from
+    }
+
     /// The node's client, for its counters.
     #[must_use]
     pub fn rpc(&self) -> &Rpc {

@@ -206,11 +206,21 @@ impl EvmEngine {
 
     /// Hands a payment to the lane that is to settle it. What waits in a queue already waits once.
     fn put(&self, job: Job) {
+        let lane = self.lane_for(&job.open.news.borrow());
+        self.put_in(lane, job);
+    }
+
+    /// Hands it to the key that it was tried from.
+    fn put_where_tried(&self, job: Job) {
+        let lane = self.lane_of(self.config.chain.tries_from()).or_else(|| self.lane_for(&job.open.news.borrow()));
+        self.put_in(lane, job);
+    }
+
+    fn put_in(&self, lane: Option<&Arc<KeyLane>>, job: Job) {
         let key = job.key();
         if self.lanes.iter().any(|lane| lane.queue.has(&key)) {
             return;
         }
-        let lane = self.lane_for(&job.open.news.borrow());
         if let Some(lane) = lane {
             lane.queue.put(job);
         }

@@ -42,9 +42,10 @@ pub(super) struct Kept {
 /// How a claimed payment goes to its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
-    /// By a transaction of ours; its dry run used this much gas, and it may share a transaction with others or not.
+    /// By a transaction of ours; its dry run used this much gas, and it may share a transaction with others or not. Whoever pays
+    /// with code may do something else when another account sends it: `pinned` to the key that it was tried from.
     #[cfg(feature = "evm")]
-    Lane { gas: u64, company: bool },
+    Lane { gas: u64, company: bool, pinned: bool },
     /// As the bytes that its row keeps.
     Send,
     /// It is there already.

@@ -90,6 +90,13 @@ impl EvmChain {
         }
     }
 
+    /// Whether a stored settling call has a signature that only a contract can accept, or deploys its payer first.
+    #[must_use]
+    pub fn is_contracts_call(input: &[u8]) -> bool {
+        input.starts_with(&ContractPayer::transferWithAuthorizationCall::SELECTOR)
+            || input.starts_with(&Multicall3::aggregate3Call::SELECTOR)
+    }
+
     /// Where a stored settling call goes: to the token, to a proxy of Permit2, or to Multicall3 if it deploys its payer first.
     #[must_use]
     pub fn settles_at(&self, token: EvmAddress, input: &[u8]) -> Option<EvmAddress> {

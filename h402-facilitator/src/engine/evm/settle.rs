@@ -10,6 +10,7 @@ use super::{
     EvmEngine,
     queue::Job,
 };
+use crate::evm::EvmChain;
 use h402_core::{
     BlockRef, CallerKey, Checked, Clock, EvmFacts, Matched, PaymentKey, PaymentKind, PaymentRow, Proof, Settlement, Simulation, Store,
     TransactionId, Undecided, VerifyError,
@@ -26,20 +27,21 @@ impl<S: Store, C: Clock> Shared<S, C> {
     ) -> Result<(Prepared, Start), VerifyError> {
         let payment = checked.matched();
         let (attestation, facts) = self.judge_evm(evm, checked, Holder::Settlement).await?;
+        let tried = |most| match facts.simulation {
+            Some(Simulation::Succeeds { gas }) => gas,
+            Some(Simulation::Reverts { .. }) | None => most,
+        };
         let start = match payment.proof() {
             Proof::Authorization { .. } => {
-                let gas = match facts.simulation {
-                    Some(Simulation::Succeeds { gas }) => gas,
-                    Some(Simulation::Reverts { .. }) | None => evm.config.max_gas,
-                };
                 // A payer with code may do anything when it is paid from: it shares no transaction with others.
-                Start::Lane { gas, company: !facts.payer_has_code && !payment.is_for_contract() }
+                let contract = facts.payer_has_code || payment.is_for_contract();
+                Start::Lane { gas: tried(evm.config.max_gas), company: !contract, pinned: contract }
             }
             // Permit2 logs nothing of its nonces: of several in one transaction nobody could tell which was made.
-            Proof::Permit2 { .. } => match facts.simulation {
-                Some(Simulation::Succeeds { gas }) => Start::Lane { gas, company: false },
-                Some(Simulation::Reverts { .. }) | None => Start::Lane { gas: evm.greatest_gas(), company: false },
-            },
+            Proof::Permit2 { .. } => {
+                let most = evm.config.permit2.map_or(evm.config.max_gas, |allowed| allowed.max_gas);
+                Start::Lane { gas: tried(most), company: false, pinned: false }
+            }
             Proof::EvmTransaction { .. } => Start::Send,
             Proof::EvmSent { .. } | Proof::SolanaTransaction { .. } | Proof::SolanaSent { .. } => Start::Nothing,
         };
@@ -96,7 +98,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Hands a claimed payment to whatever sends it.
     pub(in crate::engine) async fn begin_evm(&self, evm: &EvmEngine, open: &Arc<OpenPayment>, start: Start) {
         match start {
-            Start::Lane { gas, company } => evm.put(Job { open: open.clone(), gas, company, after: None }),
+            Start::Lane { gas, company, pinned } => {
+                let job = Job { open: open.clone(), gas, company, after: None };
+                if pinned { evm.put_where_tried(job) } else { evm.put(job) }
+            }
             Start::Send => {
                 let raw = open.news.borrow().raw.clone();
                 if let Some(raw) = raw {
@@ -116,21 +121,30 @@ impl EvmEngine {
             && claimed
         {
             // What its simulation said is not in the ledger: it goes alone, with all the gas that it may use.
-            self.put(Job { open, gas: self.greatest_gas(), company: false, after: None });
+            let (gas, pinned) = self.known_of(&open.news.borrow());
+            let job = Job { open, gas, company: false, after: None };
+            if pinned { self.put_where_tried(job) } else { self.put(job) }
         }
     }
 
-    /// The most that a settlement may use, whoever pays: what is known of it from its row alone.
-    fn greatest_gas(&self) -> u64 {
-        let contracts = self.config.contract_payers.as_ref().map_or(0, |allowed| allowed.max_gas);
-        let permit2 = self.config.permit2.map_or(0, |allowed| allowed.max_gas);
-        self.config.max_gas.max(contracts).max(permit2)
+    /// The most gas that a settlement may use, and whether a contract pays, as far as is known from its row alone.
+    fn known_of(&self, row: &PaymentRow) -> (u64, bool) {
+        let by_contract = row.raw.as_ref().is_some_and(|call| EvmChain::is_contracts_call(call));
+        let allowed = match (row.kind, &self.config.contract_payers) {
+            (PaymentKind::Permit2, _) => self.config.permit2.map(|allowed| allowed.max_gas),
+            (_, Some(allowed)) if by_contract => Some(allowed.max_gas.max(self.config.max_gas)),
+            _ => None,
+        };
+        (allowed.unwrap_or(self.config.max_gas), by_contract)
     }
 
     /// How a payment goes to the chain that another process has claimed.
     pub(in crate::engine) fn start_of(&self, row: &PaymentRow) -> Start {
         match (row.state, row.kind) {
-            (Settlement::Claimed, _) => Start::Lane { gas: self.greatest_gas(), company: false },
+            (Settlement::Claimed, _) => {
+                let (gas, pinned) = self.known_of(row);
+                Start::Lane { gas, company: false, pinned }
+            }
             (Settlement::Signed { .. }, PaymentKind::EvmTransaction) => Start::Send,
             _ => Start::Nothing,
         }
