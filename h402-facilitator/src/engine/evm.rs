@@ -8,6 +8,7 @@ mod carriers;
 mod code;
 mod company;
 mod gas;
+mod interval;
 mod judge;
 mod landed;
 mod lane;
@@ -42,6 +43,7 @@ use alloy_primitives::U256;
 use carriers::Carriers;
 use code::Changed;
 use h402_core::{Address, Amount, Assets, EvmAddress, Network, PaymentKey, PaymentRow, TransactionId, Undecided};
+use interval::Interval;
 use lane::KeyLane;
 use queue::Job;
 use std::{
@@ -131,6 +133,7 @@ pub(super) struct EvmEngine {
     /// Wakes the watcher right after a send.
     sent: Notify,
     progress: Progress,
+    interval: Interval,
     compared: Compared,
     changed: Changed,
     /// Payers for whom gas was burnt.
@@ -163,6 +166,7 @@ impl EvmEngine {
             carriers: Carriers::default(),
             sent: Notify::new(),
             progress: Progress::default(),
+            interval: Interval::default(),
             compared,
             changed: Changed::default(),
             strikes: Strikes::two_an_hour(),

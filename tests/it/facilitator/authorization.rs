@@ -1,6 +1,6 @@
 //! Authorizations that are wrong, late, spent or promised twice.
 
-use super::{PRICE, Reply, broadcasts, sends, settle, settle_until_ended, transfers, until_pending, verify};
+use super::{PRICE, Reply, broadcasts, sends, settle, settle_until_ended, transfers, until, until_pending, verify};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256, Signature, TxKind, U256, hex};
 use alloy_sol_types::{Eip712Domain, SolCall, SolStruct, sol};
@@ -11,6 +11,7 @@ use h402_devnet::{
     evm::{BlockTime, account},
     fault::{ANY, Fault, Times},
 };
+use h402_facilitator::EngineConfig;
 use h402_tests::{
     rig::{PAYEE, PAYER, Rig, RigOptions, key, nonce, now},
     transactions::GWEI,
@@ -186,6 +187,41 @@ async fn t019_t020_t021_t025_what_is_just_inside_the_limits_is_settled() {
         assert!(settled.is_settled(), "{name}: {settled:?}");
         assert!(rig.received() - before >= U256::from(PRICE), "{name}");
     }
+}
+
+/// T019: on a chain that was seen to take long for its blocks a payment must live until the second from now, or until the next
+/// if it was verified before. Otherwise nothing is sent for it, and nothing burnt.
+#[tokio::test(flavor = "multi_thread")]
+async fn t019_a_slow_chain_takes_only_what_lives_until_its_block() {
+    const SLOW: u64 = 24;
+    let engine = Box::new(|config: &mut EngineConfig| config.answer_within = Duration::from_millis(400));
+    let rig = Rig::with(RigOptions { block_time: BlockTime::Manual, engine, ..RigOptions::default() }).await;
+    let lasting = |clock: u64, left: u64| with(&rig, |a| a.valid_before = U256::from(now() + clock + left));
+    assert!(verify(&rig, &lasting(0, 20), None).await.is_valid(), "nothing is known of blocks yet");
+    settle(&rig, &rig.payment(PAYER, PRICE), Some("shop-1")).await;
+    until_pending(&rig, 1).await;
+    let looked = rig.chain.faults().requests();
+    until("the head was seen", async || rig.chain.faults().requests() > looked + 4).await;
+    rig.clock.advance(Duration::from_secs(SLOW));
+    rig.chain.advance_time(SLOW);
+    rig.chain.mine().await;
+    until("it is slow", async || !verify(&rig, &lasting(SLOW, 20), None).await.is_valid()).await;
+    let sent = sends(&rig);
+    for left in [14, 25] {
+        let reply = settle(&rig, &lasting(SLOW, left), None).await;
+        assert_eq!(reply.word(), "invalid_exact_evm_payload_authorization_valid_before", "{reply:?}");
+    }
+    // Verified in time, and then its handler took too long.
+    let late = lasting(SLOW, 60);
+    assert!(verify(&rig, &late, Some("shop-1")).await.is_valid());
+    let promised = lasting(SLOW, 66);
+    assert!(verify(&rig, &promised, Some("shop-1")).await.is_valid());
+    rig.clock.advance(Duration::from_secs(35));
+    settle(&rig, &promised, Some("shop-1")).await;
+    until("one block is enough for what was verified", async || sends(&rig) == sent + 1).await;
+    rig.clock.advance(Duration::from_secs(8));
+    assert!(!settle(&rig, &late, Some("shop-1")).await.is_settled());
+    assert_eq!(sends(&rig), sent + 1);
 }
 
 /// T026: an address is twenty bytes, however it is spelled, as long as a wrong checksum cannot be one's own typing error.

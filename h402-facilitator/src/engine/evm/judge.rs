@@ -74,6 +74,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             evm.is_worth(checked, *gas).await?;
         }
         let mut policy = self.judge_policy(evm, checked, Amount::ZERO);
+        policy.times.min_left = evm.interval.least_left(promised);
         let mut terms = self.terms(holder, facts.block);
         if let (true, Some(allowed)) = (permit2, &evm.config.permit2) {
             policy.max_gas = allowed.max_gas;

@@ -27,7 +27,7 @@ pub(super) async fn work<S: Store, C: Clock>(
     lane: &KeyLane,
 ) -> Result<Vec<Stored>, Trouble> {
     let mut jobs = lane.queue.take(TOGETHER);
-    jobs.retain(|job| is_wanted(shared, job));
+    jobs.retain(|job| is_wanted(shared, evm, job));
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
@@ -63,13 +63,14 @@ pub(super) async fn work<S: Store, C: Clock>(
 }
 
 /// Whether a payment still needs what it was queued for.
-fn is_wanted<S: Store, C: Clock>(shared: &Shared<S, C>, job: &Job) -> bool {
+fn is_wanted<S: Store, C: Clock>(shared: &Shared<S, C>, evm: &EvmEngine, job: &Job) -> bool {
     if job.open.term.is_over() {
         return false;
     }
     let row = job.open.news.borrow();
-    // What has expired would only burn gas; the watcher ends it once the chain's clock agrees.
-    if row.expires.is_some_and(|expires| shared.clock.now().seconds() >= expires) {
+    // What has expired before the next block would only burn gas; the watcher ends it once the chain's clock agrees.
+    let next_block = shared.clock.now().seconds().plus(evm.interval.seconds());
+    if row.expires.is_some_and(|expires| next_block >= expires) {
         return false;
     }
     match job.after {

@@ -102,11 +102,13 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
             self.asked.clear();
             self.sent.clear();
             self.evm.progress.idle();
+            self.evm.interval.idle();
             return self.turn(None).await;
         }
         let waiting: HashSet<B256> = self.unseen(|_, _| true).into_iter().map(|(hash, _)| hash).collect();
         if waiting.is_empty() {
             self.evm.progress.idle();
+            self.evm.interval.idle();
         }
         self.asked.retain(|hash| waiting.contains(hash));
         self.sent.retain(|hash, _| waiting.contains(hash));
@@ -114,6 +116,7 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         self.head = Some(head);
         if !waiting.is_empty() {
             self.evm.progress.waits_at(head.number);
+            self.evm.interval.waits_at(head, self.shared.clock.now());
         }
         let looked = self.at(&all, head).await;
         // These look for themselves.
