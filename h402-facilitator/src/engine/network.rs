@@ -8,8 +8,8 @@ use super::{Shared, open::OpenPayments, payees::Payees, settle::Start};
 use crate::StartError;
 use alloy_primitives::U256;
 use h402_core::{
-    Address, Amount, Asset, Assets, Clock, EvmAddress, Network, Offer, PaymentKey, PaymentRow, Reject, SolanaHints, Store, TransactionId, Undecided,
-    UnixMillis, VerifyError,
+    Address, Amount, Asset, Assets, Clock, EvmAddress, Network, Offer, PaymentKey, PaymentRow, Reject, SolanaHints, Store, TransactionId,
+    Undecided, UnixMillis, VerifyError,
 };
 use std::sync::{
     Arc,

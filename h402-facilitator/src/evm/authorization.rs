@@ -37,7 +37,7 @@ struct Asked {
 }
 
 impl EvmChain {
-    /// Looks for the transaction that used an authorization, in the blocks that are not older than `since`. What is not there
+    /// Looks for the transaction that used an authorization, in all blocks that are not older than `since`. What is not there
     /// was not there at `block`, or is newer.
     ///
     /// One HTTP request if it is not used; one or more for the logs, from the newest on, in ranges that the node takes; up to

@@ -28,8 +28,8 @@ struct Filter {
 }
 
 impl EvmChain {
-    /// Looks through the logs in blocks that are not older than `since`, from the newest on, until `enough` has what it
-    /// looks for. What is not there was not there at `block`, or is newer.
+    /// Looks through the logs from the newest on, until `enough` has what it looks for: in all blocks that are not older than
+    /// `since`, and in as many before them as one request reaches. What is not there was not there at `block`, or is newer.
     ///
     /// One HTTP request or more, in ranges that the node takes. Logs of one block may be shown twice.
     ///

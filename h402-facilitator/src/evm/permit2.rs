@@ -179,8 +179,8 @@ pub struct Permit2Transfer {
 }
 
 impl EvmChain {
-    /// Looks for the transaction that made a transfer through Permit2, in the blocks that are not older than `since`. What is
-    /// not there was not there at `block`, or is newer.
+    /// Looks for the transaction that made a transfer through Permit2, in all blocks that are not older than `since`. What
+    /// is not there was not there at `block`, or is newer.
     ///
     /// Permit2 logs nothing of a nonce that is used. So the transaction is found by the token's own `Transfer`, and must be a
     /// call of a canonical proxy for just this transfer, made directly: what is wrapped in another contract is not shown, since a

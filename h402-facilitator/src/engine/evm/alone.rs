@@ -79,7 +79,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
             Outlook::Send { gas } => {
                 let Some(TransactionId::Evm(after)) = row.state.transaction() else { return Ok(()) };
                 if let (TransactionId::Evm(missed), Some(payer)) = (transaction, row.payer.evm()) {
-                    let has_code = evm.config.chain.has_code_at(payer, block.number).await?;
+                    // A node that has forgotten that block holds up no payment.
+                    let has_code = evm.config.chain.has_code_at(payer, block.number).await.unwrap_or_default();
                     evm.missed(row, missed, has_code, self.clock.now());
                 }
                 tracing::info!(payment.id = %row.key, %transaction, "goes alone: its transaction did not carry it");

@@ -6,12 +6,11 @@ use super::{
     super::Shared,
     EvmEngine,
     lane::KeyLane,
-    queue::Job,
     sign::{Carried, Draft},
 };
 use crate::evm::{Fees, Head};
 use alloy_primitives::Bytes;
-use h402_core::{Clock, PaymentRow, Store, TransactionId, TransactionRow, Undecided, evm::EvmTransaction};
+use h402_core::{Clock, PaymentKey, PaymentRow, Store, TransactionId, TransactionRow, Undecided, evm::EvmTransaction};
 use std::{sync::Arc, time::Duration};
 
 /// Raises of one nonce.
@@ -115,15 +114,16 @@ impl<S: Store, C: Clock> Shared<S, C> {
         !row.state.is_decided() && row.expires.is_none_or(|expires| self.clock.now().seconds() < expires)
     }
 
-    /// Payments whose nonce somebody else has used, with the same key: they are signed once more, on a nonce of their own.
-    pub(super) fn sign_anew(&self, evm: &EvmEngine, taken: &[TransactionRow]) {
+    /// Payments whose nonce somebody else has used, with the same key: they are signed once more, on a nonce of their own. Not
+    /// those for which something else is in a block, as `is_in_none` says: the watcher sees what that has brought.
+    pub(super) fn sign_anew(&self, evm: &EvmEngine, taken: &[TransactionRow], is_in_none: impl Fn(&PaymentKey) -> bool) {
         for row in taken {
             let TransactionId::Evm(hash) = row.id else { continue };
-            for open in row.payments.iter().filter_map(|key| evm.payments.find(key)) {
-                let named = open.news.borrow().state.transaction() == Some(row.id) && self.can_land(&open.news.borrow());
-                if named {
+            for open in row.payments.iter().filter(|key| is_in_none(key)).filter_map(|key| evm.payments.find(key)) {
+                let payment = open.news.borrow().clone();
+                if payment.state.transaction() == Some(row.id) && self.can_land(&payment) {
                     tracing::error!(network = %evm.network(), nonce = row.nonce, "a nonce was used by a stranger to the ledger");
-                    evm.put(Job { open, gas: evm.config.max_gas, company: false, after: Some(hash) });
+                    evm.put_alone(&payment, open, Some(hash));
                 }
             }
         }

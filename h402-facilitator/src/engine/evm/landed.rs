@@ -8,8 +8,7 @@ use crate::evm::Permit2Transfer;
 use alloy_primitives::{B256, U256};
 use h402_core::{
     BlockRef, CallerKey, Checked, Clock, PaymentKind, PaymentRow, Proof, ReceiptFacts, Reject, Settlement, Store, TransactionId, Undecided,
-    UnixSeconds,
-    VerifyError,
+    UnixSeconds, VerifyError,
 };
 
 /// Seconds before its claim in which a payment that is settled may have been used: those for which it is promised after it was

@@ -11,6 +11,7 @@ use super::{
     queue::Job,
 };
 use crate::evm::EvmChain;
+use alloy_primitives::B256;
 use h402_core::{
     BlockRef, CallerKey, Checked, Clock, EvmFacts, Matched, PaymentKey, PaymentKind, PaymentRow, Proof, Settlement, Simulation, Store,
     TransactionId, Undecided, VerifyError,
@@ -120,11 +121,17 @@ impl EvmEngine {
         if let Some((open, true)) = self.payments.enter(row)
             && claimed
         {
-            // What its simulation said is not in the ledger: it goes alone, with all the gas that it may use.
-            let (gas, pinned) = self.known_of(&open.news.borrow());
-            let job = Job { open, gas, company: false, after: None };
-            if pinned { self.put_where_tried(job) } else { self.put(job) }
+            let row = open.news.borrow().clone();
+            self.put_alone(&row, open, None);
         }
+    }
+
+    /// Queues a payment of which no more is known than its row: what its simulation said is not in the ledger, so it goes
+    /// alone, with all the gas that it may use.
+    pub(super) fn put_alone(&self, row: &PaymentRow, open: Arc<OpenPayment>, after: Option<B256>) {
+        let (gas, pinned) = self.known_of(row);
+        let job = Job { open, gas, company: false, after };
+        if pinned { self.put_where_tried(job) } else { self.put(job) }
     }
 
     /// The most gas that a settlement may use, and whether a contract pays, as far as is known from its row alone.

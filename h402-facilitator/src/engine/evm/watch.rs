@@ -150,11 +150,11 @@ impl<S: Store, C: Clock> Watcher<'_, S, C> {
         let (dropped, stored) = self.deepen(all, head).await?;
         looked?;
         if dropped {
-            // It may be in another one already.
+            // It may be in another one already, and deep enough in that.
             let open = self.unseen(|_, _| true);
             self.look(open).await?;
         }
-        self.looked = stored.then_some(head.hash);
+        self.looked = (stored && !dropped).then_some(head.hash);
         Ok(())
     }
 

@@ -76,6 +76,7 @@ async fn t148_no_fault_is_an_answer_to_any_read() {
     let payment = bench.payment(1, 1_500, 1);
     let hash = bench.settle(&payment).await;
     let (token, payer) = (bench.chain.usdc(), account(1).address);
+    let head = bench.evm.head().await.unwrap().block();
     let assets = [Arc::new(bench.usdc())];
     for (name, fault) in faults() {
         let evm = Bench::on(bench.chain.clone()).evm;
@@ -88,7 +89,7 @@ async fn t148_no_fault_is_an_answer_to_any_read() {
             evm.native_balance(payer).await.err(),
             evm.block_hash(1).await.err(),
             evm.receipts(&[hash]).await.err(),
-            evm.authorization(token, payer, B256::repeat_byte(1), 0).await.err(),
+            evm.authorization(token, payer, B256::repeat_byte(1), head, UnixSeconds(0)).await.err(),
         ];
         let checked = evm.check(&assets).await;
         let sent = evm.send(&Bytes::from_static(&[1])).await;
@@ -105,6 +106,7 @@ async fn t148_no_senseless_answer_is_an_answer_to_any_read() {
     let payment = bench.payment(1, 1_500, 1);
     let hash = bench.settle(&payment).await;
     let (token, payer) = (bench.chain.usdc(), account(1).address);
+    let head = bench.evm.head().await.unwrap().block();
     for (name, fault) in faults() {
         for method in
             ["eth_getBlockByNumber", "eth_getTransactionCount", "eth_getBalance", "eth_getTransactionReceipt", "eth_call", "eth_getLogs"]
@@ -121,9 +123,9 @@ async fn t148_no_senseless_answer_is_an_answer_to_any_read() {
                 "eth_getTransactionReceipt" => vec![
                     evm.receipts(&[hash]).await.err(),
                     evm.receipts(&[B256::ZERO, hash]).await.err(),
-                    evm.authorization(token, payer, B256::repeat_byte(1), 0).await.err(),
+                    evm.authorization(token, payer, B256::repeat_byte(1), head, UnixSeconds(0)).await.err(),
                 ],
-                _ => vec![evm.authorization(token, payer, B256::repeat_byte(1), 0).await.err()],
+                _ => vec![evm.authorization(token, payer, B256::repeat_byte(1), head, UnixSeconds(0)).await.err()],
             };
             bench.chain.faults().clear();
             // No logs at all is a true answer to the question for logs.

@@ -23,7 +23,8 @@ async fn t146_a_node_of_another_chain_decides_nothing() {
         assert_eq!(evm.account_nonce(account(1).address).await.err(), wrong);
         assert_eq!(evm.native_balance(account(1).address).await.err(), wrong);
         assert_eq!(evm.block_hash(0).await.err(), wrong);
-        assert_eq!(evm.authorization(bench.chain.usdc(), account(1).address, B256::ZERO, 0).await.err(), wrong);
+        let head = bench.evm.head().await.unwrap().block();
+        assert_eq!(evm.authorization(bench.chain.usdc(), account(1).address, B256::ZERO, head, UnixSeconds(0)).await.err(), wrong);
         assert!(matches!(evm.check(&[]).await, Err(StartError::Mismatch { .. })));
         assert_eq!(evm.chain_id().await, Ok(8453));
         bench.evm.facts(&payment).await.unwrap();

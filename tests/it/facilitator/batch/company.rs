@@ -30,18 +30,16 @@ async fn t169_code_that_comes_after_the_dry_run_harms_ever_fewer() {
         rig.chain.faults().add("eth_getTransactionReceipt", Fault::Hold(blind.clone()), Times::Always);
         rig.chain.set_code(account(burner).address, Bytes::from_static(&BURNER)).unwrap();
         let block = rig.chain.mine().await;
-        // The next block has it as a plain account again; what it was in this one stays known.
         rig.chain.faults().clear();
         blind.open();
-        let missed = async {
-            while crowd.settling[1..].iter().any(|settling| !settling.is_finished()) {
-                if !rig.chain.pending().is_empty() {
-                    rig.chain.mine().await;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        until("all that were missed are settled", async || {
+            if !rig.chain.pending().is_empty() {
+                rig.chain.mine().await;
             }
-        };
-        missed.await;
+            crowd.settling[1..].iter().all(JoinHandle::is_finished)
+        })
+        .await;
+        // A plain account again: what it was in that block stays known.
         rig.chain.set_code(account(burner).address, Bytes::new()).unwrap();
         let settling = crowd.settling.split_off(1);
         crowd.settling.iter().for_each(JoinHandle::abort);

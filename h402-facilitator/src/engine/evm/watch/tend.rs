@@ -117,11 +117,14 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let believed = evm.config.chain.account_nonce_at(sender, head.number.saturating_add(1).saturating_sub(BELIEVED)).await?;
         for rivals in named.into_iter().filter(|rivals| rivals.iter().all(|row| row.nonce < believed)) {
             // Whatever was signed for their payments, on this nonce or another.
+            let own: BTreeSet<B256> = rivals.iter().filter_map(hash).collect();
             let payments = rivals.iter().flat_map(|row| &row.payments);
-            let signed: BTreeSet<B256> = payments.flat_map(|key| evm.carriers.of(key)).chain(rivals.iter().filter_map(hash)).collect();
-            let hashes: Vec<B256> = signed.into_iter().collect();
-            if evm.config.chain.receipts_up_to(&hashes, head.block()).await?.iter().all(Option::is_none) {
-                self.sign_anew(evm, rivals);
+            let signed: BTreeSet<B256> = payments.flat_map(|key| evm.carriers.of(key)).chain(own.iter().copied()).collect();
+            let signed: Vec<B256> = signed.into_iter().collect();
+            let receipts = evm.config.chain.receipts_up_to(&signed, head.block()).await?;
+            let mined: BTreeSet<B256> = signed.into_iter().zip(receipts).filter_map(|(hash, receipt)| receipt.map(|_| hash)).collect();
+            if own.is_disjoint(&mined) {
+                self.sign_anew(evm, rivals, |payment| evm.carriers.of(payment).iter().all(|hash| !mined.contains(hash)));
             }
         }
         Ok(())
