@@ -49,7 +49,7 @@ async fn until_state(rig: &Rig, id: &str, state: &str) {
 
 /// How many transactions are signed and not known to be mined.
 async fn stored(rig: &Rig) -> usize {
-    rig.store.lane(Network::Evm(rig.chain.chain_id()), &account(GAS).address).await.unwrap().open.len()
+    rig.store.lane(Network::Evm(rig.chain.chain_id()), &account(GAS).address, 0, 1000).await.unwrap().open.len()
 }
 
 /// T057, T144, T149: a payer cancels its authorization so that it lands before our transaction, and no node can say what used

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::evm::{Fees, Head};
 use alloy_primitives::Bytes;
-use h402_core::{Clock, PaymentKey, PaymentRow, Store, TransactionId, TransactionRow, Undecided, evm::EvmTransaction};
+use h402_core::{Clock, EvmAddress, PaymentKey, PaymentRow, Store, TransactionId, TransactionRow, Undecided, evm::EvmTransaction};
 use std::{sync::Arc, time::Duration};
 
 /// Raises of one nonce.
@@ -93,20 +93,25 @@ impl<S: Store, C: Clock> Shared<S, C> {
             tracing::error!(%network, nonce = last.nonce, cap, "a transaction is not mined, and its fee is at the limit");
             return None;
         }
-        let carried: Vec<Carried> = last
-            .payments
-            .iter()
-            .map(|key| match evm.payments.find(key) {
-                Some(open) if self.can_land(&open.news.borrow()) => Carried::Open(open.clone()),
-                _ => Carried::Over(*key),
-            })
-            .collect();
+        let is_rival = |id: TransactionId| rivals.iter().any(|row| row.id == id);
+        let mut moved_on = false;
+        let mut carried = Vec::with_capacity(last.payments.len());
+        for key in &last.payments {
+            let open = evm.payments.find(key).filter(|open| self.can_land(&open.news.borrow()));
+            let goes_on = open.as_ref().and_then(|open| open.news.borrow().state.transaction()).is_some_and(|id| !is_rival(id));
+            moved_on |= goes_on;
+            carried.push(open.filter(|_| !goes_on).map_or(Carried::Over(*key), Carried::Open));
+        }
+        if moved_on {
+            // What was signed with another nonce since is not signed with this one again.
+            carried.retain(|carried| matches!(carried, Carried::Open(_)));
+        }
         if !carried.iter().any(|carried| matches!(carried, Carried::Open(_))) {
             // Nothing that it carries can be settled by it any more: the nonce is all that is wanted.
             return Some(nothing(lane, last.nonce, more));
         }
-        let to = old.to?;
-        Some(Draft { nonce: last.nonce, to, input: old.input, gas_limit: old.gas_limit, fees: more, payments: carried })
+        let (to, input) = if moved_on { evm.call_of(&carried)? } else { (old.to?, old.input) };
+        Some(Draft { nonce: last.nonce, to, input, gas_limit: old.gas_limit, fees: more, payments: carried })
     }
 
     /// Whether a transaction that is sent now may still settle a payment.
@@ -126,6 +131,23 @@ impl<S: Store, C: Clock> Shared<S, C> {
                     evm.put_alone(&payment, open, Some(hash));
                 }
             }
+        }
+    }
+}
+
+impl EvmEngine {
+    /// The call that settles these; none if one of them is over.
+    fn call_of(&self, carried: &[Carried]) -> Option<(EvmAddress, Bytes)> {
+        let call = |carried: &Carried| {
+            let Carried::Open(open) = carried else { return None };
+            let row = open.news.borrow();
+            let input = row.raw.clone()?;
+            Some((self.config.chain.settles_at(row.asset.address.evm()?, &input)?, input))
+        };
+        let calls: Vec<(EvmAddress, Bytes)> = carried.iter().map(call).collect::<Option<_>>()?;
+        match calls.as_slice() {
+            [one] => Some(one.clone()),
+            several => self.config.chain.batch_call(several),
         }
     }
 }

@@ -5,7 +5,7 @@ use h402_core::{Amount, Network, TransactionId, TransactionRow};
 
 /// What is stored and not known to be over, in the order of nonces and signatures.
 async fn stored(rig: &Rig) -> Vec<TransactionRow> {
-    rig.store.lane(Network::Evm(rig.chain.chain_id()), &account(GAS).address).await.unwrap().open
+    rig.store.lane(Network::Evm(rig.chain.chain_id()), &account(GAS).address, 0, 1000).await.unwrap().open
 }
 
 /// T144: the fee of a transaction with a small and a large payment was raised, and the first is mined all the same. The small

@@ -116,26 +116,31 @@ impl<S: Store, C: Clock> Shared<S, C> {
         // Read before the receipts: what is mined in between shows in a receipt.
         let believed = evm.config.chain.account_nonce_at(sender, head.number.saturating_add(1).saturating_sub(BELIEVED)).await?;
         for rivals in named.into_iter().filter(|rivals| rivals.iter().all(|row| row.nonce < believed)) {
-            // Whatever was signed for their payments, on this nonce or another.
             let own: BTreeSet<B256> = rivals.iter().filter_map(hash).collect();
-            let payments = rivals.iter().flat_map(|row| &row.payments);
-            let signed: BTreeSet<B256> = payments.flat_map(|key| evm.carriers.of(key)).chain(own.iter().copied()).collect();
+            // Whatever was signed for their payments, on this nonce or another.
+            let signed_for = |payment: &PaymentKey| -> Vec<B256> {
+                let stored = past.iter().filter(|row| row.payments.contains(payment)).filter_map(hash);
+                stored.chain(evm.carriers.of(payment)).collect()
+            };
+            let signed: BTreeSet<B256> =
+                rivals.iter().flat_map(|row| &row.payments).flat_map(signed_for).chain(own.iter().copied()).collect();
             let signed: Vec<B256> = signed.into_iter().collect();
             let receipts = evm.config.chain.receipts_up_to(&signed, head.block()).await?;
             let mined: BTreeSet<B256> = signed.into_iter().zip(receipts).filter_map(|(hash, receipt)| receipt.map(|_| hash)).collect();
             if own.is_disjoint(&mined) {
-                self.sign_anew(evm, rivals, |payment| evm.carriers.of(payment).iter().all(|hash| !mined.contains(hash)));
+                self.sign_anew(evm, rivals, |payment| signed_for(payment).iter().all(|hash| !mined.contains(hash)));
             }
         }
         Ok(())
     }
 
-    /// Sends once more what was signed for payments that have ended: lapsed, or carried by another transaction. Every later
-    /// nonce of the key waits for it.
+    /// Sends once more what no payment waits for any more: all have ended, or go on with another nonce. Every later nonce of the
+    /// key waits for it.
     async fn fill(&self, evm: &EvmEngine, open: &[TransactionRow]) {
         for rivals in open.chunk_by(|one, next| one.nonce == next.nonce).take(AT_ONCE) {
             let Some(last) = rivals.iter().max_by_key(|row| row.signed_at) else { continue };
-            if last.payments.iter().all(|payment| evm.payments.find(payment).is_none_or(|open| open.news.borrow().state.is_decided())) {
+            // Those that wait for it send it themselves.
+            if !rivals.iter().any(|row| is_named(evm, row)) {
                 tracing::info!(nonce = last.nonce, transaction = %last.id, "filling a nonce");
                 crash_point("nonce.fill");
                 evm.config.chain.send(&last.raw).await;
