@@ -58,11 +58,13 @@ pub enum DifferenceKind {
     Missing,
     /// The chain shows the payment otherwise than the ledger: another amount, another payee.
     Altered,
+    /// The ledger says failed, and its payer was told so; the chain shows the payment, final.
+    Refused,
 }
 
 impl DifferenceKind {
     /// All kinds, for tests and stores.
-    pub const ALL: [Self; 3] = [Self::Unexplained, Self::Missing, Self::Altered];
+    pub const ALL: [Self; 4] = [Self::Unexplained, Self::Missing, Self::Altered, Self::Refused];
 
     /// The word under which stores keep it.
     #[must_use]
@@ -71,6 +73,7 @@ impl DifferenceKind {
             Self::Unexplained => "unexplained",
             Self::Missing => "missing",
             Self::Altered => "altered",
+            Self::Refused => "refused",
         }
     }
 
@@ -108,7 +111,8 @@ impl Difference {
 /// Compares one transaction with all rows that the ledger ties to it. Every movement explains one row at most, so equal sets
 /// have equal sums; `None` stands for a transaction that the chain does not have.
 ///
-/// Rows that are not settled explain what is seen of them, and are not missed: whoever drives them looks for them.
+/// Rows that are not decided yet explain what is seen of them, and are not missed: whoever drives them looks for them. Those
+/// that have failed are not missed either, and what is seen of them is told.
 #[must_use]
 pub fn differences(shown: Option<&ShownTransaction>, rows: &[PaymentRow], now: UnixMillis) -> Vec<Difference> {
     let mut left: Vec<Movement> = shown.map(|shown| shown.movements.clone()).unwrap_or_default();
@@ -124,7 +128,12 @@ pub fn differences(shown: Option<&ShownTransaction>, rows: &[PaymentRow], now: U
         let pays = |movement: &&Movement| movement.amount == row.amount || (row.nonce.is_none() && movement.amount > row.amount);
         let place = left.iter().position(|movement| used && explains(&movement) && pays(&movement));
         match place {
-            Some(place) => drop(left.swap_remove(place)),
+            Some(place) => {
+                left.swap_remove(place);
+                if let (Some(shown), true) = (shown, row.state.is_decided() && !row.state.is_settled()) {
+                    found.push(of_row(DifferenceKind::Refused, shown.id, row, now));
+                }
+            }
             None if row.state.is_settled() => altered.push((row, used)),
             None => {}
         }
@@ -138,15 +147,7 @@ pub fn differences(shown: Option<&ShownTransaction>, rows: &[PaymentRow], now: U
             left.swap_remove(place);
         }
         let Some(transaction) = row.state.transaction() else { continue };
-        found.push(Difference {
-            kind,
-            transaction,
-            payment: Some(row.key),
-            asset: Some(row.asset.address),
-            pay_to: Some(row.pay_to),
-            amount: Some(row.amount),
-            found_at: now,
-        });
+        found.push(of_row(kind, transaction, row, now));
     }
     let Some(shown) = shown.filter(|shown| shown.ours) else { return found };
     let bare = Difference {
@@ -171,6 +172,11 @@ pub fn differences(shown: Option<&ShownTransaction>, rows: &[PaymentRow], now: U
         found.push(bare);
     }
     found
+}
+
+fn of_row(kind: DifferenceKind, transaction: TransactionId, row: &PaymentRow, now: UnixMillis) -> Difference {
+    let (payment, asset, pay_to, amount) = (Some(row.key), Some(row.asset.address), Some(row.pay_to), Some(row.amount));
+    Difference { kind, transaction, payment, asset, pay_to, amount, found_at: now }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub use blocks::Head;
 pub use code::{CodePin, FoundCode};
 pub use contract::ContractPayers;
 pub use fees::Fees;
-pub use own::OwnTransaction;
+pub use own::{OwnTransaction, OwnTransactions};
 pub(crate) use permit2::ProxyCall;
 pub use permit2::{Permit2Payments, Permit2Transfer};
 pub use send::{SendRefusal, Sent};
@@ -91,6 +91,7 @@ struct Inner {
     fees: fees::Cache,
     l1_fee: l1::Cache,
     log_span: span::Span,
+    block_span: span::Span,
 }
 
 impl EvmChain {
@@ -98,9 +99,12 @@ impl EvmChain {
     #[must_use]
     pub fn new(config: EvmConfig) -> Self {
         let EvmConfig { chain_id, multicall3, simulate_from, rpc } = config;
-        let (window, times, fees, l1_fee, log_span) = Default::default();
+        let (window, times, fees, l1_fee) = Default::default();
+        let (log_span, block_span) = (span::Span::of_logs(), span::Span::of_blocks());
         let highest = Highest::new(blocks::NEAR);
-        Self { inner: Arc::new(Inner { chain_id, multicall3, simulate_from, rpc, window, times, highest, fees, l1_fee, log_span }) }
+        Self {
+            inner: Arc::new(Inner { chain_id, multicall3, simulate_from, rpc, window, times, highest, fees, l1_fee, log_span, block_span }),
+        }
     }
 
     /// The configured network.

@@ -260,13 +260,11 @@ impl Rig {
 
     /// Waits until the engine has recovered and everything is well.
     pub async fn until_ready(&self) {
-        for _ in 0..500 {
-            if self.engine.ready().await.is_ready() {
-                return;
-            }
+        let began = tokio::time::Instant::now();
+        while !self.engine.ready().await.is_ready() {
+            assert!(began.elapsed() < Duration::from_secs(60), "not ready: {:?}", self.engine.ready().await);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("not ready: {:?}", self.engine.ready().await);
     }
 
     /// Stops the server as SIGTERM does, and closes the ledger.

@@ -57,7 +57,7 @@ fn kinds(shown: Option<&ShownTransaction>, rows: &[PaymentRow]) -> Vec<(Differen
     differences(shown, rows, NOW).into_iter().map(|difference| (difference.kind, difference.payment)).collect()
 }
 
-use DifferenceKind::{Altered, Missing, Unexplained};
+use DifferenceKind::{Altered, Missing, Refused, Unexplained};
 
 #[test]
 fn what_agrees_has_no_difference() {
@@ -119,6 +119,28 @@ fn what_is_open_is_not_missed() {
     let open = PaymentRow { state: Settlement::Broadcast { transaction: id() }, ..row(1) };
     assert_eq!(kinds(None, std::slice::from_ref(&open)), []);
     assert_eq!(kinds(Some(&carries(&[1])), &[open]), []);
+}
+
+/// T159: a payer was told that the payment failed, and the chain shows it: that is told, whatever else the transaction carries.
+/// A failure that the chain shows no payment for is none.
+#[test]
+fn t159_what_was_told_as_failed_and_is_paid_is_told() {
+    let block = BlockRef { number: 1, hash: B256::ZERO };
+    let other = TransactionId::Evm(B256::repeat_byte(8));
+    for state in [
+        Settlement::Rejected,
+        Settlement::Abandoned { transaction: None },
+        Settlement::Abandoned { transaction: Some(other) },
+        Settlement::Reverted { transaction: other, block },
+        Settlement::Failed { transaction: id(), block },
+    ] {
+        let failed = PaymentRow { state, ..row(1) };
+        let found = differences(Some(&carries(&[1, 2])), &[failed.clone(), row(2)], NOW);
+        assert_eq!(found.len(), 1, "{state:?}");
+        assert_eq!((found[0].kind, found[0].payment, found[0].transaction), (Refused, Some(key(1)), id()), "{state:?}");
+        assert_eq!((found[0].amount, found[0].pay_to), (Some(Amount::from_atomic(101)), Some(who(3))));
+        assert_eq!(kinds(Some(&carries(&[2])), &[failed, row(2)]), [], "{state:?}");
+    }
 }
 
 #[test]

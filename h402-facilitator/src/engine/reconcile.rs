@@ -40,6 +40,8 @@ impl Default for ReconcileConfig {
 const PAGE: u32 = 500;
 /// What became final later than this ago is left for the next pass: another process may be storing what became so before it.
 const SETTLED_FOR: Duration = Duration::from_secs(2);
+/// Passes that may fail one after the other before that is an error in the log.
+const MISSED: u32 = 10;
 /// How often every process looks whether another has found differences.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -66,6 +68,7 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, engine: N
     let every = shared.reconcile.every;
     let mut suspects = Suspects::new();
     let mut next = tokio::time::Instant::now() + every;
+    let mut compared = tokio::time::Instant::now();
     loop {
         tokio::select! {
             biased;
@@ -73,11 +76,24 @@ pub(super) async fn run<S: Store, C: Clock>(shared: Arc<Shared<S, C>>, engine: N
             () = tokio::time::sleep(every.min(LOOK)) => {}
         }
         let drives = engine.payments().term().is_some();
-        if drives && tokio::time::Instant::now() >= next {
+        if !drives {
+            compared = tokio::time::Instant::now();
+        } else if tokio::time::Instant::now() >= next {
             next = tokio::time::Instant::now() + every;
-            while let Ok((true, _)) = shared.pass(&engine, None, &mut suspects).await.inspect_err(|error| {
+            // What one pass has compared stays so, whatever becomes of the next.
+            let mut passed = shared.pass(&engine, None, &mut suspects).await;
+            while let Ok((true, _)) = passed {
+                passed = shared.pass(&engine, None, &mut suspects).await;
+            }
+            if let Err(error) = &passed {
                 tracing::warn!(%network, %error, "could not compare ledger and chain");
-            }) {}
+            }
+            if passed.is_ok() {
+                compared = tokio::time::Instant::now();
+            } else if compared.elapsed() >= every.saturating_mul(MISSED) {
+                // Nobody looks meanwhile whether a key does something else, and new payments are taken.
+                tracing::error!(%network, seconds = compared.elapsed().as_secs(), "ledger and chain could not be compared for long");
+            }
         }
         shared.look(network).await;
     }

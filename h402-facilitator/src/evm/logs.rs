@@ -82,7 +82,7 @@ impl EvmChain {
 /// Ranges of blocks to ask for in one request, the newest first; that without an end goes to the latest block, which is
 /// `newest` or later. More than one where a node takes few blocks at once.
 fn ranges(last: Option<u64>, newest: u64, span: u64) -> Vec<(u64, Option<u64>)> {
-    let count = if span < Span::MOST { 8 } else { 1 };
+    let count = if span < Span::LOGS { 8 } else { 1 };
     let mut ranges = Vec::with_capacity(count);
     let mut end = last;
     while ranges.len() < count {

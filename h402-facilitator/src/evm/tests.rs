@@ -15,6 +15,7 @@ use std::time::Duration;
 mod facts;
 mod faults;
 mod nodes;
+mod own;
 mod reads;
 mod sharing;
 

@@ -67,6 +67,10 @@ pub(super) async fn metrics<S: Store, C: Clock>(State(engine): State<Engine<S, C
         let at = found.at.map_or(0, |at| at.seconds().0);
         line(&mut text, format_args!("h402_ledger_compared_timestamp_seconds{{network=\"{network}\"}} {at}"));
     }
+    head(&mut text, "h402_ledger_compared_block", "gauge", "Up to which block or slot that was; none before the first time.");
+    for (network, block) in compared.iter().filter_map(|(network, found)| Some((network, found.reached.block?))) {
+        line(&mut text, format_args!("h402_ledger_compared_block{{network=\"{network}\"}} {block}"));
+    }
     let mut answer = Response::new(Body::from(text));
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

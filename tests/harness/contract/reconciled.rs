@@ -16,7 +16,7 @@ fn settled(n: u64) -> Settlement {
 
 fn difference(n: u64) -> Difference {
     Difference {
-        kind: DifferenceKind::ALL[usize::try_from(n).unwrap() % 3],
+        kind: DifferenceKind::ALL[usize::try_from(n).unwrap() % DifferenceKind::ALL.len()],
         transaction: hash(n),
         payment: n.is_multiple_of(2).then(|| key(n)),
         asset: (!n.is_multiple_of(3)).then(|| address(1)),

@@ -143,7 +143,7 @@ fn each_has_its_transfer(rig: &Rig, replies: &[Reply]) {
 }
 
 /// Anything of the node.
-async fn ask(rig: &Rig, method: &str, params: Value) -> Value {
+pub(super) async fn ask(rig: &Rig, method: &str, params: Value) -> Value {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
     let request = http::Request::post(rig.chain.url()).header("content-type", "application/json").body(body.into()).unwrap();
     let (_, text) = h402_tests::http::send(request).await;

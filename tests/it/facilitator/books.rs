@@ -1,7 +1,7 @@
 //! What was charged can be proved, and reconciled with the chain.
 
 use super::{PRICE, Reply};
-use h402_core::{BadReceipt, Network, PaymentKey, ReceiptIssuer, ReceiptKey, ReceiptPurpose, SignedReceipt, wire::h402};
+use h402_core::{Assets, BadReceipt, Network, PaymentKey, ReceiptIssuer, ReceiptKey, ReceiptPurpose, SignedReceipt, wire::h402};
 use h402_devnet::evm::account;
 use h402_facilitator::ReconcileConfig;
 use h402_tests::rig::{GAS, PAYEE, PAYER, Rig, RigOptions, evm, key};
@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -90,7 +90,7 @@ async fn tamper(rig: &mut Rig, sql: &'static str) {
 }
 
 /// The kinds of what differs, once the wanted one is among them.
-async fn differences(rig: &Rig, wanted: Option<&str>) -> BTreeMap<String, usize> {
+pub(super) async fn differences(rig: &Rig, wanted: Option<&str>) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
     for _ in 0..1200 {
         kinds.clear();
@@ -107,7 +107,7 @@ async fn differences(rig: &Rig, wanted: Option<&str>) -> BTreeMap<String, usize>
 }
 
 /// Waits until everything that is final now was compared.
-async fn compared(rig: &Rig) {
+pub(super) async fn compared(rig: &Rig) {
     let network = Network::Evm(rig.chain.chain_id());
     let begun = rig.engine.reconciliation(network).await.unwrap().at;
     rig.clock.advance(Duration::from_secs(10));
@@ -130,7 +130,14 @@ async fn compared(rig: &Rig) {
 /// each is found, and tells what it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn t159_what_differs_from_the_chain_is_found() {
-    let cases: [(&str, Option<&'static str>, &str); 4] = [
+    let cases: [(&str, Option<&'static str>, &str); 5] = [
+        (
+            "told as failed",
+            Some(
+                "UPDATE payments SET state = 'abandoned', open = 0, block = NULL, block_hash = NULL WHERE rowid = (SELECT max(rowid) FROM payments)",
+            ),
+            "refused",
+        ),
         ("altered", Some("UPDATE payments SET amount = randomblob(32) WHERE rowid = (SELECT min(rowid) FROM payments)"), "altered"),
         ("missing", Some("UPDATE payments SET tx = randomblob(32) WHERE rowid = (SELECT min(rowid) FROM payments)"), "missing"),
         ("lost", Some("DELETE FROM payments WHERE rowid = (SELECT max(rowid) FROM payments)"), "unexplained"),
@@ -169,6 +176,39 @@ async fn t159_what_differs_from_the_chain_is_found() {
     for caller in ["a", "b", "c"] {
         assert!(settle(&rig, PAYER, caller).await.is_settled());
     }
+    rig.chain.mine().await;
+    compared(&rig).await;
+    assert_eq!(differences(&rig, None).await, BTreeMap::new());
+    let network = Network::Evm(rig.chain.chain_id());
+    assert!(rig.engine.reconciliation(network).await.unwrap().reached.row.is_some(), "and it did look");
+    rig.stop().await;
+}
+
+/// T159: an asset that is not accepted any more was when its payments were made: they are on chain as the ledger says.
+#[tokio::test(flavor = "multi_thread")]
+async fn t159_payments_in_an_asset_of_before_are_no_difference() {
+    let (every, gone) = (Arc::new(AtomicU64::new(100)), Arc::new(AtomicBool::new(false)));
+    let (often, without) = (every.clone(), gone.clone());
+    let mut rig = Rig::with(RigOptions {
+        engine: Box::new(move |config| {
+            config.reconcile = ReconcileConfig { every: Duration::from_millis(often.load(Ordering::SeqCst)), stop_above: 0 };
+            evm(config).final_depth = 1;
+            if without.load(Ordering::SeqCst) {
+                config.assets = Assets::none();
+            }
+        }),
+        ..RigOptions::default()
+    })
+    .await;
+    compared(&rig).await;
+    every.store(3_600_000, Ordering::SeqCst);
+    rig.restart().await;
+    for caller in ["a", "b", "c"] {
+        assert!(settle(&rig, PAYER, caller).await.is_settled());
+    }
+    every.store(100, Ordering::SeqCst);
+    gone.store(true, Ordering::SeqCst);
+    rig.restart().await;
     rig.chain.mine().await;
     compared(&rig).await;
     assert_eq!(differences(&rig, None).await, BTreeMap::new());

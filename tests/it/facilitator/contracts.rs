@@ -1,15 +1,21 @@
 //! Payers that are contracts: off by default, and where they are taken tried as in a real block before anything is promised.
 
-use super::{PRICE, Reply, broadcasts, sends, settle, transfers, until_pending, verify};
-use alloy_primitives::{Address, B256, Bytes, U256};
+use super::{
+    PRICE, Reply,
+    batch::ask,
+    books::{compared, differences},
+    broadcasts, sends, settle, transfers, until_pending, verify,
+};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolValue, sol};
 use h402_core::{Authorization, Payload, PaymentPayload};
 use h402_devnet::{
-    evm::{BlockTime, Contract, MULTICALL3, Trap, account},
+    evm::{BlockTime, Chain, Contract, MULTICALL3, Trap, account},
     fault::ANY,
 };
-use h402_facilitator::{EngineConfig, evm::ContractPayers};
+use h402_facilitator::{EngineConfig, ReconcileConfig, evm::ContractPayers};
 use h402_tests::rig::{self, PAYER, Rig, RigOptions, key, now};
+use serde_json::json;
 use std::time::Duration;
 
 sol! {
@@ -216,4 +222,60 @@ async fn t037_t038_accounts_are_deployed_by_listed_factories_and_for_good_signat
     let caller = Address::from_word(B256::from_slice(&read(lastCallerCall {}.abi_encode())));
     assert_eq!(caller, MULTICALL3, "not the key that pays for gas");
     assert!(settle(&rig, &from(&rig, wallet), None).await.is_settled(), "it is there now");
+}
+
+/// Code that logs the use of an authorization and a transfer, neither of which there is, and then does what `behind` does.
+fn loud(behind: Address, payer: Address, payee: Address) -> Bytes {
+    let word = |value: &[u8]| [&[0x7f], B256::left_padding_from(value).as_slice()].concat();
+    let log = |topics: [&[u8]; 3], data: u8| {
+        let [first, second, third] = topics.map(word);
+        [third, second, first, vec![0x60, data, 0x60, 0x00, 0xa3]].concat()
+    };
+    let used = keccak256("AuthorizationUsed(address,bytes32)");
+    let transfer = keccak256("Transfer(address,address,uint256)");
+    // CALLDATACOPY of all, DELEGATECALL, RETURNDATACOPY of all, RETURN.
+    let pass = [0x36, 0x60, 0, 0x60, 0, 0x37, 0x60, 0, 0x60, 0, 0x36, 0x60, 0, 0x73];
+    let back = [0x5a, 0xf4, 0x50, 0x3d, 0x60, 0, 0x60, 0, 0x3e, 0x3d, 0x60, 0, 0xf3];
+    [
+        log([used.as_slice(), payer.as_slice(), &[9; 32]], 0),
+        log([transfer.as_slice(), payer.as_slice(), payee.as_slice()], 32),
+        pass.to_vec(),
+        behind.to_vec(),
+        back.to_vec(),
+    ]
+    .concat()
+    .into()
+}
+
+/// T159: a contract that is called on the way logs authorizations and transfers of its own. Only the asset's contract can say
+/// that one was used or moved: ledger and chain agree, and payments are taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn t159_what_other_contracts_log_is_no_difference() {
+    let factory = Address::repeat_byte(0x6f);
+    let chain = Chain::builder().block_time(BlockTime::Auto).start().await.unwrap();
+    let behind = chain.create(Contract::WalletFactory.init_code().unwrap()).unwrap();
+    let owner = account(PAYER).address;
+    chain.set_code(factory, loud(behind, owner, account(rig::PAYEE).address)).unwrap();
+    let engine = Box::new(move |config: &mut EngineConfig| {
+        config.reconcile = ReconcileConfig { every: Duration::from_millis(100), stop_above: 0 };
+        let network = rig::evm(config);
+        network.final_depth = 1;
+        network.contract_payers = Some(ContractPayers { factories: vec![factory], ..ContractPayers::default() });
+    });
+    let rig = Rig::with(RigOptions { engine, chain: Some(chain), ..RigOptions::default() }).await;
+    compared(&rig).await;
+    let salt = B256::repeat_byte(7);
+    let wallet = rig.chain.call(factory, addressOfCall { owner, salt }.abi_encode().into()).unwrap();
+    let wallet = Address::from_word(B256::from_slice(&wallet));
+    fund(&rig, wallet);
+    let payment = wrapped(&from(&rig, wallet), factory, makeCall { owner, salt }.abi_encode().into(), None);
+    let reply = settle(&rig, &payment, None).await;
+    assert!(reply.is_settled(), "{reply:?}");
+    let receipt = ask(&rig, "eth_getTransactionReceipt", json!([reply.transaction().unwrap()])).await;
+    let loud = receipt["logs"].as_array().unwrap().iter().filter(|log| log["address"] == format!("{factory:#x}"));
+    assert_eq!(loud.count(), 2, "{receipt}");
+    rig.chain.mine().await;
+    compared(&rig).await;
+    assert_eq!(differences(&rig, None).await, Default::default());
+    assert!(settle(&rig, &rig.payment(PAYER, PRICE), None).await.is_settled());
 }

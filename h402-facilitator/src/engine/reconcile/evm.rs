@@ -4,6 +4,7 @@ use super::{
     super::{Shared, evm::EvmEngine},
     Found, Suspects, Tied,
 };
+use crate::evm::OwnTransactions;
 use alloy_primitives::{Address as EvmAddress, B256};
 use h402_core::{
     Address, Amount, Clock, Movement, Network, PaymentId, PaymentKey, PaymentKind, PaymentRow, ReceiptFacts, Reconciled, ShownTransaction,
@@ -23,7 +24,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let after = was.block.unwrap_or(last);
         let upto = last.min(after.saturating_add(BLOCKS)).max(after);
         let senders: Vec<EvmAddress> = evm.config.signers.iter().map(super::super::Signer::address).collect();
-        let own = if upto > after { evm.config.chain.sent_by(&senders, after.saturating_add(1)..=upto).await? } else { Vec::new() };
+        let OwnTransactions { transactions: own, upto } = evm.config.chain.sent_by(&senders, after, upto).await?;
         let page = self.new_finals(network, &was).await?;
         let mut rows: BTreeMap<B256, Vec<PaymentRow>> = BTreeMap::new();
         for row in &page {
@@ -51,22 +52,26 @@ impl<S: Store, C: Clock> Shared<S, C> {
             let id = TransactionId::Evm(hash);
             let stored = if sent.is_some() { self.store.transaction(network, &id).await? } else { None };
             let known = stored.is_some();
-            let payments: Vec<PaymentKey> = receipt.authorizations.iter().filter_map(|used| key_of(network, used)).collect();
-            if sent.is_some() {
-                for key in &payments {
-                    if !rows.iter().any(|row| row.key == *key) {
-                        rows.extend(self.store.payment(key).await?.filter(|row| row.state.transaction() == Some(id)));
-                    }
+            let mut payments = Vec::new();
+            for used in receipt.authorizations.iter().filter(|_| receipt.success) {
+                let Some(key) = key_of(network, used) else { continue };
+                if !rows.iter().any(|row| row.key == key) {
+                    // Whatever the ledger says of it now: what is looked at here may be older.
+                    rows.extend(if sent.is_some() { self.store.payment(&key).await? } else { None });
+                }
+                // Any contract can log what it likes; only an asset's own log uses its authorization.
+                if rows.iter().any(|row| row.key == key) || self.is_accepted(network, used.0) {
+                    payments.push(key);
                 }
             }
             // Permit2 logs no nonces: what we signed says which of its payments it carries.
             for key in stored.iter().flat_map(|stored| &stored.payments).filter(|key| !payments.contains(key)) {
                 if !rows.iter().any(|row| row.key == *key) {
-                    let row = self.store.payment(key).await?;
-                    rows.extend(row.filter(|row| row.kind == PaymentKind::Permit2 && row.state.transaction() == Some(id)));
+                    let row = self.store.payment(key).await?.filter(|row| row.kind == PaymentKind::Permit2);
+                    rows.extend(row.filter(|row| !row.state.is_settled() || row.state.transaction() == Some(id)));
                 }
             }
-            let mut movements = self.movements(network, receipt);
+            let mut movements = self.movements(network, receipt, &rows);
             movements.extend(sent.filter(|sent| receipt.success && !sent.value.is_zero()).and_then(|sent| {
                 let (asset, to) = (Address::Evm(EvmAddress::ZERO), Address::Evm(sent.to?));
                 Some(Movement { asset, from: Some(sent.from.into()), to, amount: Amount::from(sent.value) })
@@ -86,13 +91,19 @@ impl<S: Store, C: Clock> Shared<S, C> {
         Ok(found)
     }
 
-    /// Transfers of the assets that are accepted here; what else moves is nobody's payment.
-    fn movements(&self, network: Network, receipt: &ReceiptFacts) -> Vec<Movement> {
-        let accepted = |token: EvmAddress| self.assets.get(&h402_core::AssetId { network, address: token.into() }).is_some();
-        let transfers = receipt.transfers.iter().filter(|log| receipt.success && accepted(log.token));
+    /// Transfers of the assets that are accepted here, and of those that were when these rows were; what else moves is nobody's
+    /// payment.
+    fn movements(&self, network: Network, receipt: &ReceiptFacts, rows: &[PaymentRow]) -> Vec<Movement> {
+        let was_accepted = |token: EvmAddress| rows.iter().any(|row| row.asset.address == token.into());
+        let counts = |token: EvmAddress| self.is_accepted(network, token) || was_accepted(token);
+        let transfers = receipt.transfers.iter().filter(|log| receipt.success && counts(log.token));
         transfers
             .map(|log| Movement { asset: log.token.into(), from: Some(log.from.into()), to: log.to.into(), amount: log.amount })
             .collect()
+    }
+
+    fn is_accepted(&self, network: Network, token: EvmAddress) -> bool {
+        self.assets.get(&h402_core::AssetId { network, address: token.into() }).is_some()
     }
 }
 
