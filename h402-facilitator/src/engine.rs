@@ -44,7 +44,7 @@ pub use solana::SolanaNetwork;
 
 pub(crate) use crate::chaos::crash_point;
 
-use crate::{StartError, limit::Limiter};
+use crate::{StartError, limit::Limiter, window::Share};
 use futures_util::future::join_all;
 use h402_core::{
     Address, Assets, CheckPolicy, Clock, Network, PaymentKey, PaymentRow, PaymentTotal, ReceiptKey, Store, TransactionId, Undecided,
@@ -106,7 +106,8 @@ pub struct EngineConfig {
     pub open_in_memory: usize,
     /// Payments verified at once, and as many settled; more are answered `busy`.
     pub max_concurrent: usize,
-    /// Times a second that the chains are asked about payments of one payer; more are answered `busy`.
+    /// Times a second that the chains are asked about payments of one payer; more are answered `busy`. As often again about
+    /// those that were verified a moment ago and are settled.
     pub reads_per_payer: u32,
     /// The same of all payers together.
     pub reads_overall: u32,
@@ -169,6 +170,8 @@ pub(crate) struct Shared<S, C> {
     #[cfg(feature = "evm")]
     insolvent: insolvent::Insolvent,
     reads: Limiter<Address>,
+    /// As much again for what was verified a moment ago: strangers take nothing of it.
+    promised_reads: Limiter<Address>,
     flights: flight::Flights,
     callers: Callers,
     max_open_per_payer: usize,
@@ -314,6 +317,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             #[cfg(feature = "evm")]
             insolvent: insolvent::Insolvent::default(),
             reads: Limiter::new(config.reads_per_payer, config.reads_overall, 1),
+            promised_reads: Limiter::new(config.reads_per_payer, config.reads_overall, 1),
             flights: flight::Flights::default(),
             callers: config.callers,
             max_open_per_payer: config.max_open_per_payer,
@@ -360,13 +364,14 @@ impl<S: Store, C: Clock> Shared<S, C> {
     }
 
     /// Refuses to ask a chain about a payment for which that is too much, or known to be in vain (T161).
-    fn may_ask(&self, payment: &h402_core::Matched) -> Result<(), h402_core::VerifyError> {
+    fn may_ask(&self, payment: &h402_core::Matched, share: Share) -> Result<(), h402_core::VerifyError> {
         #[cfg(feature = "evm")]
         if payment.class() == h402_core::PaymentClass::Payload {
             let asset = payment.requirements().offer.asset.id;
             self.insolvent.refuse(payment.payer(), asset, payment.amount(), self.clock.now())?;
         }
-        if self.reads.take(Some(payment.payer()), 1) { Ok(()) } else { Err(Undecided::Busy.into()) }
+        let reads = if share == Share::Promised { &self.promised_reads } else { &self.reads };
+        if reads.take(Some(payment.payer()), 1) { Ok(()) } else { Err(Undecided::Busy.into()) }
     }
 
     /// One of the bounded places to work at.

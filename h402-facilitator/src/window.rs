@@ -8,8 +8,17 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Payments that may wait.
+/// Payments that may wait, of each share.
 const MAX_WAITING: usize = 256;
+
+/// Whose questions those are. However many strangers ask, what is promised has places of its own, and comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Anybody's.
+    Anybody,
+    /// A payment that was verified here a moment ago and is to be settled: a handler may have run for it.
+    Promised,
+}
 
 /// What reads the facts of several payments in one HTTP request.
 pub(crate) trait Reads: Send + Sync + 'static {
@@ -29,8 +38,8 @@ pub(crate) trait Reads: Send + Sync + 'static {
 }
 
 /// The facts of one payment, read together with those of others that arrive while a read is under way.
-pub(crate) async fn read<R: Reads>(reader: &Arc<R>, question: R::Question) -> Result<R::Facts, Undecided> {
-    let entered = reader.window().enter(question)?;
+pub(crate) async fn read<R: Reads>(reader: &Arc<R>, question: R::Question, share: Share) -> Result<R::Facts, Undecided> {
+    let entered = reader.window().enter(question, share)?;
     if entered.must_read {
         tokio::spawn(read_until_empty(reader.clone()));
     }
@@ -51,8 +60,15 @@ struct Queue<Q, F> {
     is_read: bool,
 }
 
+impl<Q, F> Queue<Q, F> {
+    fn of(&self, share: Share) -> usize {
+        self.waiting.iter().filter(|waiting| waiting.share == share).count()
+    }
+}
+
 struct Waiting<Q, F> {
     question: Q,
+    share: Share,
     answer: oneshot::Sender<Result<F, Undecided>>,
 }
 
@@ -66,16 +82,16 @@ struct Entered<F> {
 
 impl<Q, F> Window<Q, F> {
     /// Queues a question.
-    fn enter(&self, question: Q) -> Result<Entered<F>, Undecided> {
+    fn enter(&self, question: Q, share: Share) -> Result<Entered<F>, Undecided> {
         let mut queue = self.queue();
-        if queue.waiting.len() >= MAX_WAITING {
+        if queue.of(share) >= MAX_WAITING {
             queue.waiting.retain(|waiting| !waiting.answer.is_closed());
-            if queue.waiting.len() >= MAX_WAITING {
+            if queue.of(share) >= MAX_WAITING {
                 return Err(Undecided::Busy);
             }
         }
         let (answer, facts) = oneshot::channel();
-        queue.waiting.push_back(Waiting { question, answer });
+        queue.waiting.push_back(Waiting { question, share, answer });
         Ok(Entered { facts, must_read: !std::mem::replace(&mut queue.is_read, true) })
     }
 
@@ -84,6 +100,8 @@ impl<Q, F> Window<Q, F> {
         let mut queue = self.queue();
         let mut taken = Vec::from(std::mem::take(&mut queue.waiting));
         taken.retain(|waiting| !waiting.answer.is_closed());
+        // In their order otherwise.
+        taken.sort_by_key(|waiting| waiting.share == Share::Anybody);
         queue.is_read = !taken.is_empty();
         taken
     }
@@ -139,5 +157,23 @@ async fn read_together<R: Reads>(chain: &R, taken: Vec<Waiting<R::Question, R::F
     for (answer, facts) in answers.into_iter().zip(chain.read(&questions).await) {
         // Whoever went away meanwhile needs no answer.
         drop(answer.send(facts));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// T160: strangers fill their own places only, and what is promised goes first.
+    #[test]
+    fn t160_what_is_promised_waits_behind_no_stranger() {
+        let window = Window::<usize, ()>::default();
+        let mut waiting: Vec<_> = (0..MAX_WAITING).map(|one| window.enter(one, Share::Anybody).unwrap()).collect();
+        assert!(matches!(window.enter(0, Share::Anybody), Err(Undecided::Busy)));
+        waiting.extend((0..MAX_WAITING).map(|one| window.enter(1000 + one, Share::Promised).unwrap()));
+        assert!(matches!(window.enter(0, Share::Promised), Err(Undecided::Busy)));
+        let taken: Vec<usize> = window.take().into_iter().map(|waiting| waiting.question).collect();
+        let promised = 1000..1000 + MAX_WAITING;
+        assert_eq!(taken, promised.chain(0..MAX_WAITING).collect::<Vec<_>>(), "each in the order they came");
     }
 }

@@ -1,7 +1,7 @@
 //! `settle`: claim, hand to the lane, wait for the chain.
 
 use super::{Engine, Shared, crash_point, network::NetworkEngine, open::OpenPayment, reserve::Claimant, verify::claimant};
-use crate::chaos::sabotaged;
+use crate::{chaos::sabotaged, window::Share};
 use alloy_primitives::Bytes;
 use h402_core::{
     Applied, CallerKey, Change, Checked, Clock, Matched, NewPayment, PaymentKey, PaymentKind, PaymentRow, Receipt, Reject, SettleError,
@@ -166,12 +166,14 @@ impl<S: Store, C: Clock> Shared<S, C> {
         caller: Option<CallerKey>,
     ) -> Result<(Prepared, Start), VerifyError> {
         self.untaken(checked).await?;
-        self.may_ask(checked.matched())?;
+        let promised = self.is_promised(&claimant(checked.matched())).await?;
+        let share = if promised { Share::Promised } else { Share::Anybody };
+        self.may_ask(checked.matched(), share)?;
         match network {
             #[cfg(feature = "evm")]
-            NetworkEngine::Evm(evm) => self.prepare_evm(evm, checked, caller).await,
+            NetworkEngine::Evm(evm) => self.prepare_evm(evm, checked, caller, share).await,
             #[cfg(feature = "solana")]
-            NetworkEngine::Solana(solana) => self.prepare_solana(solana, checked, caller).await,
+            NetworkEngine::Solana(solana) => self.prepare_solana(solana, checked, caller, share).await,
         }
     }
 

@@ -5,7 +5,7 @@ use super::{
     network::NetworkEngine,
     reserve::{Claimant, Holder, Terms},
 };
-use crate::chaos::sabotaged;
+use crate::{chaos::sabotaged, window::Share};
 use h402_core::{
     Amount, Attestation, CallerKey, Checked, Clock, Matched, PaymentClass, PaymentKind, PaymentRow, Reject, Store, Undecided, Verified,
     VerifyError,
@@ -86,13 +86,13 @@ impl<S: Store, C: Clock> Shared<S, C> {
     /// Asks the chain, judges, and reserves for a minute.
     async fn vouch(&self, network: &NetworkEngine, checked: &Checked, caller: Option<CallerKey>) -> Result<Attestation, VerifyError> {
         self.untaken(checked).await?;
-        self.may_ask(checked.matched())?;
+        self.may_ask(checked.matched(), Share::Anybody)?;
         let holder = caller.map_or(Holder::Nobody, Holder::Key);
         match network {
             #[cfg(feature = "evm")]
-            NetworkEngine::Evm(evm) => Ok(self.judge_evm(evm, checked, holder).await?.0),
+            NetworkEngine::Evm(evm) => Ok(self.judge_evm(evm, checked, holder, Share::Anybody).await?.0),
             #[cfg(feature = "solana")]
-            NetworkEngine::Solana(solana) => Ok(self.judge_solana(solana, checked, holder).await?.0),
+            NetworkEngine::Solana(solana) => Ok(self.judge_solana(solana, checked, holder, Share::Anybody).await?.0),
         }
     }
 

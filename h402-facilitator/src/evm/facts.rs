@@ -3,7 +3,7 @@
 use super::{EvmChain, Inner, plan::Plan, question::Question, reading::Reading};
 use crate::{
     rpc::Reach,
-    window::{self, Reads, Window},
+    window::{self, Reads, Share, Window},
 };
 use h402_core::{Checked, EvmFacts, Undecided};
 
@@ -20,8 +20,13 @@ impl EvmChain {
     /// # Cancel safety
     /// A payment whose future is dropped before its turn is not asked for.
     pub async fn facts(&self, payment: &Checked) -> Result<EvmFacts, Undecided> {
+        self.facts_for(payment, Share::Anybody).await
+    }
+
+    /// The same, at a place of its own if it is promised.
+    pub(crate) async fn facts_for(&self, payment: &Checked, share: Share) -> Result<EvmFacts, Undecided> {
         let question = Question::of(payment, self.inner.chain_id, self.inner.simulate_from)?;
-        window::read(&self.inner, question).await
+        window::read(&self.inner, question, share).await
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     rpc::{Answerer, Call, Reach},
-    window::{self, Reads, Window},
+    window::{self, Reads, Share, Window},
 };
 use h402_core::{Checked, SolanaAddress, SolanaFacts, SolanaSimulation, Undecided};
 
@@ -37,7 +37,12 @@ impl SolanaChain {
     /// # Cancel safety
     /// A payment whose future is dropped before its turn is not asked for.
     pub async fn facts(&self, payment: &Checked) -> Result<SolanaRead, Undecided> {
-        window::read(&self.inner, Question::of(payment, self.inner.genesis)?).await
+        self.facts_for(payment, Share::Anybody).await
+    }
+
+    /// The same, at a place of its own if it is promised.
+    pub(crate) async fn facts_for(&self, payment: &Checked, share: Share) -> Result<SolanaRead, Undecided> {
+        window::read(&self.inner, Question::of(payment, self.inner.genesis)?, share).await
     }
 }
 

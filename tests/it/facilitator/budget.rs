@@ -198,3 +198,17 @@ async fn t161_empty_wallets_cost_little_and_are_bounded() {
     assert!(rig.chain.faults().requests() - before.0 <= u64::try_from(2 * most).unwrap());
     until("there is room again", async || verify(&rig, &rig.payment(PAYER, PRICE), None).await.status == 200).await;
 }
+
+/// T161: strangers who use up what the chain may be asked leave all that is needed to whoever was verified before: it is settled,
+/// with a handler's work behind it. Who was not verified is told to come again.
+#[tokio::test(flavor = "multi_thread")]
+async fn t161_strangers_do_not_starve_what_was_promised() {
+    let rig = with(|config| (config.reads_overall, config.reads_per_payer) = (1, 1)).await;
+    let promised = rig.payment(PAYER, PRICE);
+    assert!(verify(&rig, &promised, Some("shop-1")).await.is_valid());
+    until("it is used up", async || verify(&rig, &of_a_stranger(&rig), None).await.word() == "busy").await;
+    assert!(settle(&rig, &promised, Some("shop-1")).await.is_settled());
+    let honest: Vec<_> = (0..50).map(|index| rig.payment(PAYER + index % 3, PRICE)).collect();
+    let replies = join_all(honest.iter().map(|payment| settle(&rig, payment, Some("shop-2")))).await;
+    assert!(replies.iter().any(|reply| reply.status == 503 && reply.word() == "busy"), "{replies:?}");
+}

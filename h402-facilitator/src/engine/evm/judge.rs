@@ -8,6 +8,7 @@ use super::{
     },
     EvmEngine,
 };
+use crate::window::Share;
 use h402_core::{
     Amount, Attestation, CheckPolicy, Checked, Clock, EvmFacts, JudgePolicy, Matched, Proof, Reject, Simulation, Store, VerifyError,
 };
@@ -33,6 +34,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         evm: &EvmEngine,
         checked: &Checked,
         holder: Holder,
+        share: Share,
     ) -> Result<(Attestation, EvmFacts), VerifyError> {
         evm.progress.ensure(evm.config.max_block_age)?;
         let payment = checked.matched();
@@ -59,7 +61,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if let Some(allowed) = &evm.config.contract_payers {
             evm.config.chain.allows_factory(payment, allowed)?;
         }
-        let mut facts = evm.config.chain.facts(checked).await?;
+        let mut facts = evm.config.chain.facts_for(checked, share).await?;
         if !is_sent(payment) {
             let asset = payment.requirements().offer.asset.id;
             self.insolvent.note(payment.payer(), asset, facts.balance, payment.amount(), self.clock.now());
@@ -69,7 +71,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
             self.try_contract(evm, payment, &mut facts).await?;
         }
         // What was found worth it a moment ago stays so: a handler may have run for it.
-        let promised = holder == Holder::Settlement && self.is_promised(&claimant(payment)).await?;
+        let promised = share == Share::Promised;
         if let (true, Some(Simulation::Succeeds { gas })) = (ours && !promised, &facts.simulation) {
             evm.is_worth(checked, *gas).await?;
         }

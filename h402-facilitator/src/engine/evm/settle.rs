@@ -10,7 +10,7 @@ use super::{
     EvmEngine,
     queue::Job,
 };
-use crate::evm::EvmChain;
+use crate::{evm::EvmChain, window::Share};
 use alloy_primitives::B256;
 use h402_core::{
     BlockRef, CallerKey, Checked, Clock, EvmFacts, Matched, PaymentKey, PaymentKind, PaymentRow, Proof, Settlement, Simulation, Store,
@@ -25,9 +25,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
         evm: &EvmEngine,
         checked: &Checked,
         caller: Option<CallerKey>,
+        share: Share,
     ) -> Result<(Prepared, Start), VerifyError> {
         let payment = checked.matched();
-        let (attestation, facts) = self.judge_evm(evm, checked, Holder::Settlement).await?;
+        let (attestation, facts) = self.judge_evm(evm, checked, Holder::Settlement, share).await?;
         let tried = |most| match facts.simulation {
             Some(Simulation::Succeeds { gas }) => gas,
             Some(Simulation::Reverts { .. }) | None => most,

@@ -8,7 +8,7 @@ use super::{
     },
     SolanaEngine,
 };
-use crate::solana::SolanaRead;
+use crate::{solana::SolanaRead, window::Share};
 use h402_core::{Amount, Attestation, Checked, Clock, Proof, Reject, SolanaPolicy, SolanaReject, Store, VerifyError};
 
 impl<S: Store, C: Clock> Shared<S, C> {
@@ -21,16 +21,17 @@ impl<S: Store, C: Clock> Shared<S, C> {
         solana: &SolanaEngine,
         checked: &Checked,
         holder: Holder,
+        share: Share,
     ) -> Result<(Attestation, SolanaRead), VerifyError> {
         solana.progress.ensure(solana.config.max_block_age)?;
         let payment = checked.matched();
         let held = claimant(payment);
         let settles = holder == Holder::Settlement;
         let now = self.clock.now();
-        let seen = if settles && self.is_promised(&held).await? { solana.seen.take(&held.key, now) } else { None };
+        let seen = if share == Share::Promised { solana.seen.take(&held.key, now) } else { None };
         let read = match seen {
             Some(read) => read,
-            None => solana.config.chain.facts(checked).await?,
+            None => solana.config.chain.facts_for(checked, share).await?,
         };
         let sponsored =
             matches!(payment.proof(), Proof::SolanaTransaction { payment, .. } if Some(payment.fee_payer) == solana.config.sponsor());

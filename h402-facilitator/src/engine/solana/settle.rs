@@ -9,6 +9,7 @@ use super::{
     },
     SolanaEngine,
 };
+use crate::window::Share;
 use alloy_primitives::{B256, Bytes};
 use h402_core::{
     BlockRef, CallerKey, Checked, Clock, Matched, PaymentKey, PaymentKind, PaymentRow, Proof, Settlement, SolanaPolicy, Store,
@@ -24,9 +25,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
         solana: &SolanaEngine,
         checked: &Checked,
         caller: Option<CallerKey>,
+        share: Share,
     ) -> Result<(Prepared, Start), VerifyError> {
         let payment = checked.matched();
-        let (attestation, read) = self.judge_solana(solana, checked, Holder::Settlement).await?;
+        let (attestation, read) = self.judge_solana(solana, checked, Holder::Settlement, share).await?;
         let (kept, aliases, start) = match payment.proof() {
             Proof::SolanaTransaction { .. } => {
                 let (transaction, raw) = solana.complete(payment)?;

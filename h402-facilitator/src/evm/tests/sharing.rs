@@ -1,6 +1,7 @@
 //! Reads that are shared, and by whom.
 
 use super::*;
+use crate::window::Share;
 use futures_util::future::join_all;
 use h402_devnet::fault::Fault;
 
@@ -111,6 +112,10 @@ async fn t160_a_crowd_is_told_to_come_again() {
     callers.extend((0..256).map(|_| caller()));
     bench.evm.inner.window.waits_for(256).await;
     assert_eq!(bench.evm.facts(&payment).await, Err(Undecided::Busy));
+    // What is promised has a place of its own.
+    let (evm, promised) = (bench.evm.clone(), bench.payment(2, 100, 1));
+    let promised = tokio::spawn(async move { evm.facts_for(&promised, Share::Promised).await });
+    bench.evm.inner.window.waits_for(257).await;
     // Those who go away make room.
     callers.pop().unwrap().abort();
     let patient = loop {
@@ -122,6 +127,7 @@ async fn t160_a_crowd_is_told_to_come_again() {
     };
     gate.open();
     patient.await.unwrap().unwrap();
+    promised.await.unwrap().unwrap();
     for done in join_all(callers).await {
         done.unwrap().unwrap();
     }
