@@ -62,7 +62,8 @@ pub struct SolanaNetwork {
     pub poll: Duration,
     /// Whom payments are settled to.
     pub payees: Payees,
-    /// The most lamports of fees that are paid for others within a day, each counted as `max_fee_lamports`.
+    /// The most lamports of fees that are paid for others within a day, each counted as `max_fee_lamports`. It is looked at before
+    /// a payment is taken on: several at the same moment, or several processes on one ledger, can exceed it by a fee each.
     pub daily_budget: Option<u64>,
 }
 

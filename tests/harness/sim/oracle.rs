@@ -38,6 +38,10 @@ pub struct Oracle {
     served: BTreeSet<(usize, usize, Route)>,
     /// Calls that were told that they are not paid, and not presented since.
     refused: BTreeMap<usize, String>,
+    /// Requests to settle that a facilitator has not answered yet: the net may have repeated them, or somebody has given them up.
+    on_the_way: BTreeMap<Nonce, usize>,
+    /// Payments that were refused while such a request was.
+    outrun: BTreeSet<Nonce>,
     /// Where the payment of a call was presented.
     pub presented: BTreeMap<usize, BTreeSet<(usize, Route)>>,
     verified: BTreeSet<Nonce>,
@@ -95,6 +99,12 @@ impl Oracle {
 
     pub fn verified(&mut self, nonce: Nonce) {
         self.verified.insert(nonce);
+    }
+
+    /// A request to settle reaches a facilitator, or ends there.
+    pub fn on_the_way(&mut self, nonce: Nonce, begins: bool) {
+        let count = self.on_the_way.entry(nonce).or_default();
+        *count = if begins { *count + 1 } else { *count - 1 };
     }
 
     pub fn calm(&mut self) {
@@ -194,6 +204,9 @@ pub fn settle_refused(world: &World, nonce: Nonce, why: &str) {
     let mut oracle = lock(&world.oracle);
     if let Some(call) = oracle.calls.get(&nonce).copied() {
         world.tell(format_args!("settlement of call {call} is refused: {why}"));
+        if oracle.on_the_way.get(&nonce).is_some_and(|count| *count > 0) {
+            oracle.outrun.insert(nonce);
+        }
         let presented = oracle.presented.get(&call).map_or(0, BTreeSet::len);
         if presented < 2 {
             oracle.refused.insert(call, why.to_owned());
@@ -283,6 +296,11 @@ pub fn after_block(world: &World) {
         if sent.is_some_and(|sent| sent.iter().any(|sent| chain.taken_back.contains_key(&(sent.wallet, sent.nonce)))) {
             // The block that showed it failing was as deep as the operator asks for, and a reorg has taken it away all the same.
             // Its payer sees the charge and comes back with it, and must be served then: I11 looks at that in the end.
+            oracle.refused.remove(&call);
+        }
+        if oracle.outrun.contains(&paid.nonce) {
+            // Nothing is stored of a refusal before the claim, so another copy of the same request was taken on after it. Its
+            // payer comes back with the charge, too.
             oracle.refused.remove(&call);
         }
         if let Some(why) = oracle.refused.get(&call) {

@@ -255,6 +255,25 @@ fn nonce(payment: &h402_core::Matched) -> Option<Nonce> {
     }
 }
 
+/// A request to settle, as long as a facilitator is at work on it.
+struct OnTheWay {
+    life: Life,
+    nonce: Nonce,
+}
+
+impl OnTheWay {
+    fn new(life: Life, nonce: Nonce) -> Self {
+        lock(&life.world().oracle).on_the_way(nonce, true);
+        Self { life, nonce }
+    }
+}
+
+impl Drop for OnTheWay {
+    fn drop(&mut self) {
+        lock(&self.life.world().oracle).on_the_way(self.nonce, false);
+    }
+}
+
 impl Facilitator for Way {
     async fn supported(&self) -> Result<Supported, Undecided> {
         let answer = self.ask(VERIFY_WITHIN, |engine| async move { engine.supported().await }).await;
@@ -278,8 +297,13 @@ impl Facilitator for Way {
     async fn settle(&self, payment: &Claimed, caller: CallerKey) -> Result<Receipt, SettleError> {
         let matched = payment.matched();
         let answer = self.ask(SETTLE_WITHIN, |engine| {
+            let on_the_way = nonce(matched).map(|nonce| OnTheWay::new(self.life.clone(), nonce));
             let matched = matched.clone();
-            async move { engine.settle(matched, Some(caller)).await }
+            async move {
+                let settled = engine.settle(matched, Some(caller)).await;
+                drop(on_the_way);
+                settled
+            }
         });
         match answer.await {
             Ok(answer) => {
