@@ -73,6 +73,8 @@ async fn t014_t057_what_is_not_held_is_driven_to_its_end() {
         until("all are in a block", async || states(&rig).await == [("included", OPEN)]).await;
         assert_eq!(rig.chain.reorg(1, Orphans::Drop), 1);
         assert_eq!(transfers(&rig), 0);
+        // Only another block in its place proves that it is gone.
+        rig.chain.mine().await;
         if restarted {
             rig.restart().await;
         }
