@@ -8,7 +8,7 @@ use h402_core::Assets;
 use h402_facilitator::{
     Engine, EngineConfig, SystemClock,
     rpc::{Answering, Endpoint, Node, RpcConfig},
-    server::{SolanaRpc, SolanaRpcConfig, router},
+    server::{Discovery, Services, SolanaRpc, SolanaRpcConfig, router},
     sqlite::{OpenOptions, SqliteStore},
 };
 use http::Request;
@@ -50,7 +50,7 @@ fn facilitator() -> &'static (Router, Arc<Heard>, Runtime) {
             let ledger = SqliteStore::open(ledger(), OpenOptions::default()).await.expect("a ledger");
             Engine::start(EngineConfig::new(Assets::known(), Vec::new()), ledger, SystemClock).await.expect("an engine")
         });
-        (router(engine, Some(proxy)), heard, runtime)
+        (router(engine, Services { solana_rpc: Some(proxy), discovery: Some(Discovery::new(Vec::new())) }), heard, runtime)
     })
 }
 

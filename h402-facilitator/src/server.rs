@@ -1,6 +1,6 @@
 //! The HTTP server: `/verify`, `/settle`, `/supported`, `/health`, `/ready`, `/payments/{id}`,
 //! `/payments/{id}/receipt`, `/receipts/key`, and if configured
-//! `/solana-rpc`.
+//! `/solana-rpc` and `/discovery/resources`.
 //!
 //! Every answer is JSON. A payment that is refused is an answer (200), a request that cannot be read is the
 //! caller's mistake (400), and what we cannot decide is our trouble (503 with `Retry-After`).
@@ -10,6 +10,7 @@ mod books;
 mod cli;
 pub mod config;
 mod connections;
+mod discovery;
 mod payments;
 mod receipts;
 mod routes;
@@ -17,7 +18,8 @@ mod solana_rpc;
 
 pub use cli::{CliError, run};
 pub use connections::ConnectionLimits;
-pub use routes::router;
+pub use discovery::Discovery;
+pub use routes::{Services, router};
 pub use solana_rpc::{SolanaRpc, SolanaRpcConfig};
 
 use crate::Engine;
@@ -38,17 +40,17 @@ pub async fn serve<S: Store, C: Clock>(
     engine: Engine<S, C>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    serve_with(listener, engine, None, ConnectionLimits::default(), stop).await
+    serve_with(listener, engine, Services::default(), ConnectionLimits::default(), stop).await
 }
 
-/// As [`serve`], with the proxy for Solana clients if there is one, and within these limits.
+/// As [`serve`], with what is off unless it is configured, and within these limits.
 ///
 /// # Errors
 /// Any error of the listener.
 pub async fn serve_with<S: Store, C: Clock>(
     listener: TcpListener,
     engine: Engine<S, C>,
-    solana_rpc: Option<SolanaRpc>,
+    services: impl Into<Services>,
     limits: ConnectionLimits,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
@@ -60,6 +62,6 @@ pub async fn serve_with<S: Store, C: Clock>(
         drained.send_replace(true);
     };
     tokio::spawn(drain);
-    connections::serve(listener, router(engine, solana_rpc), limits, closing).await;
+    connections::serve(listener, router(engine, services), limits, closing).await;
     Ok(())
 }

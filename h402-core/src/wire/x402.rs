@@ -9,6 +9,7 @@
 
 mod accepted;
 mod answer;
+mod discovery;
 mod extension;
 mod extra;
 mod name;
@@ -21,6 +22,7 @@ pub mod v2;
 
 pub use accepted::Accepted;
 pub use answer::{SettleAnswer, VerifyAnswer};
+pub use discovery::{BadQuery, Listed, Wanted, encode_discovery};
 pub use extension::{BadIdentifier, Extensions, PAYMENT_IDENTIFIER, PaymentIdentifier};
 pub use refusal::refusal;
 pub use request::Request;

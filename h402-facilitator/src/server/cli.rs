@@ -4,7 +4,7 @@ mod receipt;
 mod reconcile;
 
 use super::{
-    SolanaRpc,
+    Services, SolanaRpc,
     config::{Config, ConfigError, Database},
 };
 use crate::{
@@ -134,6 +134,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), CliError
             let config = read(&config)?;
             let engine = config.engine(from_env)?;
             config.solana_rpc.as_ref().map(|section| section.proxy(from_env)).transpose()?;
+            config.discovery.as_ref().map(|section| section.discovery(&engine.assets)).transpose()?;
             config.connections.limits()?;
             say(&format!("configuration is good: {} network(s), listening on {}", config.network.len(), config.listen))?;
             if chain {
@@ -195,7 +196,9 @@ fn ledger(error: impl std::fmt::Display) -> CliError {
 async fn serve_from<S: Store>(config: &Config, store: S) -> Result<(), CliError> {
     let solana_rpc = config.solana_rpc.as_ref().map(|section| section.proxy(from_env)).transpose()?.map(SolanaRpc::new);
     let limits = config.connections.limits()?;
-    let engine = Engine::start(config.engine(from_env)?, store, SystemClock).await?;
+    let engine = config.engine(from_env)?;
+    let discovery = config.discovery.as_ref().map(|section| section.discovery(&engine.assets)).transpose()?;
+    let engine = Engine::start(engine, store, SystemClock).await?;
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(io(&format!("listen on {}", config.listen)))?;
     let address = listener.local_addr().map_err(io("listen"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(io("listen for SIGTERM"))?;
@@ -208,7 +211,7 @@ async fn serve_from<S: Store>(config: &Config, store: S) -> Result<(), CliError>
         }
         tracing::info!("stopping");
     };
-    super::serve_with(listener, engine, solana_rpc, limits, stop).await.map_err(io("serve"))
+    super::serve_with(listener, engine, Services { solana_rpc, discovery }, limits, stop).await.map_err(io("serve"))
 }
 
 fn log_to_stderr() {

@@ -3,6 +3,7 @@
 mod asset;
 mod connections;
 mod database;
+mod discovery;
 mod error;
 mod evm;
 mod keystore;
@@ -16,6 +17,7 @@ mod solana_rpc;
 pub use asset::{AssetSection, DomainSection, PegWord, TokenProgramWord};
 pub use connections::ConnectionsSection;
 pub use database::Database;
+pub use discovery::{DiscoverySection, OfferSection, ResourceSection};
 pub use error::ConfigError;
 pub use receipts::ReceiptsSection;
 pub use reconcile::ReconcileSection;
@@ -72,6 +74,8 @@ pub struct Config {
     pub receipts: Option<ReceiptsSection>,
     /// The proxy for Solana clients; off if it is left out.
     pub solana_rpc: Option<SolanaRpcSection>,
+    /// What is listed for others to find; off if it is left out.
+    pub discovery: Option<DiscoverySection>,
 }
 
 /// Who calls.

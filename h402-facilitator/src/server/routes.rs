@@ -1,6 +1,6 @@
 //! What each path answers.
 
-use super::{SolanaRpc, books, payments, receipts};
+use super::{Discovery, SolanaRpc, books, payments, receipts};
 use crate::Engine;
 use axum::{
     Router,
@@ -17,11 +17,31 @@ use tower_service::Service;
 
 pub(super) type Answer = Response<Body>;
 
+/// What is off unless it is configured.
+#[derive(Debug, Clone, Default)]
+pub struct Services {
+    /// The proxy for Solana clients, at `/solana-rpc`.
+    pub solana_rpc: Option<SolanaRpc>,
+    /// What the operator lists, at `/discovery/resources`.
+    pub discovery: Option<Discovery>,
+}
+
+impl From<Option<SolanaRpc>> for Services {
+    fn from(solana_rpc: Option<SolanaRpc>) -> Self {
+        Self { solana_rpc, discovery: None }
+    }
+}
+
 /// The server as a service, for any listener.
 ///
 /// `//verify` (a configured URL with a trailing slash) and `/api/verify` reach the same routes. The proxy tells clients apart by
 /// `ConnectInfo<SocketAddr>`; where the listener does not give that, all are one.
-pub fn router<S: Store, C: Clock>(engine: Engine<S, C>, solana_rpc: Option<SolanaRpc>) -> Router {
+pub fn router<S: Store, C: Clock>(engine: Engine<S, C>, services: impl Into<Services>) -> Router {
+    let Services { solana_rpc, discovery } = services.into();
+    let discover = |discovery: Discovery| {
+        let answer = async move |State(engine): State<Engine<S, C>>, uri: Uri| discovery.answer(&engine, &uri).await;
+        Router::new().route("/discovery/resources", get(answer))
+    };
     let routes = Router::new()
         .route("/verify", post(payments::verify::<S, C>))
         .route("/settle", post(payments::settle::<S, C>))
@@ -33,6 +53,7 @@ pub fn router<S: Store, C: Clock>(engine: Engine<S, C>, solana_rpc: Option<Solan
         .route("/receipts/key", get(receipts::issuer::<S, C>))
         .route("/reconciliation", get(books::reconciliation::<S, C>))
         .route("/metrics", get(books::metrics::<S, C>))
+        .merge(discovery.map_or_else(Router::new, discover))
         .with_state(engine)
         .merge(solana_rpc.map_or_else(Router::new, SolanaRpc::routes))
         .fallback(async || error(StatusCode::NOT_FOUND, "not_found", "no such path"))
@@ -51,7 +72,10 @@ fn plain(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
     let single = format!("/{}", path.trim_start_matches('/'));
     let plain = single.strip_prefix("/api").filter(|rest| rest.starts_with('/')).unwrap_or(&single);
-    if plain == path { None } else { plain.parse().ok() }
+    if plain == path {
+        return None;
+    }
+    uri.query().map_or_else(|| plain.parse(), |query| format!("{plain}?{query}").parse()).ok()
 }
 
 async fn supported<S: Store, C: Clock>(State(engine): State<Engine<S, C>>) -> Answer {

@@ -7,6 +7,7 @@ mod budget;
 mod contracts;
 mod crowded;
 mod dialects;
+mod discovery;
 mod floods;
 mod kinds;
 mod ledger;
