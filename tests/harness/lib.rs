@@ -14,6 +14,7 @@ pub mod permit2;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod reference;
 pub mod relay;
 pub mod replica;
 pub mod rig;

@@ -10,6 +10,7 @@ mod gate;
 mod golden;
 mod postgres;
 mod proxy;
+mod reference;
 mod settle;
 mod solana;
 mod store;
