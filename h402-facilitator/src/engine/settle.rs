@@ -8,10 +8,12 @@ use h402_core::{
     Settlement, Store, Undecided, VerifyError,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// How soon a store in trouble is asked again.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long the ledger is waited for once the time for an answer is over.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// A settlement that was taken on, or had been.
 pub(super) enum Taken {
@@ -88,7 +90,8 @@ impl<S: Store, C: Clock> Engine<S, C> {
             Ok(Ok(taken)) => taken?,
             // The task ended without an answer, or is not done: what it has stored decides.
             Ok(Err(_)) | Err(_) => {
-                let row = self.shared.store.payment(&key).await.map_err(Undecided::from)?;
+                let looked = timeout(LAST_LOOK, self.shared.store.payment(&key)).await;
+                let row = looked.map_err(|_| Undecided::Store)?.map_err(Undecided::from)?;
                 return Err(row.map_or(Undecided::Deadline.into(), |row| SettleError::Pending { transaction: row.state.transaction() }));
             }
         };
