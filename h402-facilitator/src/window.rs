@@ -8,8 +8,9 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Payments that may wait, of each share.
-const MAX_WAITING: usize = 256;
+/// Payments that may wait, of each share: as many as are settled at once by default, since one block may end all of them, and
+/// all their callers come again.
+pub(crate) const MAX_WAITING: usize = 1024;
 
 /// Whose questions those are. However many strangers ask, what is promised has places of its own, and comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ impl EvmChain {
     /// 32, as soon as that read is done. Payments already sent take a second request for their block.
     ///
     /// # Errors
-    /// [`Undecided::WrongChain`] if the node is of another chain, [`Undecided::Busy`] if 256 payments wait
+    /// [`Undecided::WrongChain`] if the node is of another chain, [`Undecided::Busy`] if 1024 payments wait
     /// already, otherwise whatever kept the answer away. A bad answer for one payment is not one for the others.
     ///
     /// # Cancel safety

@@ -31,7 +31,7 @@ impl SolanaChain {
     /// 16, as soon as that read is done.
     ///
     /// # Errors
-    /// [`Undecided::WrongChain`] if the node is of another cluster, [`Undecided::Busy`] if 256 payments wait
+    /// [`Undecided::WrongChain`] if the node is of another cluster, [`Undecided::Busy`] if 1024 payments wait
     /// already, otherwise whatever kept the answer away. A bad answer for one payment is not one for the others.
     ///
     /// # Cancel safety

@@ -1,7 +1,7 @@
 //! Reads that are shared, and by whom.
 
 use super::*;
-use crate::window::Share;
+use crate::window::{MAX_WAITING, Share};
 use futures_util::future::join_all;
 use h402_devnet::fault::Fault;
 
@@ -109,13 +109,13 @@ async fn t160_a_crowd_is_told_to_come_again() {
     };
     let mut callers = vec![caller()];
     gate.reached(1).await;
-    callers.extend((0..256).map(|_| caller()));
-    bench.evm.inner.window.waits_for(256).await;
+    callers.extend((0..MAX_WAITING).map(|_| caller()));
+    bench.evm.inner.window.waits_for(MAX_WAITING).await;
     assert_eq!(bench.evm.facts(&payment).await, Err(Undecided::Busy));
     // What is promised has a place of its own.
     let (evm, promised) = (bench.evm.clone(), bench.payment(2, 100, 1));
     let promised = tokio::spawn(async move { evm.facts_for(&promised, Share::Promised).await });
-    bench.evm.inner.window.waits_for(257).await;
+    bench.evm.inner.window.waits_for(MAX_WAITING + 1).await;
     // Those who go away make room.
     callers.pop().unwrap().abort();
     let patient = loop {
