@@ -47,7 +47,8 @@ struct Serving {
 impl Serving {
     async fn start(program: &PathBuf, chain: &Chain, folder: &Folder) -> Self {
         let config = format!(
-            "listen = \"127.0.0.1:0\"\ndatabase = {:?}\n[[network]]\nid = \"eip155:{}\"\nrpc = [{:?}]\nassets = [\"USDC\"]\n",
+            "listen = \"127.0.0.1:0\"\ndatabase = {:?}\n[connections]\nmax = 12000\nidle_seconds = 3600\n\
+             [[network]]\nid = \"eip155:{}\"\nrpc = [{:?}]\nassets = [\"USDC\"]\n",
             folder.path().join("ledger.sqlite"),
             chain.chain_id(),
             chain.url()
