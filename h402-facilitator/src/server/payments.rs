@@ -28,8 +28,9 @@ pub(super) async fn verify<S: Store, C: Clock>(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer, Answer> {
-    let (caller, Asked { dialect, payment }) = ask(&engine, &headers, body).await?;
+    let (caller, Asked { dialect, payment, nothing }) = ask(&engine, &headers, body).await?;
     let payment = match payment {
+        Ok(_) if nothing => return Ok(verified(dialect, &Err(Reject::Requirements("amount is zero").into()), None, None)),
         Ok(payment) => payment,
         Err(reject) => return Ok(verified(dialect, &Err(reject.into()), None, None)),
     };
@@ -42,8 +43,9 @@ pub(super) async fn settle<S: Store, C: Clock>(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer, Answer> {
-    let (caller, Asked { dialect, payment }) = ask(&engine, &headers, body).await?;
+    let (caller, Asked { dialect, payment, nothing }) = ask(&engine, &headers, body).await?;
     let payment = match payment {
+        Ok(payment) if nothing => return Ok(answer(v2::encode_settle(&settled_for_nothing(&payment)), false)),
         Ok(payment) => payment,
         // Who has a key was told that the payment is good, and has given something for it: it may be on its way since before a
         // change of configuration, and must not be refused for that.
@@ -61,6 +63,8 @@ pub(super) async fn settle<S: Store, C: Clock>(
 struct Asked {
     dialect: Dialect,
     payment: Result<Matched, Reject>,
+    /// Whether nothing of it shall be moved.
+    nothing: bool,
 }
 
 /// Who asks what, or the answer that this is no question.
@@ -78,28 +82,31 @@ async fn ask<S: Store, C: Clock>(engine: &Engine<S, C>, headers: &HeaderMap, bod
         Ok(dialect) => dialect,
         Err(RequestError::Malformed(why)) => return Err(refuse(why)),
         // Of x402, in a version to come.
-        Err(RequestError::Rejected(reject)) => return Ok((caller, Asked { dialect: Dialect::X402V2, payment: Err(reject) })),
+        Err(RequestError::Rejected(reject)) => {
+            return Ok((caller, Asked { dialect: Dialect::X402V2, payment: Err(reject), nothing: false }));
+        }
     };
     match read(engine, dialect, &body) {
-        Ok(payment) => Ok((caller, Asked { dialect, payment: Ok(payment) })),
-        Err(RequestError::Rejected(reject)) => Ok((caller, Asked { dialect, payment: Err(reject) })),
+        Ok((payment, nothing)) => Ok((caller, Asked { dialect, payment: Ok(payment), nothing })),
+        Err(RequestError::Rejected(reject)) => Ok((caller, Asked { dialect, payment: Err(reject), nothing: false })),
         Err(RequestError::Malformed(why)) => Err(refuse(why)),
     }
 }
 
-/// Reads the body and matches the payload with its one requirement.
-fn read<S: Store, C: Clock>(engine: &Engine<S, C>, dialect: Dialect, body: &[u8]) -> Result<Matched, RequestError> {
+/// Reads the body and matches the payload with its one requirement; and whether nothing of it shall be moved.
+fn read<S: Store, C: Clock>(engine: &Engine<S, C>, dialect: Dialect, body: &[u8]) -> Result<(Matched, bool), RequestError> {
     let request = match dialect {
         Dialect::X402V1 => v1::decode_request(body, engine.assets())?,
         Dialect::X402V2 => v2::decode_request(body, engine.assets())?,
         _ => {
             let request = h402::decode_request(body, engine.assets())?;
             let contracts = engine.takes_contracts(request.network());
-            return Ok(if contracts { request.matched_with_contracts() } else { request.matched() }?);
+            return Ok((if contracts { request.matched_with_contracts() } else { request.matched() }?, false));
         }
     };
     let contracts = engine.takes_contracts(request.network());
-    Ok(request.matched(contracts)?)
+    let nothing = request.nothing;
+    Ok((request.matched(contracts)?, nothing))
 }
 
 /// The answer to `/verify`. Undecided is 503 in every dialect; who looks into the body of an x402 answer whatever its status is
@@ -141,6 +148,12 @@ fn settled(
         (_, Err(failed)) => h402::encode_settle(&h402::SettleAnswer::failed(failed, network, payer)),
     };
     answer(body, matches!(outcome, Err(SettleError::Undecided(_))))
+}
+
+/// What was sold turned out to cost nothing: the payer's signature is good, nothing is sent, and the payment stays as good as it was.
+fn settled_for_nothing(payment: &Matched) -> x402::SettleAnswer {
+    let (network, payer, amount) = (Some(payment.network()), Some(payment.payer()), Some(Amount::ZERO));
+    x402::SettleAnswer { success: true, network, payer, amount, ..x402::SettleAnswer::default() }
 }
 
 fn answer(body: Result<Vec<u8>, WireError>, undecided: bool) -> Answer {

@@ -2,14 +2,15 @@
 
 use super::{PRICE, Reply, sends, settle, transfers_to_payee, until};
 use h402_core::{
-    Dialect, PaymentPayload,
+    Dialect, PaymentPayload, Scheme,
     wire::x402::{Accepted, Extensions, Terms, v1, v2},
 };
 use h402_devnet::{
-    evm::BlockTime,
+    evm::{BlockTime, account},
     fault::{ANY, Fault, Times},
 };
-use h402_tests::rig::{PAYER, Rig, RigOptions};
+use h402_facilitator::{EngineConfig, evm::Permit2Payments};
+use h402_tests::rig::{self, GAS, PAYER, Rig, RigOptions};
 use serde_json::{Value, json};
 
 const X402: [Dialect; 2] = [Dialect::X402V1, Dialect::X402V2];
@@ -138,6 +139,48 @@ async fn t111_bodies_of_two_dialects_are_refused() {
     for good in [one, two] {
         assert!(ask(&rig, "/verify", &good, Some("shop")).await.is_valid());
     }
+}
+
+/// T035: what turned out to cost nothing is settled without a transaction, if its payer has signed for it; only in scheme `upto`, and
+/// it is no price.
+#[tokio::test(flavor = "multi_thread")]
+async fn t035_what_costs_nothing_moves_nothing() {
+    let engine = Box::new(|config: &mut EngineConfig| rig::evm(config).permit2 = Some(Permit2Payments::default()));
+    let rig = Rig::with(RigOptions { engine, ..RigOptions::default() }).await;
+    rig.approve_permit2(PAYER, PRICE).await;
+    let before = sends(&rig);
+    let signed = rig.permit2_signed(PAYER, rig.permit2_terms(PAYER, Scheme::Upto, PRICE));
+    let payload = PaymentPayload { resource: None, ..rig.permit2_payment(Scheme::Upto, signed) };
+    let mut terms = Terms::from(rig.requirements(PRICE));
+    (terms.requirements.offer, terms.requirements.facilitator) = (rig.permit2_offer(Scheme::Upto, PRICE), Some(account(GAS).address));
+    let accepted = Accepted::of(&terms).unwrap();
+    let payment = v2::Payment { payload, accepted, resource: None, extensions: Extensions::default() };
+    let question: Value = serde_json::from_slice(&v2::encode_request(&payment, &terms).unwrap()).unwrap();
+    let asking = |amount: &str, scheme: &str, signature: Option<&str>| {
+        let mut question = question.clone();
+        question["paymentRequirements"]["amount"] = json!(amount);
+        question["paymentRequirements"]["scheme"] = json!(scheme);
+        question["paymentPayload"]["accepted"]["scheme"] = json!(scheme);
+        if let Some(signature) = signature {
+            question["paymentPayload"]["payload"]["signature"] = json!(signature);
+        }
+        question
+    };
+    let nothing = ask(&rig, "/settle", &asking("0", "upto", None), Some("shop")).await;
+    let (payer, network) = (account(PAYER).address.to_string(), format!("eip155:{}", rig.chain.chain_id()));
+    let expected = json!({"success": true, "payer": payer, "transaction": "", "network": network, "amount": "0"});
+    assert_eq!((nothing.status, nothing.json()), (200, expected));
+    let forged = format!("0x{}1b", "11".repeat(64));
+    let refused =
+        [("/verify", asking("0", "upto", None)), ("/settle", asking("0", "exact", None)), ("/settle", asking("0", "upto", Some(&forged)))];
+    for (path, question) in refused {
+        let refused = ask(&rig, path, &question, Some("shop")).await.json();
+        assert!(refused["success"] == false || refused["isValid"] == false, "{path}: {refused}");
+    }
+    assert_eq!((transfers_to_payee(&rig.chain).len(), sends(&rig) - before), (0, 0));
+    // The payment is as good as it was.
+    let settled = ask(&rig, "/settle", &asking("1234", "upto", None), Some("shop")).await.json();
+    assert_eq!((&settled["success"], &settled["amount"], sends(&rig) - before), (&json!(true), &json!("1234"), 1));
 }
 
 /// What is sent and not seen in a block is `settlement_pending` with its hash, and later the receipt; there is one transfer.

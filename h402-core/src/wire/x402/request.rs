@@ -22,6 +22,9 @@ pub struct Request {
     pub terms: Terms,
     /// The memo that a transaction on Solana must have, and no other (`extra.memo`).
     pub memo: Option<String>,
+    /// Whether nothing shall be moved, which can be asked in scheme `upto` only: what was sold turned out to cost nothing. The
+    /// terms then ask for one smallest unit, since no offer asks for less.
+    pub nothing: bool,
 }
 
 impl Request {
@@ -71,6 +74,9 @@ pub(super) fn decode(body: &[u8], version: Version, assets: &Assets) -> Result<R
         .map_err(|_| Reject::Requirements("a field is missing, repeated or of the wrong type"))?;
     let resource: Option<Arc<Resource>> = resource.map(Arc::new);
     let memo = requirements.memo();
+    let nothing = version == Version::V2 && requirements.asks_nothing();
+    let requirements = if nothing { requirements.asking_one() } else { Ok(requirements) };
+    let requirements = requirements.map_err(|_| Reject::Requirements("amount cannot be read"))?;
     let terms = requirements.parse(version, resource.as_ref(), assets).map_err(|skipped| skipped.reject())?;
     // What the payer has chosen decides nothing here, but it must not have been another network or scheme.
     if let Some(accepted) = accepted {
@@ -82,7 +88,7 @@ pub(super) fn decode(body: &[u8], version: Version, assets: &Assets) -> Result<R
             return Err(Reject::Network(payload.network).into());
         }
     }
-    Ok(Request { payload, terms, memo })
+    Ok(Request { payload, terms, memo, nothing })
 }
 
 pub(super) fn encode<'a>(payment: impl Serialize + 'a, terms: &'a Terms, version: Version) -> Result<Vec<u8>, WireError> {

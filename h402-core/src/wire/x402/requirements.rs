@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Address, Amount, AmountError, Asset, Assets, Network, Offer, OfferError, Requirements, Resource, Scheme, asset_id,
-    wire::{SkippedOffer, json},
+    wire::{SkippedOffer, WireError, json},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -84,6 +84,17 @@ impl RequirementsIn<'_> {
             }),
         };
         Ok(Terms { requirements: Requirements { offer: Arc::new(offer), resource, lifetime_seconds, solana, facilitator }, flow })
+    }
+
+    /// Whether they ask for nothing, in the scheme that allows it.
+    pub(super) fn asks_nothing(&self) -> bool {
+        let amount = self.amount.and_then(json::decimal).and_then(|text| Amount::from_atomic_text(&text).ok());
+        amount.is_some_and(Amount::is_zero) && self.scheme.as_deref() == Some(Scheme::Upto.as_str())
+    }
+
+    /// The same, asking for one smallest unit.
+    pub(super) fn asking_one(self) -> Result<Self, WireError> {
+        Ok(Self { amount: Some(json::read("1")?), ..self })
     }
 
     /// The memo that a transaction on Solana must have, if one is asked for.
