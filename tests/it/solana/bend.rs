@@ -119,7 +119,7 @@ impl World {
     fn hostile(&self, dice: &mut Dice, amount: u64) -> Instruction {
         let any = |dice: &mut Dice, sides: u64| usize::try_from(dice.roll(sides)).unwrap();
         let (coin, from, to) = (any(dice, 3), any(dice, 4), any(dice, 4));
-        let small = dice.roll(2 * amount);
+        let small = dice.roll(2 * amount + 1);
         let token = |tag: u8, accounts: Vec<AccountMeta>, rest: &[u8]| Instruction {
             program_id: self.coins[coin].program,
             accounts,
