@@ -9,6 +9,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use rustls::crypto::ring;
 use std::{sync::Arc, time::Duration};
 
 /// Why there is no answer. Whatever the peer wrote stays here.
@@ -32,6 +33,8 @@ pub(super) struct Transport {
 enum Way {
     Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
     InProcess(Arc<dyn Node>),
+    /// There is no TLS to be had, and nothing is sent without.
+    None,
 }
 
 /// Shorter than what servers keep idle connections for, so that a request seldom meets a closing one.
@@ -42,7 +45,14 @@ impl Transport {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
-        let https = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().enable_http2().wrap_connector(http);
+        // The provider is named: with two of them in one program rustls would not know which to take.
+        let https = match HttpsConnectorBuilder::new().with_provider_and_webpki_roots(Arc::new(ring::default_provider())) {
+            Ok(https) => https.https_or_http().enable_http1().enable_http2().wrap_connector(http),
+            Err(error) => {
+                tracing::error!(%error, "TLS cannot be set up: no node is asked anything");
+                return Self { way: Way::None, max_body };
+            }
+        };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -59,6 +69,7 @@ impl Transport {
     pub(super) async fn post(&self, endpoint: &Endpoint, body: Bytes) -> Result<Bytes, Failure> {
         let client = match &self.way {
             Way::Http(client) => client,
+            Way::None => return Err(Failure::Endpoint),
             Way::InProcess(node) => {
                 let answer = node.answer(endpoint, body).await.map_err(|_| Failure::Endpoint)?;
                 return if answer.len() > self.max_body { Err(Failure::TooLong) } else { Ok(answer) };
