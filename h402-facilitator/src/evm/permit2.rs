@@ -37,7 +37,7 @@ impl Default for Permit2Payments {
 }
 
 /// Payments of one payer to one payee that are looked at, the latest first, to find one of them.
-const CANDIDATES: usize = 32;
+const CANDIDATES: usize = 64;
 
 /// What a call of a proxy is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,6 +218,8 @@ impl EvmChain {
             Ok(candidates.len() >= CANDIDATES)
         })
         .await?;
+        // The one that is looked for may be behind so many others.
+        let is_cut = candidates.len() >= CANDIDATES;
         candidates.truncate(CANDIDATES);
         if candidates.is_empty() {
             return Ok(AuthorizationTrace { used: true, log: None });
@@ -234,6 +236,6 @@ impl EvmChain {
             let receipt = receipt.filter(|receipt| receipt.shows_transfer(token, from, to, amount)).ok_or(Undecided::Chain)?;
             return Ok(AuthorizationTrace { used: true, log: Some(AuthorizationLog { transaction: *id, receipt }) });
         }
-        Ok(AuthorizationTrace { used: true, log: None })
+        if is_cut { Err(Undecided::Chain) } else { Ok(AuthorizationTrace { used: true, log: None }) }
     }
 }

@@ -40,6 +40,12 @@ async fn refusal(rig: &Rig, payment: &Matched) -> &'static str {
     }
 }
 
+/// A payment of the usual price by EIP-3009.
+fn authorization(rig: &Rig, payer: usize) -> Matched {
+    let offers = Offers::new(vec![rig.offer(PRICE)]).unwrap();
+    Matched::new(rig.payment(payer, PRICE), &offers, &rig.requirements(PRICE).resource, Some(70)).unwrap()
+}
+
 /// Both schemes, approved on chain before, and by a signature that is sent along: the payee has it once, the nonce is used.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_through_permit2_moves_the_money_once() {
@@ -131,8 +137,16 @@ async fn t024_t169_an_approval_is_not_promised_twice() {
     let (first, second) = (sponsored(), sponsored());
     rig.engine.verify(first.clone(), caller("shop")).await.unwrap();
     assert_eq!(refusal(&rig, &second).await, "too_many_open_payments");
+    // What was promised is kept, whatever else is promised to the same payer since.
+    rig.engine.verify(authorization(&rig, payer), caller("shop")).await.unwrap();
     rig.engine.settle(first, caller("shop")).await.unwrap();
-    assert_eq!((transfers(&rig), broadcasts(&rig)), (4, 4));
+    let approved = PAYER + 2;
+    rig.approve_permit2(approved, PRICE).await;
+    let third = rig.permit2(approved, Scheme::Exact, PRICE);
+    rig.engine.verify(third.clone(), caller("shop")).await.unwrap();
+    rig.engine.verify(authorization(&rig, approved), caller("shop")).await.unwrap();
+    rig.engine.settle(third, caller("shop")).await.unwrap();
+    assert_eq!((transfers(&rig), broadcasts(&rig)), (5, 5));
 }
 
 /// T145: what only one key can settle is not taken on while that key has nothing left, however much the others have.
@@ -224,8 +238,7 @@ async fn t173_a_nonce_that_another_token_has_used_up_pays_nothing() {
     const EVIL: Address = Address::repeat_byte(0xe1);
     let rig = taking_permit2(BlockTime::Auto).await;
     rig.approve_permit2(PAYER, 10 * PRICE).await;
-    let first = rig.payment(PAYER, PRICE);
-    let first = Matched::new(first, &Offers::new(vec![rig.offer(PRICE)]).unwrap(), &rig.requirements(PRICE).resource, Some(70)).unwrap();
+    let first = authorization(&rig, PAYER);
     let second = rig.permit2_terms(PAYER, Scheme::Exact, PRICE);
     let third = rig.permit2_signed(PAYER, h402_core::Permit2Authorization { token: EVIL, ..second.clone() });
     let second = rig.permit2_matched(Scheme::Exact, rig.permit2_signed(PAYER, second), PRICE).unwrap();

@@ -81,7 +81,7 @@ impl<S: Store, C: Clock> Shared<S, C> {
         if let (true, Some(allowed)) = (permit2, &evm.config.permit2) {
             policy.max_gas = allowed.max_gas;
         }
-        if matches!(payment.proof(), Proof::Permit2 { permit: Some(_), .. }) {
+        if !promised && matches!(payment.proof(), Proof::Permit2 { permit: Some(_), .. }) {
             // A permit is good once: of several with the same nonce all would pass now, and one on chain (T036).
             terms.max_open = 1;
         }
@@ -93,7 +93,14 @@ impl<S: Store, C: Clock> Shared<S, C> {
         // That it is a contract is known and dealt with.
         let judged =
             EvmFacts { payer_has_code: facts.payer_has_code && !(contract && evm.config.contract_payers.is_some()), ..facts.clone() };
-        let judge = |reserved| checked.judge(&judged, &JudgePolicy { reserved, ..policy });
+        let judge = |reserved: Amount| {
+            let mut judged = judged.clone();
+            // What was promised of the allowance is not taken away by what has been promised since.
+            if let (true, Some(permit2)) = (promised, &mut judged.permit2) {
+                permit2.allowance = permit2.allowance.checked_add(reserved).unwrap_or(permit2.allowance);
+            }
+            checked.judge(&judged, &JudgePolicy { reserved, ..policy })
+        };
         let attestation = if holder == Holder::Settlement && is_sent(checked.matched()) {
             // The money has moved: nothing is promised any more.
             judge(Amount::ZERO)?
