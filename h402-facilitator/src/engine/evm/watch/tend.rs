@@ -3,6 +3,7 @@
 use super::super::{
     super::{Shared, recover},
     EvmEngine,
+    carriers::Carrier,
     lane::KeyLane,
     recover::whole_nonces,
 };
@@ -20,6 +21,9 @@ use tokio::time::Instant;
 const PAUSE: Duration = Duration::from_secs(2);
 /// After this nothing can be coming any more for a nonce that nothing is stored for, while later ones are.
 const HOLE: Duration = Duration::from_secs(5);
+/// The same while more is open than is held: what was mined for such a nonce may have been dropped by a reorganisation, and nobody has
+/// looked at its payments since.
+const UNSEEN_HOLE: Duration = Duration::from_secs(60);
 /// Nonces that are worked on at once, the first ones: all others wait for them.
 const AT_ONCE: usize = 64;
 /// Stored transactions of a key that are looked at together, those with the first nonces; the others when these are over.
@@ -48,10 +52,11 @@ impl Tending {
     }
 
     /// Those of a key's holes that stay.
-    fn lasting(&mut self, sender: EvmAddress, holes: &[u64]) -> Vec<u64> {
+    fn lasting(&mut self, sender: EvmAddress, holes: &[u64], is_whole: bool) -> Vec<u64> {
+        let long = if is_whole { HOLE } else { UNSEEN_HOLE };
         self.holes.retain(|(of, nonce), _| *of != sender || holes.contains(nonce));
         let now = Instant::now();
-        let lasts = |nonce: &&u64| self.holes.entry((sender, **nonce)).or_insert(now).elapsed() >= HOLE;
+        let lasts = |nonce: &&u64| self.holes.entry((sender, **nonce)).or_insert(now).elapsed() >= long;
         holes.iter().filter(lasts).copied().collect()
     }
 }
@@ -73,9 +78,10 @@ impl<S: Store, C: Clock> Shared<S, C> {
         let first = open.chunk_by(|one, next| one.nonce == next.nonce).take(AT_ONCE).flatten();
         let first: Vec<PaymentKey> = past.iter().chain(first).flat_map(|row| row.payments.iter().copied()).collect();
         recover::enter_these(self, &evm.payments, first, |row| evm.resume(row)).await?;
+        enter_rivals(evm, &past, &open);
         self.look_at_past(evm, sender, head, &past).await?;
         self.fill(evm, &open).await;
-        let holes = tending.lasting(sender, &holes(mined, &open));
+        let holes = tending.lasting(sender, &holes(mined, &open), evm.payments.is_whole());
         self.raise(evm, lane, head, &open, &holes).await
     }
 
@@ -116,7 +122,8 @@ impl<S: Store, C: Clock> Shared<S, C> {
         // Read before the receipts: what is mined in between shows in a receipt.
         let believed = evm.config.chain.account_nonce_at(sender, head.number.saturating_add(1).saturating_sub(BELIEVED)).await?;
         for rivals in named.into_iter().filter(|rivals| rivals.iter().all(|row| row.nonce < believed)) {
-            let own: BTreeSet<B256> = rivals.iter().filter_map(hash).collect();
+            // What only used the nonce up has paid for nobody.
+            let own: BTreeSet<B256> = rivals.iter().filter(|row| !row.payments.is_empty()).filter_map(hash).collect();
             // Whatever was signed for their payments, on this nonce or another.
             let signed_for = |payment: &PaymentKey| -> Vec<B256> {
                 let stored = past.iter().filter(|row| row.payments.contains(payment)).filter_map(hash);
@@ -146,6 +153,15 @@ impl<S: Store, C: Clock> Shared<S, C> {
                 evm.config.chain.send(&last.raw).await;
             }
         }
+    }
+}
+
+/// What was signed for a payment may have been put aside while the payment was not held, and may still be what is mined.
+fn enter_rivals(evm: &EvmEngine, past: &[TransactionRow], open: &[TransactionRow]) {
+    let past = past.chunk_by(|one, next| one.nonce == next.nonce).filter(|rivals| rivals.iter().any(|row| is_named(evm, row)));
+    let open = open.chunk_by(|one, next| one.nonce == next.nonce).take(AT_ONCE);
+    for carrier in past.chain(open).flatten().filter_map(Carrier::of) {
+        evm.carriers.enter(carrier);
     }
 }
 
