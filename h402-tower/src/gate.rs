@@ -12,7 +12,8 @@
 //! again gets the same answer.
 //!
 //! Put the layer on the routes that cost something, behind nothing that answers from a cache. A CORS layer belongs
-//! before the gate: there it answers preflights, and browsers may read the 402. What else asks for `OPTIONS` of
+//! before the gate: there it answers preflights, and browsers may read the 402 (allow [`ALLOWED_HEADERS`], expose
+//! [`EXPOSED_HEADERS`]). Before the listener opens, [`GateLayer::prepare`] asks the facilitator what 402s say of it. What else asks for `OPTIONS` of
 //! something that costs is answered 204 by the gate. It needs a tokio runtime with timers.
 
 mod answer;

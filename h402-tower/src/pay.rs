@@ -1,5 +1,7 @@
 //! The client-side layer: pays for calls that answer 402.
 //!
+//! It reads 402s of h402 and of x402 in versions 1 and 2 (`PAYMENT-REQUIRED` before the body), and pays in the dialect that asked.
+//!
 //! ```text
 //! request ─► inner ─► 402 ─► choose an offer ─► cap, budget ─► sign, once ─► journal ─► inner with X-PAYMENT ─► answer
 //!                                                                              ▲            │ no known outcome
@@ -16,8 +18,9 @@
 //! believed. Authorizations expire within 600 s, whatever the server asks for; payments on Solana within a minute or two,
 //! and a server that names their blockhash and fee payer can make none of them dearer than [`SolanaWallet`] allows.
 //!
-//! Of several offers the one whose [`Means`] come first is taken: an authorization before a transaction on Solana before
-//! one on EVM. `(EvmWallet, SolanaWallet)` is a wallet with both keys.
+//! Of several offers the one whose [`Means`] come first is taken: an authorization before Permit2 before a transaction on
+//! Solana before one on EVM; among equals one that is charged after the service, then the one with the least share of its
+//! cap. Permit2 and scheme `upto` need [`EvmWallet::with_permit2`]. `(EvmWallet, SolanaWallet)` is a wallet with both keys.
 
 mod body;
 mod budget;

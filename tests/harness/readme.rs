@@ -5,5 +5,9 @@
 struct Readme;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/x402.md")]
+struct X402Guide;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/guides/solana-rpc-proxy.md")]
 struct SolanaRpcProxyGuide;
