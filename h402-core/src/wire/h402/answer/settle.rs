@@ -92,7 +92,7 @@ impl SettleAnswer {
 /// Writes a receipt header: padded standard base64 of JSON.
 ///
 /// # Errors
-/// [`WireError::TooLong`] if it would be longer than [`MAX_HEADER`].
+/// [`WireError::TooLong`] if it would be longer than [`crate::wire::h402::MAX_HEADER`].
 pub fn encode_receipt(receipt: &SettleAnswer) -> Result<String, WireError> {
     header::encode(&encode_settle(receipt)?)
 }
