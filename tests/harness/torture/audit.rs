@@ -2,6 +2,7 @@
 
 use super::{Bought, Street, Tally};
 use crate::{process::Process, raw::Reply};
+use h402_core::wire::h402;
 use std::{collections::HashSet, time::Duration};
 
 /// Runs of a handler that one payment may have: three before it is charged, three after.
@@ -43,8 +44,8 @@ pub(super) async fn audit(street: &Street, facilitator: &Process, bought: &[Boug
             tally.contradicted += 1;
             tally.findings.push(find("the ledger is not what the chain says"));
         }
-        // A payer who is asked to pay again does; so money must not have moved by then, nor ever after.
-        let taken_back = told.iter().any(|told| if told.status == 402 { paid } else { told.content() != end.content() });
+        // A payer who is told that nothing was paid pays again; so money must not have moved by then, nor ever after.
+        let taken_back = told.iter().any(|told| if is_refusal(told) { paid } else { told.content() != end.content() });
         if taken_back {
             tally.contradicted += 1;
             tally.findings.push(find("an answer was taken back"));
@@ -87,6 +88,13 @@ fn outcome(end: &Reply, paid: bool) -> Option<Outcome> {
         (402, false) => Some(Outcome::Unpaid),
         _ => None,
     }
+}
+
+/// Whether an answer says that the payment is not good: unsent, or sent and failed, which is told where a receipt would stand. The next
+/// answer may say so in fewer words.
+fn is_refusal(told: &Reply) -> bool {
+    let receipt = told.header("x-payment-response").and_then(|header| h402::decode_receipt(header.as_bytes()).ok());
+    told.status == 402 || told.status == 409 && receipt.is_some_and(|receipt| !receipt.success)
 }
 
 /// State and transaction of a payment in the ledger, once it is over or has never been there.
